@@ -1,0 +1,331 @@
+"""What the embeddings share: arrays to tensors, training, and codes back to arrays."""
+
+import copy
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import Tags, column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from ..functional._distances import METRICS
+from ..networks import ACTIVATIONS, CHUNK_ROWS, UnitCode, encode
+from ..objectives import EmbeddingObjective, LabelledRows
+from ..training import (
+    EpochRecord,
+    Stopping,
+    TrainingData,
+    isolated,
+    one_cycle,
+    train,
+    validation_neighbors,
+)
+from ._data import FLOATS, draw_seed, split_rows, to_tensor
+from ._devices import resolve_device
+from ._encoders import make_encoder, width_of_codes
+from ._progress import progress_bar
+
+_AUTO_BATCH_SIZE = 256
+
+
+class BaseEmbedding(  # type: ignore[misc]
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
+):
+    """A network trained on labelled rows, so that neighbours in its codes share a class.
+
+    A subclass says which objective is trained; everything else stands here.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "hidden_layer_sizes": ["array-like"],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "encoder": [callable, None],
+        "metric": [StrOptions(set(METRICS))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    @abstractmethod
+    def _make_objective(self, network: nn.Module) -> EmbeddingObjective:
+        """What to train `network` with, after the parameters."""
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train the encoder.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+
+        y : array-like of shape (n_samples,)
+            Their class labels.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows, in the loss and as neighbours of other rows.
+
+        X_val : array-like of shape (n_val, n_features), default=None
+            Held-out rows. With them the weights of the epoch with the lowest validation
+            loss are kept, and early stopping sets no part of `X` aside.
+
+        y_val : array-like of shape (n_val,), default=None
+            The labels of `X_val`. Each must be in `y` too.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the input is not as described, or the training diverges. The estimator is
+            then as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If stopping was asked for (`tol` or `early_stopping`) and `max_iter` came first.
+        UserWarning
+            If the user interrupts the training. What was learned so far is kept.
+        """
+        before = dict(vars(self))
+        try:
+            return self._fit(X, y, sample_weight, X_val, y_val)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any,
+        y_val: Any,
+    ) -> Self:
+        continued = self.network_ if self.warm_start and hasattr(self, "network_") else None
+        X, y = validate_data(
+            self, X, y, dtype=FLOATS, ensure_min_samples=2, reset=continued is None
+        )
+        check_classification_targets(y)
+        encoder = LabelEncoder().fit(y)
+        self.classes_: NDArray[Any] = encoder.classes_
+        labels: NDArray[np.int64] = encoder.transform(y)
+        _check_partners(labels)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        held_out_arrays = None
+        if X_val is not None and y_val is not None:
+            X_val = validate_data(self, X_val, dtype=FLOATS, reset=False)
+            held_out_arrays = X_val, encoder.transform(column_or_1d(y_val, warn=True))
+        elif X_val is not None or y_val is not None:
+            raise ValueError("X_val and y_val must be given together, got only one of them.")
+
+        seed = draw_seed(self.random_state)
+        self.device_ = resolve_device(self.device)
+        with isolated(seed, self.device_) as generator:
+            rows, held_out_rows = np.arange(len(labels)), None
+            if self.early_stopping and held_out_arrays is None:
+                rows, held_out_rows = split_rows(labels, self.validation_fraction, seed)
+                _check_partners(labels[rows])
+            data = TrainingData(
+                x=to_tensor(X, self.device_),
+                y=self._to_device(labels),
+                weight=None if sample_weight is None else to_tensor(sample_weight, self.device_),
+                rows=self._to_device(rows),
+            )
+            held_out: LabelledRows | None = None
+            if held_out_arrays is not None:
+                X_val, labels_val = held_out_arrays
+                held_out = to_tensor(X_val, self.device_), self._to_device(labels_val), None
+            elif held_out_rows is not None:
+                held_out = data.take(self._to_device(held_out_rows))
+
+            network = self._make_network(X.shape[1], continued).to(self.device_, torch.float32)
+            self._n_features_out = width_of_codes(network, data.x, self._code_width(X.shape[1]))
+            objective = self._make_objective(network)
+            validate = None
+            if held_out is not None:
+                neighbors = validation_neighbors(data, generator)
+                validate = partial(objective.held_out, held_out, neighbors)
+            history = self._train(objective, data, validate, generator)
+
+        network.eval()
+        self.network_ = network
+        self.history_ = history
+        self.n_iter_ = len(history)
+        self.loss_curve_ = [record["loss"] for record in history]
+        self.loss_ = self.loss_curve_[-1] if history else math.nan
+        self.best_loss_ = min(self.loss_curve_, default=math.nan)
+        self.validation_loss_curve_ = (
+            None if held_out is None else [record["validation_loss"] for record in history]
+        )
+        self._set_fitted(objective)
+        return self
+
+    def _set_fitted(self, objective: EmbeddingObjective) -> None:
+        """Set what the subclass has to tell of its objective."""
+
+    def _to_device(self, indices: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(indices).to(self.device_)
+
+    def _make_network(self, n_features: int, continued: nn.Module | None) -> nn.Module:
+        if continued is not None:
+            return copy.deepcopy(continued)
+        encoder = make_encoder(
+            self.encoder,
+            n_features,
+            self._code_width(n_features),
+            hidden_layer_sizes=self.hidden_layer_sizes,
+            activation=self.activation,
+            dropout=self.dropout,
+        )
+        return UnitCode(encoder) if self.metric == "cosine" else encoder
+
+    def _code_width(self, n_features: int) -> int | None:
+        """`n_components`; None where a ready-made encoder may decide."""
+        if self.n_components is None and not isinstance(self.encoder, nn.Module):
+            return min(n_features, 32)
+        return cast("int | None", self.n_components)
+
+    def _train(
+        self,
+        objective: EmbeddingObjective,
+        data: TrainingData,
+        validate: Callable[[], Tensor] | None,
+        generator: torch.Generator,
+    ) -> list[EpochRecord]:
+        parameters = [p for p in objective.parameters() if p.requires_grad]
+        if not parameters:
+            raise ValueError("encoder has no parameter that can be trained.")
+        batch_size = _AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
+        tol = 0.0 if self.tol is None and self.early_stopping else self.tol
+        stopping = Stopping(tol, self.n_iter_no_change)
+        with progress_bar(type(self).__name__, self.max_iter, self.verbose) as on_epoch:
+            history = train(
+                objective,
+                data,
+                optimizer=torch.optim.AdamW(
+                    parameters,
+                    lr=self.learning_rate_init,
+                    weight_decay=self.weight_decay,
+                    fused=True,
+                ),
+                learning_rate=lambda progress: self.learning_rate_init * one_cycle(progress),
+                batch_size=min(batch_size, len(data.rows)),
+                max_iter=self.max_iter,
+                stopping=stopping,
+                generator=generator,
+                validate=validate,
+                on_epoch=on_epoch,
+            )
+        if tol is not None and len(history) == self.max_iter and not stopping.should_stop:
+            warnings.warn(
+                f"Maximum iterations (max_iter={self.max_iter}) reached before the loss stopped "
+                "improving.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+        return history
+
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Codes of the rows of `X`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_components)
+            Their codes, in the floating dtype of `X` (float32 where it has none), of unit
+            length with `metric="cosine"`. A row's code does not depend on the other rows.
+        """
+        check_is_fitted(self)
+        rows: NDArray[Any] = validate_data(self, X, dtype=FLOATS, reset=False)
+        codes = np.empty((len(rows), self._n_features_out), dtype=rows.dtype)
+        for start in range(0, len(rows), CHUNK_ROWS):
+            chunk = slice(start, start + CHUNK_ROWS)
+            x = to_tensor(rows[chunk], self.device_)
+            codes[chunk] = encode(self.network_, x).numpy(force=True)
+        return codes
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32", "float16"]
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        if "network_" in state and self.device_.type != "cpu":
+            # A file written on a machine with a GPU must open on one without.
+            state["network_"] = copy.deepcopy(self.network_).cpu()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "network_" not in state:
+            return
+        try:
+            self.device_ = resolve_device(self.device_)
+        except ValueError:
+            warnings.warn(
+                f"This {type(self).__name__} was fitted on device {str(self.device_)!r}, which is "
+                "not there: it goes on on the CPU.",
+                stacklevel=2,
+            )
+            self.device_ = torch.device("cpu")
+        self.network_.to(self.device_)
+
+
+def _check_partners(labels: NDArray[np.int64]) -> None:
+    counts = np.bincount(labels)
+    if np.count_nonzero(counts) < 2:
+        raise ValueError("The number of classes has to be greater than one; got 1 class")
+    if counts.max() < 2:
+        raise ValueError(
+            "y has only one training row of each class: no row has a neighbour of its class "
+            "to learn from."
+        )

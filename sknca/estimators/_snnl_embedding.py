@@ -1,0 +1,226 @@
+"""The transformer that minimises the soft nearest neighbour loss."""
+
+from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import nn
+
+from ..objectives import EmbeddingObjective, SNNLObjective
+from ._base import BaseEmbedding
+
+
+class SNNLEmbedding(BaseEmbedding):
+    r"""Supervised nonlinear embedding by the soft nearest neighbour loss.
+
+    An encoder network is trained so that each row's neighbours among the codes share its
+    class, by minimising
+
+    .. math::
+
+        L = \operatorname{mean}_i \Big[ \log \sum_{j \ne i} e^{-d_{ij} / T}
+            - \log \sum_{j \ne i,\, y_j = y_i} e^{-d_{ij} / T} \Big]
+
+    where :math:`d_{ij}` is the distance between the codes of two rows of a batch. A linear
+    encoder (`hidden_layer_sizes=()`) with the default metric and temperature has the
+    stochastic neighbours of Neighbourhood Components Analysis.
+
+    Features should be on one scale, as by :class:`~sklearn.preprocessing.StandardScaler`.
+
+    Parameters
+    ----------
+    n_components : int, default=None
+        Width of the codes; more than `n_features` is allowed. None means
+        `min(n_features, 32)`, or, if `encoder` is a module, what it gives.
+
+    hidden_layer_sizes : array-like of int, default=(256, 256)
+        Widths of the hidden layers. `()` is a linear map. Not used with `encoder`.
+
+    activation : {"identity", "logistic", "tanh", "relu", "gelu", "silu"}, default="relu"
+        Activation of the hidden layers. Not used with `encoder`.
+
+    dropout : float, default=0.2
+        Probability, in [0, 1), with which a hidden unit is silenced in training. Not used
+        with `encoder`.
+
+    encoder : callable or torch.nn.Module, default=None
+        A network to use instead: a callable `(n_features, n_components) -> nn.Module`, or a
+        module, of which `fit` trains a copy. It reads rows (n, n_features) in float32 and
+        gives codes (n, n_components).
+
+    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+        Distance between codes: squared Euclidean, or one minus the cosine. With "cosine"
+        the codes have unit length, so that Euclidean neighbours are the same neighbours.
+
+    temperature : float, default=1.0
+        Positive, in units of the distance: small values look at the nearest neighbours
+        only. With "cosine", whose distances end at 2, values around 0.1 are usual.
+
+    learning_rate_init : float, default=0.001
+        The highest learning rate of AdamW. It rises to it over the first fifth of all
+        epochs and falls to zero over the rest.
+
+    weight_decay : float, default=0.01
+        Decoupled weight decay of AdamW.
+
+    batch_size : int or "auto", default="auto"
+        Rows in a batch, at least 2; never more than there are. Each class in a batch has
+        two rows there at least, where the data allow it. "auto" means 256.
+
+    max_iter : int, default=50
+        Number of epochs.
+
+    tol : float, default=None
+        Stop when the loss (the validation loss, if there is one) has not improved by `tol`
+        for `n_iter_no_change` epochs. None trains all `max_iter` epochs.
+
+    n_iter_no_change : int, default=10
+        Epochs to wait for an improvement, with `tol` or `early_stopping`.
+
+    early_stopping : bool, default=False
+        Hold out `validation_fraction` of the rows, stop when their loss has not improved
+        (by `tol`, or 0) for `n_iter_no_change` epochs, and keep the weights of the best.
+        The validation loss looks for the neighbours of held-out rows among training rows.
+
+    validation_fraction : float, default=0.1
+        Part of the rows, in (0, 1), that `early_stopping` holds out.
+
+    warm_start : bool, default=False
+        Continue from the network of the previous `fit`, with a new optimizer. The fitted
+        attributes tell of the last `fit`.
+
+    device : str or torch.device, default="auto"
+        "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA where there is one.
+
+    verbose : int, default=0
+        Whether to show a progress bar.
+
+    random_state : int or RandomState, default=None
+        Draws the weights, batches, dropout and validation rows. With an int the same data
+        give the same codes on the same machine. None draws afresh at every fit, and leaves
+        NumPy's global state alone. No global random state is changed.
+
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+        The trained encoder, on `device_`; what `transform` calls.
+
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if `X` had names that are all strings.
+
+    n_iter_ : int
+        Number of epochs trained.
+
+    loss_ : float
+        Training loss of the last epoch.
+
+    loss_curve_ : list of float
+        Training loss of each epoch, a mean over its batches.
+
+    best_loss_ : float
+        The lowest training loss.
+
+    validation_loss_curve_ : list of float or None
+        Validation loss after each epoch. None without validation.
+
+    temperature_ : float
+        The temperature that was used.
+
+    device_ : torch.device
+        The device of `network_`.
+
+    history_ : list of dict
+        One record for each epoch: `epoch` (from 0), `loss`, `temperature`,
+        `validation_loss` (None without validation).
+
+    See Also
+    --------
+    sklearn.neighbors.NeighborhoodComponentsAnalysis : The linear special case.
+    sknca.functional.soft_nearest_neighbor_loss : The loss.
+
+    References
+    ----------
+    .. [1] J. Goldberger, S. Roweis, G. Hinton, R. Salakhutdinov. "Neighbourhood Components
+           Analysis". NIPS 2004.
+    .. [2] R. Salakhutdinov, G. Hinton. "Learning a Nonlinear Embedding by Preserving Class
+           Neighbourhood Structure". AISTATS 2007.
+    .. [3] N. Frosst, N. Papernot, G. Hinton. "Analyzing and Improving Representations with
+           the Soft Nearest Neighbor Loss". ICML 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sknca import SNNLEmbedding
+    >>> X, y = load_iris(return_X_y=True)
+    >>> embedding = SNNLEmbedding(n_components=2, random_state=0)
+    >>> knn = make_pipeline(StandardScaler(), embedding, KNeighborsClassifier())
+    >>> bool(cross_val_score(knn, X, y).mean() > 0.9)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseEmbedding._parameter_constraints,
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        hidden_layer_sizes: Sequence[int] = (256, 256),
+        activation: str = "relu",
+        dropout: float = 0.2,
+        encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
+        metric: Literal["sqeuclidean", "cosine"] = "sqeuclidean",
+        temperature: float = 1.0,
+        learning_rate_init: float = 1e-3,
+        weight_decay: float = 1e-2,
+        batch_size: int | Literal["auto"] = "auto",
+        max_iter: int = 50,
+        tol: float | None = None,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        device: str | torch.device = "auto",
+        verbose: int | bool = 0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.encoder = encoder
+        self.metric = metric
+        self.temperature = temperature
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _make_objective(self, network: nn.Module) -> EmbeddingObjective:
+        return SNNLObjective(network, temperature=float(self.temperature), metric=self.metric)
+
+    def _set_fitted(self, objective: EmbeddingObjective) -> None:
+        self.temperature_ = objective.settings(self.n_iter_ - 1)["temperature"]

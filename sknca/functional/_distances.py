@@ -1,0 +1,122 @@
+"""Pairwise distances without an n x m x d tensor, safe against offsets and rounding."""
+
+import torch
+from torch import Tensor
+
+#: The distances between codes that every loss of the package knows.
+METRICS = ("sqeuclidean", "cosine")
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Squared Euclidean distance between every row of `a` and every row of `b`.
+
+    The rows are taken about their common mean first, so that an offset shared by all
+    of them costs no precision, and the distances come from one matrix product.
+
+    Parameters
+    ----------
+    a : Tensor of shape (n, d)
+        Rows, real.
+
+    b : Tensor of shape (m, d)
+        Rows, real.
+
+    Returns
+    -------
+    distances : Tensor of shape (n, m)
+        Never negative. Differentiable.
+
+    Raises
+    ------
+    ValueError
+        If `a` and `b` are not real floating matrices of the same width.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknca.functional import squared_distances
+    >>> squared_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[25.,  1.]])
+    """
+    a, b = check_rows(a, "a"), check_rows(b, "b")
+    check_same_width(a, b)
+    with torch.autocast(a.device.type, enabled=False):
+        centre = common_centre(a, b)
+        a, b = a - centre, b - centre
+        a_norms = a.square().sum(1, keepdim=True)  # (n, 1)
+        b_norms = b.square().sum(1)  # (m,)
+        # relu_ is the clamp at zero that keeps no second (n, m) matrix for its gradient.
+        return torch.addmm(b_norms, a, b.T, alpha=-2).add_(a_norms).relu_()
+
+
+def cosine_distances(a: Tensor, b: Tensor) -> Tensor:
+    """One minus the cosine of the angle between every row of `a` and every row of `b`.
+
+    Parameters
+    ----------
+    a : Tensor of shape (n, d)
+        Rows, real. A zero row is at distance 1 from every other.
+
+    b : Tensor of shape (m, d)
+        Rows, real.
+
+    Returns
+    -------
+    distances : Tensor of shape (n, m)
+        Between 0 and 2. Differentiable.
+
+    Raises
+    ------
+    ValueError
+        If `a` and `b` are not real floating matrices of the same width.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknca.functional import cosine_distances
+    >>> cosine_distances(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0], [-3.0, 0.0]]))
+    tensor([[1., 2.]])
+    """
+    a, b = check_rows(a, "a"), check_rows(b, "b")
+    check_same_width(a, b)
+    with torch.autocast(a.device.type, enabled=False):
+        similarities = unit_rows(a) @ unit_rows(b).T
+        return (1 - similarities).clamp(0, 2)
+
+
+def unit_rows(z: Tensor) -> Tensor:
+    """The rows of `z` (n, d) at length one; a zero row stays zero and gets no gradient."""
+    # In float64 the squares of tiny and of huge float32 entries neither vanish nor overflow.
+    norms = torch.linalg.vector_norm(z, dim=1, keepdim=True, dtype=torch.float64)  # (n, 1)
+    nonzero = norms > 0
+    norms = torch.where(nonzero, norms, 1).to(z.dtype)
+    return z / norms * nonzero
+
+
+def common_centre(a: Tensor, b: Tensor) -> Tensor:
+    """The mean of all rows of both; a constant, for distances do not depend on it."""
+    with torch.no_grad():
+        if a is b:
+            return a.mean(0)
+        return (a.sum(0) + b.sum(0)) / max(len(a) + len(b), 1)
+
+
+def check_rows(z: Tensor, name: str) -> Tensor:
+    """`z` as a floating matrix, half precision raised to float32."""
+    if z.ndim != 2:
+        raise ValueError(f"{name} must have 2 dimensions (rows, features), got {z.ndim}.")
+    if not z.is_floating_point():
+        raise ValueError(f"{name} must be of a floating dtype, got {z.dtype}.")
+    return z if z.dtype in (torch.float32, torch.float64) else z.float()
+
+
+def check_same_width(a: Tensor, b: Tensor) -> None:
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(
+            f"Both sets of rows must have as many features, got {a.shape[1]} and {b.shape[1]}."
+        )
+
+
+def check_metric(metric: str) -> None:
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {METRICS}, got {metric!r}.")

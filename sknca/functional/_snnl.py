@@ -1,0 +1,275 @@
+"""The soft nearest neighbour loss: exact at any temperature and any size."""
+
+import torch
+from torch import Tensor
+
+from ._blocks import Problem, RowLosses, TotalLoss
+from ._distances import (
+    check_metric,
+    check_rows,
+    check_same_width,
+    common_centre,
+    cosine_distances,
+    squared_distances,
+    unit_rows,
+)
+
+#: Entries in a block of pairs: what stays near the cache, and a floor for the product's sake.
+_BLOCK_ENTRIES = 2**19
+_MIN_BLOCK_ROWS = 64
+
+_REDUCTIONS = ("mean", "sum", "none")
+
+
+def soft_nearest_neighbor_loss(
+    z: Tensor,
+    y: Tensor,
+    temperature: float | Tensor = 1.0,
+    *,
+    metric: str = "sqeuclidean",
+    sample_weight: Tensor | None = None,
+    reduction: str = "mean",
+    block_size: int | None = None,
+    neighbors: Tensor | None = None,
+    neighbor_labels: Tensor | None = None,
+    neighbor_weight: Tensor | None = None,
+) -> Tensor:
+    r"""Soft nearest neighbour loss of codes with labels.
+
+    .. math::
+
+        L = \operatorname{mean}_i \Big[ \log \sum_{j \ne i} e^{-d_{ij} / T}
+            - \log \sum_{j \ne i,\, y_j = y_i} e^{-d_{ij} / T} \Big]
+
+    over the rows `i` that have a partner, another row with their label. With squared
+    Euclidean distance and `temperature=1` the exponential of a bracket's negative is the
+    :math:`p_i` of Neighbourhood Components Analysis. The gradient is found during the
+    forward pass, block by block: memory grows with `n`, never with `n * n`.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, d)
+        Codes. Half precision is raised to float32, also under autocast.
+
+    y : Tensor of shape (n,)
+        Class labels, integers or booleans.
+
+    temperature : float or Tensor of shape (), default=1.0
+        Positive, in units of the distance. A tensor may want a gradient.
+
+    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+        The distance `d`: squared Euclidean, or one minus the cosine.
+
+    sample_weight : Tensor of shape (n,), default=None
+        Non-negative weights: of a row in the mean and in the sum, and of the same row as a
+        neighbour of others. None means that all weigh 1. Gets no gradient.
+
+    reduction : {"mean", "sum", "none"}, default="mean"
+        "mean" is the weighted mean over the rows that have a partner (0, still
+        differentiable, where none has), "sum" the weighted sum, "none" the row losses
+        themselves, zero where a row has no partner.
+
+    block_size : int, default=None
+        Rows in a block. None chooses by `n`. The result does not depend on it.
+
+    neighbors : Tensor of shape (m, d), default=None
+        Where to look for neighbours, if not in `z` itself: held-out rows among training
+        rows, or a batch among a larger pool. Then no pair is left out as a row with itself.
+
+    neighbor_labels : Tensor of shape (m,), default=None
+        The labels of `neighbors`.
+
+    neighbor_weight : Tensor of shape (m,), default=None
+        The weights of `neighbors` as neighbours.
+
+    Returns
+    -------
+    loss : Tensor of shape () or, with reduction "none", (n,)
+        In the dtype of `z`, at least float32.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a dtype, `metric`, `reduction`, `temperature` or `block_size` is not as
+        described.
+
+    References
+    ----------
+    .. [1] J. Goldberger, S. Roweis, G. Hinton, R. Salakhutdinov. "Neighbourhood Components
+           Analysis". NIPS 2004.
+    .. [2] R. Salakhutdinov, G. Hinton. "Learning a Nonlinear Embedding by Preserving Class
+           Neighbourhood Structure". AISTATS 2007.
+    .. [3] N. Frosst, N. Papernot, G. Hinton. "Analyzing and Improving Representations with
+           the Soft Nearest Neighbor Loss". ICML 2019.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknca.functional import soft_nearest_neighbor_loss
+    >>> z = torch.tensor([[0.0], [1.0], [3.0], [4.0]], requires_grad=True)
+    >>> loss = soft_nearest_neighbor_loss(z, torch.tensor([0, 0, 1, 1]))
+    >>> print(f"{loss.item():.4f}")
+    0.0253
+    >>> loss.backward()
+    >>> z.grad.shape
+    torch.Size([4, 1])
+    """
+    check_metric(metric)
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction must be one of {_REDUCTIONS}, got {reduction!r}.")
+    z = check_rows(z, "z")
+    y = _check_labels(y, z, "y")
+    weight = _check_weight(sample_weight, z, "sample_weight")
+    among_themselves = neighbors is None
+    if neighbors is None:
+        if neighbor_labels is not None or neighbor_weight is not None:
+            raise ValueError("neighbor_labels and neighbor_weight need neighbors.")
+        keys, key_labels, key_weight = z, y, weight
+    else:
+        if neighbor_labels is None:
+            raise ValueError("neighbors need neighbor_labels.")
+        keys = check_rows(neighbors, "neighbors").to(z.dtype)
+        check_same_width(z, keys)
+        key_labels = _check_labels(neighbor_labels, keys, "neighbor_labels")
+        key_weight = _check_weight(neighbor_weight, keys, "neighbor_weight")
+    if block_size is None:
+        block_size = max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // max(len(keys), 1))
+    elif block_size < 1:
+        raise ValueError(f"block_size must be at least 1, got {block_size}.")
+
+    with torch.autocast(z.device.type, enabled=False):
+        temperature = _check_temperature(temperature, z)
+        queries, keys, bias = _bilinear(z, keys, metric)
+        problem = Problem(
+            query_labels=y,
+            key_labels=key_labels,
+            log_key_weight=None if key_weight is None else key_weight.log(),
+            among_themselves=among_themselves,
+            block_size=block_size,
+        )
+        if reduction == "none":
+            rows: Tensor = RowLosses.apply(queries, keys, bias, temperature, problem)
+            return rows
+        if weight is None:
+            weight = torch.ones_like(z[:, 0])
+        # Known only here: inside a Function's forward, gradients are always switched off.
+        wants_gradient = torch.is_grad_enabled() and any(
+            t is not None and t.requires_grad for t in (queries, keys, bias, temperature)
+        )
+        total: Tensor
+        valid_weight: Tensor
+        total, valid_weight = TotalLoss.apply(
+            queries, keys, bias, temperature, problem, weight, wants_gradient
+        )
+        if reduction == "sum":
+            return total
+        return total / torch.where(valid_weight > 0, valid_weight, 1)
+
+
+def soft_neighbor_probabilities(
+    z: Tensor,
+    temperature: float | Tensor = 1.0,
+    y: Tensor | None = None,
+    *,
+    metric: str = "sqeuclidean",
+) -> Tensor:
+    """Probability that row `i` picks row `j` as its neighbour, for study.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, d)
+        Codes.
+
+    temperature : float or Tensor of shape (), default=1.0
+        Positive, in units of the distance.
+
+    y : Tensor of shape (n,), default=None
+        Class labels. With them, the entries of other classes are set to zero, and the row
+        sums are the probabilities of picking the right class (the `p_i` of NCA).
+
+    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+        The distance between codes.
+
+    Returns
+    -------
+    probabilities : Tensor of shape (n, n)
+        Zero on the diagonal. Without `y` each row sums to 1 (a single row has nobody to
+        pick, and gets 0). Differentiable.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a dtype, `metric` or `temperature` is not as described.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknca.functional import soft_neighbor_probabilities
+    >>> z = torch.tensor([[0.0], [0.0], [1.0]])
+    >>> soft_neighbor_probabilities(z, temperature=1 / torch.tensor(3.0).log())
+    tensor([[0.0000, 0.7500, 0.2500],
+            [0.7500, 0.0000, 0.2500],
+            [0.5000, 0.5000, 0.0000]])
+    """
+    check_metric(metric)
+    z = check_rows(z, "z")
+    with torch.autocast(z.device.type, enabled=False):
+        temperature = _check_temperature(temperature, z)
+        distances = squared_distances if metric == "sqeuclidean" else cosine_distances
+        itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+        logits = (-distances(z, z) / temperature).masked_fill(itself, -torch.inf)  # (n, n)
+        if len(z) == 1:
+            return torch.zeros_like(logits)
+        probabilities = logits.softmax(dim=1)
+        if y is None:
+            return probabilities
+        y = _check_labels(y, z, "y")
+        return probabilities * (y[:, None] == y[None, :])
+
+
+def _bilinear(z: Tensor, keys: Tensor, metric: str) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Queries (n, d), keys (m, d) and bias (m,) with `queries @ keys.T + bias` = -distance,
+    up to a term that is constant along a row.
+    """
+    if metric == "cosine":
+        units = unit_rows(z)
+        return units, units if keys is z else unit_rows(keys), None
+    centre = common_centre(z, keys)
+    centred = z - centre
+    keys = centred if keys is z else keys - centre
+    return 2 * centred, keys, -keys.square().sum(1)
+
+
+def _check_labels(y: Tensor, z: Tensor, name: str) -> Tensor:
+    if y.shape != z.shape[:1]:
+        raise ValueError(
+            f"{name} must have one label for each of the {len(z)} rows, got shape {tuple(y.shape)}."
+        )
+    if y.is_floating_point() or y.is_complex():
+        raise ValueError(f"{name} must hold integer class labels, got {y.dtype}.")
+    return y.long().to(z.device)
+
+
+def _check_weight(weight: Tensor | None, z: Tensor, name: str) -> Tensor | None:
+    if weight is None:
+        return None
+    if weight.shape != z.shape[:1]:
+        raise ValueError(
+            f"{name} must have one weight for each of the {len(z)} rows, "
+            f"got shape {tuple(weight.shape)}."
+        )
+    weight = weight.detach().to(z)
+    # Asking a GPU would make every step wait for it; a negative weight there gives NaN.
+    if weight.device.type == "cpu" and bool((weight < 0).any()):
+        raise ValueError(f"{name} must not be negative, got {weight.min().item()}.")
+    return weight
+
+
+def _check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor:
+    if not isinstance(temperature, Tensor):
+        temperature = torch.tensor(temperature, dtype=z.dtype)
+    if temperature.numel() != 1:
+        raise ValueError(f"temperature must be one number, got shape {tuple(temperature.shape)}.")
+    if temperature.device.type == "cpu" and not 0 < temperature.item() < torch.inf:
+        raise ValueError(f"temperature must be positive, got {temperature.item()}.")
+    return temperature.reshape(()).to(z.device, z.dtype)

@@ -1,0 +1,90 @@
+"""Which rows meet in a batch: a row whose class is not met again has nothing to learn from."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def class_aware_batches(
+    labels: Tensor, batch_size: int, generator: torch.Generator
+) -> Sequence[Tensor]:
+    """Rows of each batch of one epoch, drawn anew at every call.
+
+    Rows are paired at random within their class (an odd row makes a triple of the last
+    pair; the only row of a class stays alone), the pairs are shuffled and dealt into
+    batches of equal size, whole pairs to each. So every row comes once, every class in a
+    batch has at least two rows there where it has two at all, and no batch is a small rest.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (n,), on the CPU
+        Class of each row, from 0.
+
+    batch_size : int
+        Rows in a batch, at least 2. A batch has at most one more, to keep a triple whole.
+
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    batches : sequence of Tensor
+        Row indices.
+    """
+    n = len(labels)
+    if n <= batch_size:
+        return [torch.arange(n, device="cpu")]
+    order, ranks, counts = _shuffled_ranks(labels, generator)
+    grouped = labels[order]
+    pairs = counts.div(2, rounding_mode="floor").clamp_min(1)  # (n_classes,) units of a class
+    unit = torch.minimum(ranks.div(2, rounding_mode="floor"), pairs[grouped] - 1)
+    unit += (pairs.cumsum(0) - pairs)[grouped]  # (n,) one number for each unit of any class
+    place = torch.randperm(int(pairs.sum()), generator=generator, device="cpu")
+    dealt = place[unit].argsort(stable=True)
+    unit, rows = place[unit][dealt], order[dealt]
+
+    # Cut at multiples of an equal share, each cut moved back to where a unit begins.
+    n_batches = -(-n // batch_size)
+    cuts = torch.arange(1, n_batches, device="cpu") * n // n_batches
+    cuts = torch.searchsorted(unit, unit[cuts])
+    return rows.tensor_split(cuts)
+
+
+def class_aware_sample(labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Indices of about `size` random rows, each class in proportion but with two at least.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (n,), on the CPU
+        Class of each row, from 0.
+
+    size : int
+        How many rows; all of them where there are no more.
+
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    rows : Tensor
+        Sorted row indices.
+    """
+    n = len(labels)
+    if n <= size:
+        return torch.arange(n, device="cpu")
+    order, ranks, counts = _shuffled_ranks(labels, generator)
+    shares = (counts * (size / n)).round().clamp_min(2)  # (n_classes,)
+    return order[ranks < shares[labels[order]]].sort().values
+
+
+def _shuffled_ranks(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows grouped by class and at random within it, each one's rank in its class, and the
+    number of rows of each class.
+    """
+    shuffled = torch.randperm(len(labels), generator=generator, device="cpu")
+    order = shuffled[labels[shuffled].argsort(stable=True)]
+    counts = labels.bincount()
+    starts = counts.cumsum(0) - counts
+    ranks = torch.arange(len(labels), device="cpu") - starts[labels[order]]
+    return order, ranks, counts

@@ -1,0 +1,41 @@
+"""Training leaves the torch of the surrounding program as it found it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def isolated(seed: int, device: torch.device) -> Iterator[torch.Generator]:
+    """Gradients on, autocast off, and torch's random numbers seeded, for a while.
+
+    Dropout and the initialisers of a user's modules take no generator, so the global ones
+    are seeded inside, and put back after.
+
+    Parameters
+    ----------
+    seed : int
+        For every random number inside.
+
+    device : torch.device
+        Where the training runs.
+
+    Yields
+    ------
+    generator : torch.Generator
+        An own one on the CPU, for code that takes a generator.
+    """
+    devices = [] if device.type == "cpu" else [device]
+    with (
+        torch.random.fork_rng(devices, device_type="cuda" if not devices else device.type),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        # Not torch.manual_seed, which would seed every other accelerator for good.
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            with torch.get_device_module(device).device(device):
+                torch.get_device_module(device).manual_seed(seed)
+        yield torch.Generator("cpu").manual_seed(seed)

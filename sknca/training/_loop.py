@@ -1,0 +1,155 @@
+"""The training loop, top to bottom."""
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ._batches import class_aware_batches
+from ._stopping import Stopping
+
+#: What is known of an epoch: `epoch`, `loss`, the objective's parts and settings, and
+#: `validation_loss` (None without validation).
+EpochRecord = dict[str, Any]
+
+
+class Objective(Protocol):
+    """What the loop minimises: a module that holds the network and whatever it trains beside.
+
+    Called with a batch and the epoch, it gives the total loss and its named parts.
+    """
+
+    def __call__(
+        self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int
+    ) -> tuple[Tensor, Mapping[str, Tensor]]: ...
+
+    def settings(self, epoch: int) -> Mapping[str, Any]:
+        """What the objective goes by in this epoch (its temperature, say)."""
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All rows, resident on the device, and which of them are trained on."""
+
+    x: Tensor  # (n, d)
+    y: Tensor  # (n,)
+    weight: Tensor | None  # (n,)
+    rows: Tensor  # (n_train,), on the device
+
+    def take(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        return self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows]
+
+
+def train(
+    objective: Objective,
+    data: TrainingData,
+    *,
+    optimizer: torch.optim.Optimizer,
+    learning_rate: Callable[[float], float],
+    batch_size: int,
+    max_iter: int,
+    stopping: Stopping,
+    generator: torch.Generator,
+    validate: Callable[[], Tensor] | None = None,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> list[EpochRecord]:
+    """Minimise the objective, and leave it at its best epoch where there is validation.
+
+    Parameters
+    ----------
+    objective : Objective
+        Trained in place. It ends in the state of the epoch with the lowest validation loss,
+        or, without validation, of the last.
+
+    data : TrainingData
+        The rows.
+
+    optimizer : torch.optim.Optimizer
+        Of the objective's parameters. Its learning rate is set before each step.
+
+    learning_rate : callable
+        From progress (0 at the first step, 1 after the last) to the learning rate.
+
+    batch_size, max_iter : int
+        Rows in a batch, and the greatest number of epochs.
+
+    stopping : Stopping
+        Watches the validation loss, or the training loss where there is none.
+
+    generator : torch.Generator
+        On the CPU. Draws the batches.
+
+    validate : callable, default=None
+        The validation loss of the objective as it stands.
+
+    on_epoch : callable, default=None
+        Receives the record of each epoch.
+
+    Returns
+    -------
+    history : list of EpochRecord
+        One record for each epoch.
+
+    Raises
+    ------
+    ValueError
+        If the loss of an epoch is not finite.
+
+    Warns
+    -----
+    UserWarning
+        If the user interrupts. What was learned so far is kept.
+    """
+    history: list[EpochRecord] = []
+    best_state: dict[str, Any] | None = None
+    labels = data.y[data.rows].cpu()
+    try:
+        for epoch in range(max_iter):
+            objective.train()
+            sums: dict[str, Tensor] = {}  # kept on the device: an epoch waits for it once
+            batches = class_aware_batches(labels, batch_size, generator)
+            for step, batch in enumerate(batches):
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate((epoch + step / len(batches)) / max_iter)
+                rows = data.rows[batch.to(data.rows.device)]  # (batch_size,)
+                total, parts = objective(*data.take(rows), epoch)
+                optimizer.zero_grad()
+                total.backward()
+                optimizer.step()
+                for name, value in {"loss": total, **parts}.items():
+                    sums[name] = sums.get(name, 0) + value.detach() * len(rows)
+
+            record = {"epoch": epoch}
+            record |= {name: value.item() / len(labels) for name, value in sums.items()}
+            record |= objective.settings(epoch)
+            record["validation_loss"] = None if validate is None else validate().item()
+            history.append(record)
+            monitored = record["loss" if validate is None else "validation_loss"]
+            if not math.isfinite(record["loss"] + monitored):
+                raise ValueError(
+                    f"The loss is not finite in epoch {epoch} (training loss {record['loss']}): "
+                    "the training diverged. Scale the features (StandardScaler), or lower "
+                    "learning_rate_init."
+                )
+            if stopping.update(monitored) and validate is not None:
+                best_state = copy.deepcopy(objective.state_dict())
+            if on_epoch is not None:
+                on_epoch(record)
+            if stopping.should_stop:
+                break
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", stacklevel=2)
+    if best_state is not None:
+        objective.load_state_dict(best_state)
+    return history
