@@ -20,7 +20,7 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import Tags, column_or_1d
+from sklearn.utils import Tags, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -46,13 +46,14 @@ from ._progress import progress_bar
 _AUTO_BATCH_SIZE = 256
 
 
-class BaseEmbedding(  # type: ignore[misc]
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
-):
+class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """A network trained on labelled rows, so that neighbours in its codes share a class.
 
     A subclass says which objective is trained; everything else stands here.
     """
+
+    network_: nn.Module
+    device_: torch.device
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
@@ -79,7 +80,7 @@ class BaseEmbedding(  # type: ignore[misc]
     def _make_objective(self, network: nn.Module) -> EmbeddingObjective:
         """What to train `network` with, after the parameters."""
 
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
         X: ArrayLike,
@@ -127,12 +128,12 @@ class BaseEmbedding(  # type: ignore[misc]
         UserWarning
             If the user interrupts the training. What was learned so far is kept.
         """
-        before = dict(vars(self))
+        before = self.__dict__.copy()
         try:
             return self._fit(X, y, sample_weight, X_val, y_val)
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
 
     def _fit(
@@ -154,9 +155,11 @@ class BaseEmbedding(  # type: ignore[misc]
         _check_partners(labels)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            sample_weight = sample_weight / sample_weight.mean()  # only their ratios count
         held_out_arrays = None
         if X_val is not None and y_val is not None:
             X_val = validate_data(self, X_val, dtype=FLOATS, reset=False)
+            check_consistent_length(X_val, y_val)
             held_out_arrays = X_val, encoder.transform(column_or_1d(y_val, warn=True))
         elif X_val is not None or y_val is not None:
             raise ValueError("X_val and y_val must be given together, got only one of them.")

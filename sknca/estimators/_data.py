@@ -1,12 +1,12 @@
 """From arrays to tensors: conversion, the validation split, the seed."""
 
-import numbers
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 #: The dtypes that rows may have. Numbers of any other become the first of them.
@@ -55,6 +55,5 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
     """
     if random_state is None:
         return int(np.random.default_rng().integers(2**31))
-    if isinstance(random_state, numbers.Integral):
-        random_state = np.random.RandomState(random_state)
-    return int(random_state.randint(2**31 - 1))
+    generator: np.random.RandomState = check_random_state(random_state)
+    return int(generator.randint(2**31 - 1))

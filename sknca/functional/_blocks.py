@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,8 @@ class TotalLoss(torch.autograd.Function):
         return (weight * losses).sum(), valid_weight
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_second_derivative()
         gradients = (None if g is None else grad_total * g for g in ctx.gradients)
         return *gradients, None, None, None
 
@@ -81,10 +80,21 @@ class RowLosses(torch.autograd.Function):
         return losses
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
-        _, _, gradients = _evaluate(*ctx.saved_tensors, ctx.problem, grad_losses)
+        _refuse_second_derivative()
+        queries, keys, bias, temperature = ctx.saved_tensors
+        _, _, gradients = _evaluate(queries, keys, bias, temperature, ctx.problem, grad_losses)
         return *gradients, None
+
+
+def _refuse_second_derivative() -> None:
+    # torch's once_differentiable lets a graph pass whose incoming gradient is a constant, and
+    # would then give a second derivative with a part missing.
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "The soft nearest neighbour loss has no second derivative: call it without "
+            "create_graph=True."
+        )
 
 
 def _evaluate(
@@ -138,7 +148,7 @@ def _evaluate(
 
         log_partners, sum_partners = _exp_rows_(partners)  # (b, 1)
         log_others, sum_others = _exp_rows_(others)  # (b, 1)
-        has_partner = sum_partners > 0
+        has_partner = sum_partners != 0  # not > 0, by which a NaN would pass for no partner
         gap = torch.where(has_partner, log_others - log_partners, -torch.inf)
         losses[order[block]] = torch.logaddexp(gap, torch.zeros_like(gap)).squeeze(1)
         valid[order[block]] = has_partner.squeeze(1)
@@ -177,7 +187,7 @@ def _windows(
 ) -> list[tuple[int, int, int, int]]:
     """Blocks of sorted rows [start, stop) and the columns [left, right) of their classes."""
     n, m = len(labels), len(key_labels)
-    starts = torch.arange(0, n, block_size)
+    starts = torch.arange(0, n, block_size, device="cpu")
     if len(starts) == 1:
         return [(0, n, 0, m)]  # without asking the device, which would have to be waited for
     stops = (starts + block_size).clamp_max(n)

@@ -90,7 +90,8 @@ def unit_rows(z: Tensor) -> Tensor:
     norms = torch.linalg.vector_norm(z, dim=1, keepdim=True, dtype=torch.float64)  # (n, 1)
     nonzero = norms > 0
     norms = torch.where(nonzero, norms, 1).to(z.dtype)
-    return z / norms * nonzero
+    units: Tensor = z / norms * nonzero
+    return units
 
 
 def common_centre(a: Tensor, b: Tensor) -> Tensor:

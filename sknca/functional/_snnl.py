@@ -267,7 +267,7 @@ def _check_weight(weight: Tensor | None, z: Tensor, name: str) -> Tensor | None:
 
 def _check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor:
     if not isinstance(temperature, Tensor):
-        temperature = torch.tensor(temperature, dtype=z.dtype)
+        temperature = torch.tensor(temperature, dtype=z.dtype, device="cpu")
     if temperature.numel() != 1:
         raise ValueError(f"temperature must be one number, got shape {tuple(temperature.shape)}.")
     if temperature.device.type == "cpu" and not 0 < temperature.item() < torch.inf:

@@ -14,7 +14,8 @@ def class_aware_batches(
     Rows are paired at random within their class (an odd row makes a triple of the last
     pair; the only row of a class stays alone), the pairs are shuffled and dealt into
     batches of equal size, whole pairs to each. So every row comes once, every class in a
-    batch has at least two rows there where it has two at all, and no batch is a small rest.
+    batch has at least two rows there where it has two at all, and no batch is a small rest
+    or a single row.
 
     Parameters
     ----------
@@ -22,7 +23,8 @@ def class_aware_batches(
         Class of each row, from 0.
 
     batch_size : int
-        Rows in a batch, at least 2. A batch has at most one more, to keep a triple whole.
+        Rows in a batch, at least 2. A batch may have up to three more, to keep a triple
+        whole, or a row in company.
 
     generator : torch.Generator
         On the CPU.
@@ -44,10 +46,14 @@ def class_aware_batches(
     dealt = place[unit].argsort(stable=True)
     unit, rows = place[unit][dealt], order[dealt]
 
-    # Cut at multiples of an equal share, each cut moved back to where a unit begins.
+    # Cut at multiples of an equal share, each cut moved back to where a unit begins, and
+    # left out where it would leave a row alone.
     n_batches = -(-n // batch_size)
-    cuts = torch.arange(1, n_batches, device="cpu") * n // n_batches
-    cuts = torch.searchsorted(unit, unit[cuts])
+    shares = torch.arange(1, n_batches, device="cpu") * n // n_batches
+    cuts: list[int] = []
+    for cut in torch.searchsorted(unit, unit[shares]).tolist():
+        if min(cut - (cuts[-1] if cuts else 0), n - cut) >= 2:
+            cuts.append(cut)
     return rows.tensor_split(cuts)
 
 

@@ -130,7 +130,7 @@ def train(
                 for name, value in {"loss": total, **parts}.items():
                     sums[name] = sums.get(name, 0) + value.detach() * len(rows)
 
-            record = {"epoch": epoch}
+            record: EpochRecord = {"epoch": epoch}
             record |= {name: value.item() / len(labels) for name, value in sums.items()}
             record |= objective.settings(epoch)
             record["validation_loss"] = None if validate is None else validate().item()

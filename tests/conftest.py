@@ -1,0 +1,15 @@
+import os
+
+# Read when scipy is imported: lets scikit-learn check array API inputs too.
+os.environ["SCIPY_ARRAY_API"] = "1"
+
+import pytest
+import torch
+
+
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        skip = pytest.mark.skip(reason="needs a CUDA device, and torch sees none")
+        for item in items:
+            if "cuda" in item.keywords:
+                item.add_marker(skip)

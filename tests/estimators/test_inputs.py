@@ -1,0 +1,172 @@
+"""What `fit` and `transform` take, and what they refuse."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.exceptions import NotFittedError
+
+from sknca import SNNLEmbedding
+
+
+@pytest.fixture
+def embedding():
+    return SNNLEmbedding(max_iter=3, random_state=0)
+
+
+def as_memmap(X, folder):
+    np.save(folder / "X.npy", X)
+    return np.load(folder / "X.npy", mmap_mode="r")
+
+
+def as_read_only(X, folder):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+LAYOUTS = {
+    "read-only": as_read_only,
+    "memory-mapped": as_memmap,
+    "negative strides": lambda X, folder: X[::-1, ::-1].copy()[::-1, ::-1],
+    "F-order": lambda X, folder: np.asfortranarray(X),
+    "every second row": lambda X, folder: np.repeat(X, 2, axis=0)[::2],
+    "list": lambda X, folder: X.tolist(),
+    "DataFrame": lambda X, folder: pd.DataFrame(X),
+    "object": lambda X, folder: X.astype(object),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_changes_nothing(embedding, iris, layout, tmp_path):
+    X, y = iris
+    expected = embedding.fit(X, y).transform(X)
+    given = LAYOUTS[layout](X, tmp_path)
+    np.testing.assert_allclose(embedding.fit(given, y).transform(given), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_answers_in_the_dtype_of_X(embedding, iris, dtype):
+    X, y = iris
+    codes = embedding.fit(X, y).transform(X.astype(dtype))
+    assert codes.dtype == dtype
+    np.testing.assert_allclose(codes, embedding.transform(X), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
+def test_other_numbers_answer_in_float32(embedding, iris, dtype):
+    _, y = iris
+    X = np.random.RandomState(0).randint(0, 2, (150, 6)).astype(dtype)
+    assert embedding.fit(X, y).transform(X).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["a", "b", "c"]),
+        np.array(["a", "b", "c"], dtype=object),
+        np.array([-1, 10**12, 5]),
+        np.array([2, 1, 0], dtype=np.uint8),
+    ],
+    ids=["str", "object", "any int", "uint8"],
+)
+def test_labels(embedding, iris, labels):
+    X, y = iris
+    embedding.fit(X, labels[y])
+    assert embedding.classes_.tolist() == sorted(labels.tolist())
+    assert embedding.loss_ < embedding.loss_curve_[0]
+
+
+def test_boolean_labels(embedding, iris):
+    X, y = iris
+    assert embedding.fit(X, y > 0).classes_.tolist() == [False, True]
+
+
+def test_pandas_labels(embedding, iris):
+    X, y = iris
+    index = np.arange(150)[::-1]
+    embedding.fit(pd.DataFrame(X, index=index), pd.Series(y, index=index))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_code_does_not_depend_on_its_company(embedding, iris, dtype):
+    X, y = iris
+    X = np.vstack([X] * 4).astype(dtype)  # more than a chunk
+    embedding.fit(X, np.tile(y, 4))
+    codes = embedding.transform(X)
+    order = np.random.RandomState(0).permutation(len(X))
+    np.testing.assert_array_equal(embedding.transform(X[order]), codes[order])
+    np.testing.assert_array_equal(embedding.transform(X[300:307]), codes[300:307])
+    np.testing.assert_array_equal(embedding.transform(X[5:6]), codes[5:6])
+
+
+def test_transform_changes_nothing(embedding, iris):
+    X, y = iris
+    embedding.fit(X, y)
+    before, X_before = embedding.__dict__.copy(), X.copy()
+    embedding.transform(X)
+    assert embedding.__dict__ == before
+    np.testing.assert_array_equal(X, X_before)
+
+
+def test_not_fitted(embedding, iris):
+    with pytest.raises(NotFittedError, match="SNNLEmbedding instance is not fitted yet"):
+        embedding.transform(iris[0])
+
+
+X = np.random.RandomState(0).randn(10, 3)
+Y = np.arange(10) % 2
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (X, None, "requires y to be passed, but the target y is None"),
+        (X, np.zeros(10), "number of classes has to be greater than one; got 1 class"),
+        (X[:1], Y[:1], "Found array with 1 sample.* while a minimum of 2 is required"),
+        (X, np.arange(10), "only one training row of each class"),
+        (X, np.linspace(0, 1, 10), "Unknown label type: continuous"),
+        (X, Y[:5], "inconsistent numbers of samples"),
+        (X, np.where(Y == 0, np.nan, 1.0), "Input y contains NaN"),
+        (np.where(X > 1, np.nan, X), Y, "Input X contains NaN"),
+        (np.where(X > 1, np.inf, X), Y, "Input X contains infinity"),
+        (X * 1e200, Y, "too large for dtype\\('float32'\\)"),
+        (X[0], Y, "Expected 2D array, got 1D array"),
+        (X[:, :0], Y, "0 feature"),
+        (X.astype(complex), Y, "Complex data not supported"),
+    ],
+)
+def test_fit_refuses(embedding, X, y, message):
+    with pytest.raises(ValueError, match=message):
+        embedding.fit(X, y)
+    assert not hasattr(embedding, "n_features_in_")
+
+
+def test_transform_refuses(embedding):
+    embedding.fit(X, Y)
+    with pytest.raises(ValueError, match="X has 2 features, but SNNLEmbedding is expecting 3"):
+        embedding.transform(X[:, :2])
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        embedding.transform(np.full((1, 3), np.nan))
+    with pytest.raises(ValueError, match="too large for dtype"):
+        embedding.transform(np.full((1, 3), 1e200))
+    with pytest.raises(ValueError, match="minimum of 1 is required"):
+        embedding.transform(np.empty((0, 3)))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "message"),
+    [
+        ("temperature", 0, "The 'temperature' parameter of SNNLEmbedding must be a float in the"),
+        ("temperature", -1.0, "Got -1.0 instead"),
+        ("temperature", float("inf"), "temperature"),
+        ("n_components", 0, "The 'n_components' parameter"),
+        ("metric", "euclidean", "The 'metric' parameter"),
+        ("batch_size", 1, "The 'batch_size' parameter"),
+        ("device", "gpu", "device='gpu' cannot be used here"),
+        ("device", "meta", "device='meta' cannot be used here"),
+        ("device", "cuda:99", "device='cuda:99' cannot be used here"),
+    ],
+)
+def test_refuses_parameter(parameter, value, message):
+    with pytest.raises(ValueError, match=message):
+        SNNLEmbedding(**{parameter: value}).fit(X, Y)

@@ -1,0 +1,100 @@
+"""Fitting is repeatable, and leaves the program around it as it was."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sknca import SNNLEmbedding
+
+
+def with_dropout(n_features, n_components):
+    return nn.Sequential(nn.Linear(n_features, 16), nn.Dropout(0.5), nn.Linear(16, n_components))
+
+
+def codes(X, y, random_state=0, **parameters):
+    embedding = SNNLEmbedding(max_iter=3, batch_size=32, random_state=random_state, **parameters)
+    return embedding.fit(X, y).transform(X)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"encoder": with_dropout}, {"early_stopping": True, "n_iter_no_change": 1}],
+    ids=["own encoder", "own dropout", "early stopping"],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+class TestSeed:
+    def test_same_seed_same_bits(self, iris, parameters):
+        first = codes(*iris, **parameters)
+        torch.manual_seed(99)
+        np.random.seed(99)
+        np.testing.assert_array_equal(codes(*iris, **parameters), first)
+
+    def test_other_seed_other_codes(self, iris, parameters):
+        assert not np.allclose(codes(*iris, **parameters), codes(*iris, 1, **parameters))
+
+    def test_none_draws_afresh(self, iris, parameters):
+        assert not np.allclose(codes(*iris, None, **parameters), codes(*iris, None, **parameters))
+
+    def test_random_state_advances(self, iris, parameters):
+        random_state = np.random.RandomState(0)
+        first = codes(*iris, random_state, **parameters)
+        second = codes(*iris, random_state, **parameters)
+        assert not np.allclose(first, second)
+        again = codes(*iris, np.random.RandomState(0), **parameters)
+        np.testing.assert_array_equal(again, first)
+
+
+def global_state():
+    return (
+        random.getstate(),
+        [str(part) for part in np.random.get_state()],
+        torch.get_rng_state().tolist(),
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
+        [state.tolist() for state in torch.cuda.get_rng_state_all()],
+    )
+
+
+@pytest.mark.parametrize("random_state", [None, 0])
+def test_global_state_is_untouched(iris, random_state):
+    before = global_state()
+    codes(*iris, random_state, encoder=with_dropout)
+    assert global_state() == before
+
+
+def test_global_state_is_untouched_by_an_error(iris):
+    X, y = iris
+    before = global_state()
+    with pytest.raises(ValueError, match="diverged"):
+        codes(X, y, learning_rate_init=1e30)
+    assert global_state() == before
+
+
+def test_defaults_of_the_program_do_not_matter(iris):
+    expected = codes(*iris)
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")  # where nothing could be computed
+        np.testing.assert_array_equal(codes(*iris), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", dtype=torch.bfloat16)],
+    ids=["no_grad", "inference_mode", "autocast"],
+)
+def test_surrounding_modes_do_not_matter(iris, context):
+    expected = codes(*iris)
+    with context():
+        np.testing.assert_array_equal(codes(*iris), expected)

@@ -1,0 +1,63 @@
+"""scikit-learn's own checks: those it gives to everybody, and those that it keeps for itself."""
+
+import pytest
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch import nn
+
+from sknca import SNNLEmbedding
+
+
+def small_encoder(n_features, n_components):
+    return nn.Sequential(
+        nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, n_components)
+    )
+
+
+ESTIMATORS = [
+    SNNLEmbedding(),
+    SNNLEmbedding(metric="cosine", temperature=0.1),
+    SNNLEmbedding(hidden_layer_sizes=()),
+    SNNLEmbedding(encoder=small_encoder),
+    SNNLEmbedding(early_stopping=True, tol=1e-3),
+]
+
+EXPECTED_FAILURES = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "A row is no neighbour of its own, but it is one of its copy: a row given twice is not a "
+        "row of weight 2."
+    ),
+}
+
+
+# Three epochs are enough for what the checks look at, and too few to converge.
+@pytest.mark.filterwarnings("ignore:Maximum iterations:sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks(
+    ESTIMATORS, expected_failed_checks=lambda estimator: EXPECTED_FAILURES, xfail_strict=True
+)
+def test_given_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore:Maximum iterations:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:X (does not have|has).* feature names:UserWarning")
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "check_param_validation",
+        "check_dataframe_column_names_consistency",
+        "check_set_output_transform",
+        "check_set_output_transform_pandas",
+        "check_set_output_transform_polars",
+        "check_global_output_transform_pandas",
+        "check_global_set_output_transform_polars",
+        "check_transformer_get_feature_names_out",
+        "check_transformer_get_feature_names_out_pandas",
+        "check_get_feature_names_out_error",
+        "check_inplace_ensure_writeable",
+    ],
+)
+def test_checks_that_are_left_out(estimator, name):
+    estimator = estimator.set_params(max_iter=3, random_state=0)
+    getattr(estimator_checks, name)("SNNLEmbedding", estimator)

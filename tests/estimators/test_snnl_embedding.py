@@ -1,0 +1,346 @@
+"""What SNNLEmbedding does: training, validation, stopping, continuing."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits, make_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from sknca import SNNLEmbedding
+from sknca.functional import soft_nearest_neighbor_loss
+
+
+def test_digits_before_knn():
+    X, y = load_digits(return_X_y=True)
+    knn = make_pipeline(StandardScaler(), SNNLEmbedding(random_state=0), KNeighborsClassifier())
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    assert cross_val_score(knn, X, y, cv=folds).mean() >= 0.98
+
+
+def test_learns_what_no_linear_map_can():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, (600, 2))
+    y = (X[:, 0] > 0) ^ (X[:, 1] > 0)
+    X = np.hstack([X, rng.uniform(-1, 1, (600, 8))])  # and eight columns of noise
+    scores = {
+        sizes: KNeighborsClassifier()
+        .fit(embedding.transform(X[:400]), y[:400])
+        .score(embedding.transform(X[400:]), y[400:])
+        for sizes in [(), (64,)]
+        for embedding in [
+            SNNLEmbedding(2, hidden_layer_sizes=sizes, max_iter=300, random_state=0).fit(
+                X[:400], y[:400]
+            )
+        ]
+    }
+    assert scores[64,] > 0.9
+    assert scores[()] < 0.8
+
+
+def test_grid_search_over_temperature(iris):
+    X, y = iris
+    pipeline = Pipeline(
+        [("emb", SNNLEmbedding(max_iter=5, random_state=0)), ("knn", KNeighborsClassifier())]
+    )
+    search = GridSearchCV(pipeline, {"emb__temperature": [0.1, 1.0]}, cv=3).fit(X, y)
+    assert search.best_score_ > 0.8
+    assert search.best_estimator_["emb"].temperature_ == search.best_params_["emb__temperature"]
+
+
+def test_fitted_attributes(iris):
+    X, y = iris
+    embedding = SNNLEmbedding(max_iter=7, temperature=0.5, device="cpu", random_state=0)
+    labels = np.array(["setosa", "versicolor", "virginica"])[y]
+    assert embedding.fit(X, labels) is embedding
+    assert embedding.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+    assert embedding.n_features_in_ == 4
+    assert embedding.n_iter_ == len(embedding.loss_curve_) == len(embedding.history_) == 7
+    assert embedding.loss_ == embedding.loss_curve_[-1]
+    assert embedding.best_loss_ == min(embedding.loss_curve_)
+    assert embedding.loss_ < embedding.loss_curve_[0]
+    assert embedding.validation_loss_curve_ is None
+    assert embedding.temperature_ == 0.5
+    assert embedding.device_ == torch.device("cpu")
+    assert isinstance(embedding.network_, nn.Module)
+    assert embedding.history_[3] == {
+        "epoch": 3,
+        "loss": embedding.loss_curve_[3],
+        "temperature": 0.5,
+        "validation_loss": None,
+    }
+
+
+class TestCodes:
+    @pytest.mark.parametrize(("n_components", "width"), [(None, 4), (2, 2), (9, 9)])
+    def test_width(self, iris, n_components, width):
+        X, y = iris
+        embedding = SNNLEmbedding(n_components, max_iter=1).fit(X, y)
+        assert embedding.transform(X).shape == (150, width)
+        names = [f"snnlembedding{i}" for i in range(width)]
+        assert embedding.get_feature_names_out().tolist() == names
+
+    def test_at_most_32_by_default(self):
+        X, y = make_classification(n_features=40, random_state=0)
+        assert SNNLEmbedding(max_iter=1).fit_transform(X, y).shape == (100, 32)
+
+    def test_unit_length_under_cosine(self, iris):
+        X, y = iris
+        codes = SNNLEmbedding(metric="cosine", max_iter=2).fit(X, y).transform(X)
+        np.testing.assert_allclose(np.linalg.norm(codes, axis=1), 1, rtol=1e-6)
+
+    def test_linear_map(self, iris):
+        X, y = iris
+        embedding = SNNLEmbedding(2, hidden_layer_sizes=(), max_iter=3).fit(X, y)
+        origin = embedding.transform(np.zeros((1, 4)))
+        halves = embedding.transform(X / 2) - origin
+        np.testing.assert_allclose(2 * halves, embedding.transform(X) - origin, atol=1e-5)
+
+    def test_full_batch_loss_is_the_loss_of_the_codes(self, iris):
+        X, y = iris
+        embedding = SNNLEmbedding(
+            dropout=0, batch_size=150, max_iter=1, temperature=2.0, random_state=0
+        ).fit(X, y)
+        # One step changes the codes; the loss was taken before it, on the initial ones.
+        before = SNNLEmbedding(
+            dropout=0, batch_size=150, max_iter=1, learning_rate_init=1e-12, random_state=0
+        ).fit(X, y)
+        codes = torch.tensor(before.transform(X))
+        loss = soft_nearest_neighbor_loss(codes, torch.tensor(y), 2.0)
+        assert embedding.loss_ == pytest.approx(loss.item(), rel=1e-4)
+
+
+class TestEncoder:
+    def test_callable(self, iris):
+        X, y = iris
+        seen = []
+
+        def encoder(n_features, n_components):
+            seen.append((n_features, n_components))
+            return nn.Linear(n_features, n_components)
+
+        embedding = SNNLEmbedding(3, encoder=encoder, max_iter=2).fit(X, y)
+        assert seen == [(4, 3)]
+        assert isinstance(embedding.network_, nn.Linear)
+
+    def test_module_is_copied(self, iris):
+        X, y = iris
+        module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+        before = {name: value.clone() for name, value in module.state_dict().items()}
+        embedding = SNNLEmbedding(encoder=module, max_iter=5).fit(X, y)
+        assert module.training
+        for name, value in module.state_dict().items():
+            assert torch.equal(value, before[name])
+        assert not torch.equal(embedding.network_[0].weight, module[0].weight)
+        assert embedding.transform(X).shape == (150, 2)  # its own width, unasked
+
+    def test_lazy_and_float64_modules(self, iris):
+        X, y = iris
+        module = nn.Sequential(nn.LazyLinear(8, dtype=torch.float64), nn.ReLU(), nn.LazyLinear(2))
+        codes = SNNLEmbedding(encoder=module, max_iter=2).fit(X, y).transform(X)
+        assert np.isfinite(codes).all()
+
+    def test_frozen_parameters_stay(self, iris):
+        X, y = iris
+        module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        module[0].requires_grad_(False)
+        embedding = SNNLEmbedding(encoder=module, max_iter=2).fit(X, y)
+        assert torch.equal(embedding.network_[0].weight, module[0].weight)
+        assert not torch.equal(embedding.network_[2].weight, module[2].weight)
+
+    @pytest.mark.parametrize(
+        ("parameters", "message"),
+        [
+            ({"encoder": lambda d, k: "no"}, "encoder must return a torch.nn.Module, got 'no'"),
+            ({"encoder": nn.Linear(5, 2)}, "encoder cannot read rows of 4 features"),
+            ({"encoder": nn.Linear(4, 2), "n_components": 3}, r"\(n_samples, 3\), got \(1, 2\)"),
+            ({"encoder": nn.Flatten(0)}, r"\(n_samples, n_components\), got \(256,\)|must give"),
+            ({"encoder": nn.Identity()}, "encoder has no parameter that can be trained"),
+            ({"hidden_layer_sizes": (3, 0)}, r"hidden_layer_sizes must be > 0, got \[3, 0\]"),
+        ],
+    )
+    def test_refuses(self, iris, parameters, message):
+        with pytest.raises(ValueError, match=message):
+            SNNLEmbedding(**parameters).fit(*iris)
+
+
+class TestValidation:
+    def test_early_stopping_keeps_the_best(self, iris):
+        X, y = iris
+        embedding = SNNLEmbedding(
+            early_stopping=True, max_iter=500, n_iter_no_change=5, random_state=0
+        ).fit(X, y)
+        curve = embedding.validation_loss_curve_
+        assert len(curve) == embedding.n_iter_ < 500
+        assert min(curve) < curve[0]
+        assert int(np.argmin(curve)) == embedding.n_iter_ - 6
+
+    def test_loss_is_that_of_held_out_rows_among_training_rows(self, iris):
+        X, y = iris
+        train, val = slice(None, None, 2), slice(1, None, 2)
+        embedding = SNNLEmbedding(max_iter=5, temperature=0.7, random_state=0)
+        embedding.fit(X[train], y[train], X_val=X[val], y_val=y[val])
+        loss = soft_nearest_neighbor_loss(
+            torch.tensor(embedding.transform(X[val])),
+            torch.tensor(y[val]),
+            0.7,
+            neighbors=torch.tensor(embedding.transform(X[train])),
+            neighbor_labels=torch.tensor(y[train]),
+        )
+        assert min(embedding.validation_loss_curve_) == pytest.approx(loss.item(), rel=1e-4)
+
+    def test_validation_data_do_not_stop_unasked(self, iris):
+        X, y = iris
+        embedding = SNNLEmbedding(max_iter=30, n_iter_no_change=1, learning_rate_init=0.1)
+        embedding.fit(X, y, X_val=X, y_val=y)
+        assert embedding.n_iter_ == 30
+
+    def test_split_leaves_rare_classes_in_training(self):
+        X = np.random.RandomState(0).randn(43, 3)
+        y = np.array([0] * 20 + [1] * 20 + [2, 2, 3])
+        embedding = SNNLEmbedding(early_stopping=True, max_iter=2, random_state=0)
+        with pytest.warns(ConvergenceWarning):
+            embedding.fit(X, y)
+        assert np.isfinite(embedding.validation_loss_curve_).all()
+
+    @pytest.mark.parametrize("stopping", [{"early_stopping": True}, {"tol": 0.0}])
+    def test_warns_only_if_stopping_was_asked_for(self, iris, stopping):
+        with pytest.warns(ConvergenceWarning, match=r"max_iter=2\) reached"):
+            SNNLEmbedding(max_iter=2, **stopping).fit(*iris)
+
+    def test_tol_stops(self, iris):
+        embedding = SNNLEmbedding(max_iter=200, tol=0.5, n_iter_no_change=4, random_state=0)
+        assert embedding.fit(*iris).n_iter_ < 200
+
+    @pytest.mark.parametrize(
+        ("validation", "message"),
+        [
+            ({"X_val": np.ones((2, 4))}, "X_val and y_val must be given together"),
+            ({"y_val": [0, 1]}, "X_val and y_val must be given together"),
+            ({"X_val": np.ones((2, 3)), "y_val": [0, 1]}, "X has 3 features, but SNNLEmbedding"),
+            ({"X_val": np.ones((2, 4)), "y_val": [0, 9]}, "previously unseen labels"),
+            ({"X_val": np.ones((2, 4)), "y_val": [0]}, "inconsistent numbers of samples"),
+        ],
+    )
+    def test_refuses(self, iris, validation, message):
+        with pytest.raises(ValueError, match=message):
+            SNNLEmbedding().fit(*iris, **validation)
+
+
+class TestSampleWeight:
+    def test_only_ratios_count(self, iris):
+        X, y = iris
+        weight = np.random.RandomState(0).uniform(0.5, 2, 150)
+        codes = [
+            SNNLEmbedding(max_iter=3, random_state=0).fit(X, y, sample_weight=w).transform(X)
+            for w in (weight, 8 * weight)
+        ]
+        np.testing.assert_array_equal(codes[0], codes[1])
+
+    def test_rows_of_no_weight_are_not_learned_from(self, iris):
+        X, y = iris
+        weight = np.ones(150)
+        weight[::3] = 0
+        wrong = y.copy()
+        wrong[::3] = 2 - wrong[::3]
+        settings = {"dropout": 0, "batch_size": 150, "max_iter": 20, "random_state": 0}
+        codes = [
+            SNNLEmbedding(**settings).fit(X, labels, sample_weight=w).transform(X)
+            for labels, w in [(y, weight), (wrong, weight), (wrong, None)]
+        ]
+        np.testing.assert_allclose(codes[0], codes[1], atol=0.01)
+        assert not np.allclose(codes[0], codes[2], atol=0.5)
+
+    def test_refuses_negative(self, iris):
+        with pytest.raises(ValueError, match="sample_weight"):
+            SNNLEmbedding().fit(*iris, sample_weight=-np.ones(150))
+
+
+class TestWarmStart:
+    def test_continues(self, iris):
+        X, y = iris
+        embedding = SNNLEmbedding(warm_start=True, max_iter=20, random_state=0).fit(X, y)
+        first, network = embedding.loss_curve_, embedding.network_
+        embedding.fit(X, y)
+        assert embedding.loss_curve_[0] < first[0] / 2
+        assert embedding.n_iter_ == 20
+        assert embedding.network_ is not network
+
+    def test_without_it_a_fit_forgets(self, iris):
+        X, y = iris
+        embedding = SNNLEmbedding(max_iter=5, random_state=0).fit(X, y)
+        first = embedding.loss_curve_
+        assert embedding.fit(X, y).loss_curve_ == first
+
+    def test_refuses_other_features(self, iris):
+        X, y = iris
+        embedding = SNNLEmbedding(warm_start=True, max_iter=2).fit(X, y)
+        with pytest.raises(ValueError, match="X has 3 features, but SNNLEmbedding is expecting 4"):
+            embedding.fit(X[:, :3], y)
+
+
+class TestInterruption:
+    def test_keeps_a_usable_model(self, iris):
+        X, y = iris
+
+        class Interrupting(nn.Linear):
+            calls = 0
+
+            def forward(self, x):
+                if self.training:
+                    Interrupting.calls += 1
+                    if Interrupting.calls > 3:
+                        raise KeyboardInterrupt
+                return super().forward(x)
+
+        embedding = SNNLEmbedding(encoder=Interrupting, max_iter=50, random_state=0)
+        with pytest.warns(UserWarning, match="Training interrupted by user"):
+            embedding.fit(X, y)
+        assert embedding.n_iter_ == 3
+        assert np.isfinite(embedding.transform(X)).all()
+
+        with pytest.warns(UserWarning, match="Training interrupted by user"):
+            embedding.fit(X, y)  # at once
+        assert embedding.n_iter_ == 0
+        assert np.isnan(embedding.loss_)
+        assert np.isfinite(embedding.transform(X)).all()
+
+
+def test_an_error_leaves_the_estimator_as_it_was(iris):
+    X, y = iris
+    embedding = SNNLEmbedding(max_iter=2, random_state=0).fit(X, y)
+    before, codes = embedding.__dict__.copy(), embedding.transform(X)
+    with pytest.raises(ValueError, match="greater than one"):
+        embedding.fit(X[:, :2], np.zeros(150))
+    assert embedding.__dict__ == before
+    np.testing.assert_array_equal(embedding.transform(X), codes)
+
+
+def test_divergence_is_an_error(iris):
+    X, y = iris
+    embedding = SNNLEmbedding(learning_rate_init=1e30, max_iter=5)
+    with pytest.raises(ValueError, match="learning_rate_init"):
+        embedding.fit(X, y)
+    assert not hasattr(embedding, "network_")
+
+
+def test_progress_bar(iris, capsys):
+    SNNLEmbedding(max_iter=3, verbose=1, random_state=0).fit(*iris)
+    shown = capsys.readouterr().err
+    assert "SNNLEmbedding" in shown
+    assert "3/3" in shown
+    assert "loss=" in shown
+    SNNLEmbedding(max_iter=3, random_state=0).fit(*iris)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.cuda
+def test_cuda_learns_the_same(iris):
+    X, y = iris
+    settings = {"dropout": 0, "max_iter": 5, "random_state": 0}
+    codes = [SNNLEmbedding(device=d, **settings).fit(X, y).transform(X) for d in ("cpu", "cuda")]
+    np.testing.assert_allclose(codes[0], codes[1], rtol=1e-2, atol=1e-3)

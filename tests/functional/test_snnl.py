@@ -1,0 +1,475 @@
+import math
+
+import numpy as np
+import pytest
+import reference
+import torch
+from live_memory import LiveMemory
+from sklearn.neighbors import NeighborhoodComponentsAnalysis
+
+from functional.test_distances import ARTICLE
+from sknca.functional import (
+    cosine_distances,
+    soft_nearest_neighbor_loss,
+    soft_neighbor_probabilities,
+)
+
+METRICS = ["sqeuclidean", "cosine"]
+N = 12
+
+
+@pytest.fixture
+def batch():
+    """Twelve rows of four classes, one of them with a single row."""
+    z = torch.randn(N, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 1, 3, 0, 2])
+    return z, y
+
+
+@pytest.fixture
+def weight():
+    return torch.tensor([1.0, 2.0, 0.5, 0.0, 3.0, 1.0, 1.0, 0.1, 1.0, 1.0, 2.0, 1.0]).double()
+
+
+class TestAgainstTheLoop:
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("temperature", [0.01, 0.3, 1.0, 50.0])
+    @pytest.mark.parametrize("block_size", [None, 1, 5, N, N + 7])
+    def test_value(self, batch, metric, temperature, block_size):
+        z, y = batch
+        loss = soft_nearest_neighbor_loss(z, y, temperature, metric=metric, block_size=block_size)
+        expected = reference.soft_nearest_neighbor_loss(z.numpy(), y.numpy(), temperature, metric)
+        assert loss.item() == pytest.approx(expected, rel=1e-10)
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_rows(self, batch, metric):
+        z, y = batch
+        losses = soft_nearest_neighbor_loss(z, y, 0.5, metric=metric, reduction="none")
+        expected = reference.row_losses(z.numpy(), y.numpy(), 0.5, metric)
+        np.testing.assert_allclose(losses, np.nan_to_num(expected), rtol=1e-10)
+        total = soft_nearest_neighbor_loss(z, y, 0.5, metric=metric, reduction="sum")
+        assert total.item() == pytest.approx(np.nansum(expected), rel=1e-10)
+
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("block_size", [None, 5])
+    def test_weights(self, batch, weight, metric, block_size):
+        z, y = batch
+        loss = soft_nearest_neighbor_loss(
+            z, y, 0.7, metric=metric, sample_weight=weight, block_size=block_size
+        )
+        expected = reference.soft_nearest_neighbor_loss(
+            z.numpy(), y.numpy(), 0.7, metric, weight.numpy()
+        )
+        assert loss.item() == pytest.approx(expected, rel=1e-10)
+
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("block_size", [None, 1, 4])
+    def test_neighbors_elsewhere(self, batch, weight, metric, block_size):
+        keys, key_labels = batch
+        z = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        y = torch.tensor([5, 0, -7, 3, 2, 1])  # 5 and -7 have no partner there
+        losses = soft_nearest_neighbor_loss(
+            z,
+            y,
+            0.7,
+            metric=metric,
+            reduction="none",
+            block_size=block_size,
+            neighbors=keys,
+            neighbor_labels=key_labels,
+            neighbor_weight=weight,
+        )
+        expected = reference.row_losses(
+            z.numpy(),
+            y.numpy(),
+            0.7,
+            metric,
+            neighbors=(keys.numpy(), key_labels.numpy(), weight.numpy()),
+        )
+        np.testing.assert_allclose(losses, np.nan_to_num(expected), rtol=1e-10)
+
+
+class TestGradient:
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+    @pytest.mark.parametrize("block_size", [1, 5, N, N + 7])
+    def test_in_codes_and_temperature(self, batch, weight, metric, reduction, block_size):
+        z, y = batch
+        temperature = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+
+        def loss(z, temperature):
+            return soft_nearest_neighbor_loss(
+                z,
+                y,
+                temperature,
+                metric=metric,
+                sample_weight=weight,
+                reduction=reduction,
+                block_size=block_size,
+            )
+
+        assert torch.autograd.gradcheck(loss, (z.requires_grad_(), temperature))
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_in_neighbors(self, batch, metric):
+        keys, key_labels = batch
+        z = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        y = torch.tensor([0, 1, 2, 3, 9])
+
+        def loss(z, keys):
+            return soft_nearest_neighbor_loss(
+                z, y, 0.7, metric=metric, neighbors=keys, neighbor_labels=key_labels
+            )
+
+        assert torch.autograd.gradcheck(loss, (z.requires_grad_(), keys.requires_grad_()))
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_in_float32_is_that_of_float64(self, batch, metric):
+        z, y = batch
+        grads = [
+            torch.autograd.grad(soft_nearest_neighbor_loss(c, y, 0.1, metric=metric), c)[0].double()
+            for c in (z.requires_grad_(), z.detach().float().requires_grad_())
+        ]
+        torch.testing.assert_close(grads[1], grads[0], rtol=1e-4, atol=1e-6)
+
+    def test_survives_rows_that_are_all_but_perfect(self):
+        # 1 - p is far below the rounding of p here; a loss that subtracts would say 0.
+        z = torch.tensor([[0.0], [0.1], [7.0], [7.1]], requires_grad=True)
+        y = torch.tensor([0, 0, 1, 1])
+        loss = soft_nearest_neighbor_loss(z, y)
+        outer, inner = 7.1**2, 6.9**2
+        others = [math.exp(-(7**2)) + math.exp(-outer), math.exp(-(7**2)) + math.exp(-inner)]
+        expected = sum(others) / math.exp(-(0.1**2)) / 2  # log(1 + x) = x, for such an x
+        assert loss.item() == pytest.approx(expected, rel=1e-4)
+        loss.backward()
+        assert (z.grad != 0).all()
+
+    def test_no_second_derivative_is_claimed(self, batch):
+        z, y = batch
+        for reduction in ("mean", "none"):
+            loss = soft_nearest_neighbor_loss(z.requires_grad_(), y, reduction=reduction).sum()
+            with pytest.raises(RuntimeError, match="no second derivative"):
+                torch.autograd.grad(loss, z, create_graph=True)
+
+    def test_reaches_only_what_wants_one(self, batch):
+        z, y = batch
+        with torch.no_grad():
+            assert not soft_nearest_neighbor_loss(z.requires_grad_(), y).requires_grad
+        temperature = torch.tensor(1.0, requires_grad=True)
+        soft_nearest_neighbor_loss(z.detach(), y, temperature).backward()
+        assert temperature.grad.isfinite()
+
+
+class TestLaws:
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_permutation(self, batch, metric):
+        z, y = batch
+        order = torch.randperm(N, generator=torch.Generator().manual_seed(2))
+        losses = soft_nearest_neighbor_loss(z, y, metric=metric, reduction="none", block_size=5)
+        permuted = soft_nearest_neighbor_loss(
+            z[order], y[order], metric=metric, reduction="none", block_size=5
+        )
+        torch.testing.assert_close(permuted, losses[order])
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_renamed_labels(self, batch, metric):
+        z, y = batch
+        renamed = torch.tensor([10**12, -3, 0, 7])[y]
+        torch.testing.assert_close(
+            soft_nearest_neighbor_loss(z, renamed, metric=metric, block_size=5),
+            soft_nearest_neighbor_loss(z, y, metric=metric, block_size=5),
+        )
+
+    def test_translation(self, batch):
+        z, y = batch
+        torch.testing.assert_close(
+            soft_nearest_neighbor_loss(z + 1e4, y), soft_nearest_neighbor_loss(z, y)
+        )
+
+    @pytest.mark.parametrize("c", [1e-3, 7.0])
+    def test_scaling_codes_is_scaling_temperature(self, batch, c):
+        z, y = batch
+        torch.testing.assert_close(
+            soft_nearest_neighbor_loss(math.sqrt(c) * z, y, c * 0.3),
+            soft_nearest_neighbor_loss(z, y, 0.3),
+        )
+
+    def test_cosine_knows_no_length(self, batch):
+        z, y = batch
+        lengths = torch.linspace(0.1, 100, N, dtype=torch.float64)[:, None]
+        torch.testing.assert_close(
+            soft_nearest_neighbor_loss(lengths * z, y, metric="cosine"),
+            soft_nearest_neighbor_loss(z, y, metric="cosine"),
+        )
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_an_integer_weight_is_that_many_neighbors(self, batch, metric):
+        z, y = batch
+        counts = torch.tensor([1, 2, 3, 0, 1, 2, 1, 1, 4, 1, 1, 2])
+        query, label = z[:1] + 0.5, y[:1]
+        weighted = soft_nearest_neighbor_loss(
+            query, label, metric=metric, neighbors=z, neighbor_labels=y, neighbor_weight=counts
+        )
+        repeated = soft_nearest_neighbor_loss(
+            query,
+            label,
+            metric=metric,
+            neighbors=z.repeat_interleave(counts, 0),
+            neighbor_labels=y.repeat_interleave(counts),
+        )
+        torch.testing.assert_close(weighted, repeated)
+
+
+class TestAgainstNCA:
+    """With squared Euclidean distance and T = 1, exp(-loss) of a row is NCA's p_i."""
+
+    def test_objective_and_gradient(self):
+        rng = np.random.RandomState(0)
+        X, y = rng.randn(40, 5), rng.randint(0, 3, 40)
+        components = 0.5 * rng.randn(2, 5)
+        nca = NeighborhoodComponentsAnalysis()
+        nca.n_iter_ = 1
+        objective, gradient = nca._loss_grad_lbfgs(
+            components.ravel(), X, y[:, None] == y[None, :], 1.0
+        )
+
+        linear = torch.tensor(components, requires_grad=True)
+        z = torch.tensor(X) @ linear.T
+        losses = soft_nearest_neighbor_loss(z, torch.tensor(y), reduction="none", block_size=7)
+        p = (-losses).exp().sum()
+        p.backward()
+        assert p.item() == pytest.approx(objective, rel=1e-10)
+        np.testing.assert_allclose(linear.grad.ravel(), gradient, rtol=1e-8, atol=1e-10)
+
+
+class TestHardCases:
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("temperature", [1e-4, 1e-2, 1.0, 1e2, 1e4])
+    def test_temperatures(self, batch, metric, dtype, temperature):
+        z, y = batch
+        z = z.to(dtype).requires_grad_()
+        t = torch.tensor(temperature, dtype=dtype, requires_grad=True)
+        loss = soft_nearest_neighbor_loss(z, y, t, metric=metric)
+        loss.backward()
+        expected = reference.soft_nearest_neighbor_loss(
+            z.detach().double().numpy(), y.numpy(), temperature, metric
+        )
+        assert loss.item() == pytest.approx(expected, rel=1e-4 if dtype == torch.float32 else 1e-9)
+        assert z.grad.isfinite().all()
+        assert t.grad.isfinite()
+
+    def test_underflow_keeps_value_and_gradient(self):
+        # The partner is 21 away, someone else next door: every same-class sum underflows in
+        # float32 unless it has a maximum of its own.
+        z = torch.tensor([[0.0], [0.5], [21.0], [21.5]], requires_grad=True)
+        loss = soft_nearest_neighbor_loss(z, torch.tensor([0, 1, 0, 1]))
+        assert loss.item() == pytest.approx(21**2 - 0.5**2, rel=1e-6)
+        loss.backward()
+        assert (z.grad.abs() > 1).all()
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_offset(self, metric):
+        generator = torch.Generator().manual_seed(0)
+        z = torch.randn(60, 5, generator=generator) + 1000
+        y = torch.randint(0, 4, (60,), generator=generator)
+        loss = soft_nearest_neighbor_loss(z, y, metric=metric)
+        exact = soft_nearest_neighbor_loss(z.double(), y, metric=metric)
+        assert loss.item() == pytest.approx(exact.item(), rel=1e-4)
+
+    def test_singletons_cost_nothing(self):
+        z = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+        y = torch.arange(100) % 10
+        y[90:] = torch.arange(100, 110)
+        losses = soft_nearest_neighbor_loss(z, y, reduction="none")
+        assert (losses[90:] == 0).all()
+        assert soft_nearest_neighbor_loss(z, y).item() == pytest.approx(losses[:90].mean().item())
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_duplicates(self, metric):
+        z = torch.ones(6, 2, requires_grad=True)
+        loss = soft_nearest_neighbor_loss(z, torch.tensor([0, 0, 0, 1, 1, 1]), metric=metric)
+        assert loss.item() == pytest.approx(math.log(5 / 2), rel=1e-6)
+        loss.backward()
+        assert z.grad.abs().max() < 1e-6
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_one_class_is_perfect(self, metric):
+        z = torch.randn(5, 2, requires_grad=True)
+        loss = soft_nearest_neighbor_loss(z, torch.zeros(5).long(), metric=metric)
+        loss.backward()
+        assert loss.item() == 0
+        assert (z.grad == 0).all()
+
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+    @pytest.mark.parametrize("y", [[], [0], [0, 1], [2, 0, 1]])
+    def test_no_valid_row_is_a_differentiable_zero(self, metric, reduction, y):
+        z = torch.randn(len(y), 2, requires_grad=True)
+        loss = soft_nearest_neighbor_loss(
+            z, torch.tensor(y, dtype=torch.long), metric=metric, reduction=reduction
+        )
+        assert (loss == 0).all()
+        loss.sum().backward()
+        assert (z.grad == 0).all()
+
+    def test_two_rows_of_one_class(self):
+        loss = soft_nearest_neighbor_loss(torch.randn(2, 3), torch.tensor([4, 4]))
+        assert loss.item() == 0
+
+    def test_zero_weights(self):
+        z = torch.randn(4, 2, requires_grad=True)
+        y = torch.tensor([0, 0, 1, 1])
+        loss = soft_nearest_neighbor_loss(z, y, sample_weight=torch.zeros(4))
+        loss.backward()
+        assert loss.item() == 0
+        assert (z.grad == 0).all()
+
+    def test_zero_codes_under_cosine(self):
+        z = torch.zeros(4, 3, requires_grad=True)
+        loss = soft_nearest_neighbor_loss(z, torch.tensor([0, 0, 1, 1]), metric="cosine")
+        loss.backward()
+        assert loss.item() == pytest.approx(math.log(3), rel=1e-6)
+        assert z.grad.isfinite().all()
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_nan_is_not_hidden(self, batch, metric):
+        z, y = batch
+        z[3, 1] = math.nan
+        assert soft_nearest_neighbor_loss(z, y, metric=metric).isnan()
+
+    def test_boolean_labels(self, batch):
+        z, y = batch
+        torch.testing.assert_close(
+            soft_nearest_neighbor_loss(z, y > 0), soft_nearest_neighbor_loss(z, (y > 0).long())
+        )
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_autocast_computes_in_float32(self, dtype):
+        z = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+        y = torch.arange(30) % 3
+        z.requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = soft_nearest_neighbor_loss(z, y)
+        assert loss.dtype == torch.float32
+        assert loss.item() == soft_nearest_neighbor_loss(z.detach().float(), y).item()
+        loss.backward()
+        assert z.grad.dtype == dtype
+
+
+class TestMemory:
+    def test_peak_is_linear_in_n(self):
+        peaks = []
+        for n in (8192, 16384):
+            z = torch.randn(n, 8, requires_grad=True)
+            y = torch.arange(n) % 10
+            with LiveMemory() as memory:
+                soft_nearest_neighbor_loss(z, y).backward()
+            peaks.append(memory.peak)
+        assert peaks[1] < 2.2 * peaks[0]
+        assert peaks[1] < 0.05 * 4 * 16384**2
+
+    def test_the_counter_sees_a_square_matrix(self):
+        z = torch.randn(500, 8)
+        with LiveMemory() as memory:
+            soft_neighbor_probabilities(z)
+        assert memory.peak >= 4 * 500**2
+
+
+class TestProbabilities:
+    def test_article(self):
+        printed = torch.tensor(
+            [
+                [0, 0.7520, 0.5343, 0.1698],
+                [0.7520, 0, 0.6294, 0.1560],
+                [0.5343, 0.6294, 0, 0.3272],
+                [0.1698, 0.1560, 0.3272, 0],
+            ]
+        )
+        off_diagonal = 1 - torch.eye(4)
+        exponentials = (-cosine_distances(ARTICLE, ARTICLE)).exp() * off_diagonal
+        torch.testing.assert_close(exponentials, printed, rtol=0, atol=1e-4)
+
+        probabilities = soft_neighbor_probabilities(ARTICLE, metric="cosine")
+        expected = printed / printed.sum(1, keepdim=True)
+        torch.testing.assert_close(probabilities, expected, rtol=0, atol=1e-4)
+
+        y = torch.tensor([0, 0, 1, 1])
+        p = soft_neighbor_probabilities(ARTICLE, y=y, metric="cosine").sum(1)
+        masked = (expected * (y[:, None] == y)).sum(1)
+        torch.testing.assert_close(p, masked, rtol=0, atol=1e-4)
+        loss = soft_nearest_neighbor_loss(ARTICLE, y, metric="cosine")
+        assert loss.item() == pytest.approx(-masked.log().mean().item(), abs=1e-4)
+
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("temperature", [1e-3, 1.0, 1e3])
+    def test_rows_sum_to_one(self, batch, metric, temperature):
+        z, _ = batch
+        probabilities = soft_neighbor_probabilities(z, temperature, metric=metric)
+        assert (probabilities.diagonal() == 0).all()
+        torch.testing.assert_close(probabilities.sum(1), torch.ones(N, dtype=torch.float64))
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_masked_rows_sum_to_p(self, batch, metric):
+        z, y = batch
+        p = soft_neighbor_probabilities(z, 0.5, y, metric=metric).sum(1)
+        losses = soft_nearest_neighbor_loss(z, y, 0.5, metric=metric, reduction="none")
+        has_partner = y != 3
+        torch.testing.assert_close(p[has_partner], (-losses[has_partner]).exp())
+        assert (p[~has_partner] == 0).all()
+
+    def test_a_single_row_has_nobody(self):
+        assert soft_neighbor_probabilities(torch.ones(1, 2)).tolist() == [[0.0]]
+
+
+class TestRefuses:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"z": torch.ones(4)}, "z must have 2 dimensions"),
+            ({"z": torch.ones(4, 2).long()}, "z must be of a floating dtype, got torch.int64"),
+            ({"y": torch.ones(3).long()}, r"one label for each of the 4 rows, got shape \(3,\)"),
+            ({"y": torch.ones(4)}, "y must hold integer class labels, got torch.float32"),
+            ({"temperature": 0.0}, "temperature must be positive, got 0.0"),
+            ({"temperature": -1.0}, "temperature must be positive, got -1.0"),
+            ({"temperature": math.nan}, "temperature must be positive, got nan"),
+            ({"temperature": math.inf}, "temperature must be positive, got inf"),
+            ({"temperature": torch.ones(2)}, "temperature must be one number"),
+            ({"metric": "euclidean"}, "metric must be one of .* got 'euclidean'"),
+            ({"reduction": "max"}, "reduction must be one of .* got 'max'"),
+            ({"block_size": 0}, "block_size must be at least 1, got 0"),
+            ({"sample_weight": torch.ones(3)}, "one weight for each of the 4 rows"),
+            ({"sample_weight": -torch.ones(4)}, "sample_weight must not be negative, got -1"),
+            ({"neighbors": torch.ones(3, 2)}, "neighbors need neighbor_labels"),
+            ({"neighbor_labels": torch.ones(3).long()}, "need neighbors"),
+            (
+                {"neighbors": torch.ones(3, 5), "neighbor_labels": torch.ones(3).long()},
+                "got 2 and 5",
+            ),
+        ],
+    )
+    def test_bad_arguments(self, arguments, message):
+        good = {"z": torch.ones(4, 2), "y": torch.tensor([0, 0, 1, 1])}
+        with pytest.raises(ValueError, match=message):
+            soft_nearest_neighbor_loss(**{**good, **arguments})
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("block_size", [None, 5])
+def test_cuda_is_cpu(batch, weight, metric, dtype, block_size):
+    results = []
+    for device in ("cpu", "cuda"):
+        z = batch[0].to(device, dtype).requires_grad_()
+        loss = soft_nearest_neighbor_loss(
+            z,
+            batch[1].to(device),
+            0.3,
+            metric=metric,
+            sample_weight=weight.to(device),
+            block_size=block_size,
+        )
+        loss.backward()
+        results.append((loss.detach().cpu(), z.grad.cpu()))
+    torch.testing.assert_close(*results)

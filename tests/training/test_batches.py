@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from sknca.training._batches import class_aware_batches, class_aware_sample
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def random_labels(n, n_classes, seed=0):
+    # Squared, so that some classes are rare; relabelled, so that none is empty.
+    draws = torch.rand(n, generator=generator(seed)) ** 2 * n_classes
+    return draws.long().unique(return_inverse=True)[1]
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 10, 150])
+@pytest.mark.parametrize(("n", "batch_size"), [(257, 256), (1000, 100), (999, 7), (513, 2)])
+class TestBatches:
+    def test_every_row_comes_once(self, n, batch_size, n_classes):
+        batches = class_aware_batches(random_labels(n, n_classes), batch_size, generator())
+        assert torch.cat(list(batches)).sort().values.tolist() == list(range(n))
+
+    def test_sizes_are_even(self, n, batch_size, n_classes):
+        batches = class_aware_batches(random_labels(n, n_classes), batch_size, generator())
+        sizes = [len(batch) for batch in batches]
+        assert len(sizes) <= -(-n // batch_size)
+        assert max(sizes) <= batch_size + 2
+        assert min(sizes) >= max(2, n // len(sizes) - 3)
+
+    def test_no_row_is_without_a_partner(self, n, batch_size, n_classes):
+        labels = random_labels(n, n_classes)
+        has_partner = labels.bincount()[labels] > 1
+        for batch in class_aware_batches(labels, batch_size, generator()):
+            here = labels[batch].bincount(minlength=int(labels.max()) + 1)
+            assert (here[labels[batch]] >= 2)[has_partner[batch]].all()
+
+    def test_drawn_anew_from_the_generator(self, n, batch_size, n_classes):
+        labels = random_labels(n, n_classes)
+        one = generator()
+        first = torch.cat(list(class_aware_batches(labels, batch_size, one)))
+        second = torch.cat(list(class_aware_batches(labels, batch_size, one)))
+        again = torch.cat(list(class_aware_batches(labels, batch_size, generator())))
+        assert not first.equal(second)
+        assert first.equal(again)
+
+
+def test_full_batch_where_all_rows_fit():
+    (batch,) = class_aware_batches(random_labels(100, 5), 100, generator())
+    assert batch.tolist() == list(range(100))
+
+
+def test_pairs_change_their_company():
+    labels = torch.zeros(1000, dtype=torch.long)
+    partners = set()
+    one = generator()
+    for _ in range(50):
+        batch = next(b for b in class_aware_batches(labels, 10, one) if (b == 0).any())
+        partners.update(batch.tolist())
+    assert len(partners) > 200
+
+
+class TestSample:
+    def test_all_where_there_are_no_more(self):
+        assert class_aware_sample(random_labels(50, 4), 50, generator()).tolist() == list(range(50))
+
+    def test_proportions_with_two_of_each(self):
+        labels = torch.tensor([0] * 6000 + [1] * 3000 + [2] * 3 + [3])
+        sample = class_aware_sample(labels, 900, generator())
+        assert labels[sample].bincount().tolist() == [600, 300, 2, 1]
+        assert len(sample.unique()) == len(sample)

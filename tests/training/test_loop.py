@@ -1,0 +1,97 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from sknca.training import Stopping, TrainingData, train
+
+
+class Scripted(nn.Module):
+    """An objective whose loss in each epoch is written down; its one weight counts steps."""
+
+    def __init__(self, losses):
+        super().__init__()
+        self.losses = losses
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.calls = []
+
+    def forward(self, x, y, weight, epoch):
+        self.calls.append((epoch, x, y, weight))
+        if self.losses[epoch] is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        value = self.losses[epoch] + 0 * self.weight
+        return value + self.weight - self.weight.detach(), {"half": value / 2}
+
+    def settings(self, epoch):
+        return {"temperature": 1 / (1 + epoch)}
+
+
+def run(objective, *, n=10, batch_size=4, tol=None, patience=1, validation=None, weight=None):
+    rates = []
+    optimizer = torch.optim.SGD(objective.parameters(), lr=1.0)
+    validation_losses = iter(validation or [])
+
+    def learning_rate(progress):
+        rates.append(progress)
+        return 1.0
+
+    history = train(
+        objective,
+        TrainingData(
+            torch.arange(n).float()[:, None], torch.arange(n) % 2, weight, torch.arange(n)
+        ),
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        max_iter=len(objective.losses),
+        stopping=Stopping(tol, patience),
+        generator=torch.Generator().manual_seed(0),
+        validate=None if validation is None else lambda: torch.tensor(next(validation_losses)),
+    )
+    return history, rates
+
+
+def test_records():
+    history, rates = run(Scripted([3.0, 2.0]))
+    assert history == [
+        {"epoch": 0, "loss": 3, "half": 1.5, "temperature": 1, "validation_loss": None},
+        {"epoch": 1, "loss": 2, "half": 1, "temperature": 0.5, "validation_loss": None},
+    ]
+    assert rates == pytest.approx([i / 6 for i in range(6)])
+
+
+def test_batches_carry_labels_and_weights_of_their_rows():
+    objective = Scripted([1.0])
+    run(objective, weight=torch.arange(10).float() / 10)
+    for _, x, y, weight in objective.calls:
+        assert torch.equal(y, x[:, 0].long() % 2)
+        assert torch.equal(weight, x[:, 0] / 10)
+
+
+def test_stops():
+    history, _ = run(Scripted([3.0, 2.0, 2.0, 2.0, 2.0]), tol=0.0, patience=2)
+    assert len(history) == 4
+
+
+def test_restores_the_best_epoch():
+    objective = Scripted([5.0, 4.0, 3.0, 2.0])
+    history, _ = run(objective, validation=[3.0, 1.0, 2.0, 4.0])
+    assert [record["validation_loss"] for record in history] == [3, 1, 2, 4]
+    assert objective.weight.item() == -6  # three steps in each of the first two epochs
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_divergence_is_an_error(bad):
+    with pytest.raises(ValueError, match="not finite in epoch 1 .* learning_rate_init"):
+        run(Scripted([1.0, bad, 1.0]))
+    with pytest.raises(ValueError, match="not finite in epoch 1"):
+        run(Scripted([1.0, 1.0]), validation=[1.0, bad])
+
+
+def test_interrupt_keeps_what_was_learned():
+    objective = Scripted([2.0, 1.0, KeyboardInterrupt, 0.0])
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        history, _ = run(objective, validation=[1.0, 2.0, 3.0, 4.0])
+    assert len(history) == 2
+    assert objective.weight.item() == -3  # the best of the epochs before
