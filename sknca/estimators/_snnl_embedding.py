@@ -70,7 +70,7 @@ class SNNLEmbedding(BaseEmbedding):
         Rows in a batch, at least 2; never more than there are. Each class in a batch has
         two rows there at least, where the data allow it. "auto" means 256.
 
-    max_iter : int, default=50
+    max_iter : int, default=100
         Number of epochs.
 
     tol : float, default=None
@@ -189,7 +189,7 @@ class SNNLEmbedding(BaseEmbedding):
         learning_rate_init: float = 1e-3,
         weight_decay: float = 1e-2,
         batch_size: int | Literal["auto"] = "auto",
-        max_iter: int = 50,
+        max_iter: int = 100,
         tol: float | None = None,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
