@@ -5,6 +5,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, cast
@@ -19,11 +20,14 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import Tags, check_consistent_length, column_or_1d
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
 from torch import Tensor, nn
 
 from ..functional._distances import METRICS
@@ -33,12 +37,13 @@ from ..training import (
     EpochRecord,
     Stopping,
     TrainingData,
+    hold_out,
     isolated,
     one_cycle,
     train,
     validation_neighbors,
 )
-from ._data import FLOATS, draw_seed, split_rows, to_tensor
+from ._data import FLOATS, check_partners, check_validation_data, draw_seed, to_tensor
 from ._devices import resolve_device
 from ._encoders import make_encoder, width_of_codes
 from ._progress import progress_bar
@@ -64,7 +69,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "metric": [StrOptions(set(METRICS))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 4, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -149,40 +154,32 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self, X, y, dtype=FLOATS, ensure_min_samples=2, reset=continued is None
         )
         check_classification_targets(y)
-        encoder = LabelEncoder().fit(y)
-        self.classes_: NDArray[Any] = encoder.classes_
-        labels: NDArray[np.int64] = encoder.transform(y)
-        _check_partners(labels)
+        self.classes_: NDArray[Any]
+        labels: NDArray[np.int64]
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        rows = np.arange(len(labels))
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-            sample_weight = sample_weight / sample_weight.mean()  # only their ratios count
-        held_out_arrays = None
-        if X_val is not None and y_val is not None:
-            X_val = validate_data(self, X_val, dtype=FLOATS, reset=False)
-            check_consistent_length(X_val, y_val)
-            held_out_arrays = X_val, encoder.transform(column_or_1d(y_val, warn=True))
-        elif X_val is not None or y_val is not None:
-            raise ValueError("X_val and y_val must be given together, got only one of them.")
+            sample_weight = sample_weight / sample_weight.max()  # only their ratios count
+            rows = np.flatnonzero(sample_weight)
+        check_partners(labels[rows])
+        if X_val is not None or y_val is not None:
+            X_val, labels_val = check_validation_data(self, X_val, y_val)
 
         seed = draw_seed(self.random_state)
         self.device_ = resolve_device(self.device)
         with isolated(seed, self.device_) as generator:
-            rows, held_out_rows = np.arange(len(labels)), None
-            if self.early_stopping and held_out_arrays is None:
-                rows, held_out_rows = split_rows(labels, self.validation_fraction, seed)
-                _check_partners(labels[rows])
-            data = TrainingData(
-                x=to_tensor(X, self.device_),
-                y=self._to_device(labels),
-                weight=None if sample_weight is None else to_tensor(sample_weight, self.device_),
-                rows=self._to_device(rows),
-            )
+            x, y = to_tensor(X, self.device_), self._to_device(labels)
+            weight = None if sample_weight is None else to_tensor(sample_weight, self.device_)
+            data = TrainingData(x, y, weight, self._to_device(rows))
             held_out: LabelledRows | None = None
-            if held_out_arrays is not None:
-                X_val, labels_val = held_out_arrays
+            if X_val is not None:
                 held_out = to_tensor(X_val, self.device_), self._to_device(labels_val), None
-            elif held_out_rows is not None:
-                held_out = data.take(self._to_device(held_out_rows))
+            elif self.early_stopping:
+                kept, left_out = hold_out(y[data.rows].cpu(), self.validation_fraction, generator)
+                check_partners(labels[rows[kept]])
+                held_out = data.take(data.rows[left_out.to(self.device_)])
+                data = replace(data, rows=data.rows[kept.to(self.device_)])
 
             network = self._make_network(X.shape[1], continued).to(self.device_, torch.float32)
             self._n_features_out = width_of_codes(network, data.x, self._code_width(X.shape[1]))
@@ -214,15 +211,17 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _make_network(self, n_features: int, continued: nn.Module | None) -> nn.Module:
         if continued is not None:
-            return copy.deepcopy(continued)
-        encoder = make_encoder(
-            self.encoder,
-            n_features,
-            self._code_width(n_features),
-            hidden_layer_sizes=self.hidden_layer_sizes,
-            activation=self.activation,
-            dropout=self.dropout,
-        )
+            encoder = copy.deepcopy(continued)
+            encoder = encoder.encoder if isinstance(encoder, UnitCode) else encoder
+        else:
+            encoder = make_encoder(
+                self.encoder,
+                n_features,
+                self._code_width(n_features),
+                hidden_layer_sizes=self.hidden_layer_sizes,
+                activation=self.activation,
+                dropout=self.dropout,
+            )
         return UnitCode(encoder) if self.metric == "cosine" else encoder
 
     def _code_width(self, n_features: int) -> int | None:
@@ -282,7 +281,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_components)
-            Their codes, in the floating dtype of `X` (float32 where it has none), of unit
+            Their codes, in the floating dtype of `X` (float64 where it has none), of unit
             length with `metric="cosine"`. A row's code does not depend on the other rows.
         """
         check_is_fitted(self)
@@ -301,10 +300,12 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
-        if "network_" in state and self.device_.type != "cpu":
+        state: dict[str, Any] = super().__getstate__().copy()
+        for name in ("network_", "encoder"):
             # A file written on a machine with a GPU must open on one without.
-            state["network_"] = copy.deepcopy(self.network_).cpu()
+            module = state.get(name)
+            if isinstance(module, nn.Module) and any(not t.is_cpu for t in module.parameters()):
+                state[name] = copy.deepcopy(module).cpu()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -321,14 +322,3 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             )
             self.device_ = torch.device("cpu")
         self.network_.to(self.device_)
-
-
-def _check_partners(labels: NDArray[np.int64]) -> None:
-    counts = np.bincount(labels)
-    if np.count_nonzero(counts) < 2:
-        raise ValueError("The number of classes has to be greater than one; got 1 class")
-    if counts.max() < 2:
-        raise ValueError(
-            "y has only one training row of each class: no row has a neighbour of its class "
-            "to learn from."
-        )

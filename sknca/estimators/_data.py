@@ -1,16 +1,21 @@
-"""From arrays to tensors: conversion, the validation split, the seed."""
+"""Arrays: what they must be like, and how they become tensors."""
 
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import (
+    check_array,
+    check_consistent_length,
+    check_random_state,
+    column_or_1d,
+)
+from sklearn.utils.validation import _check_feature_names, _check_n_features
 from torch import Tensor
 
 #: The dtypes that rows may have. Numbers of any other become the first of them.
-FLOATS = (np.float32, np.float64, np.float16)
+FLOATS = (np.float64, np.float32, np.float16)
 
 
 def to_tensor(array: NDArray[Any], device: torch.device) -> Tensor:
@@ -29,24 +34,33 @@ def to_tensor(array: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.to(device)
 
 
-def split_rows(
-    labels: NDArray[np.int64], fraction: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of rows to train on and of rows to hold out, each class in proportion where
-    that can be done; the only row of a class is trained on.
-    """
+def check_partners(labels: NDArray[np.int64]) -> None:
+    """Refuse labels (n,), from 0, that leave nothing to learn."""
     counts = np.bincount(labels)
-    divisible = np.flatnonzero(counts[labels] > 1)
-    n_classes = np.count_nonzero(counts > 1)
-    n_held_out = int(np.ceil(fraction * len(divisible)))
-    can_stratify = n_classes <= n_held_out <= len(divisible) - n_classes
-    train, held_out = train_test_split(
-        divisible,
-        test_size=fraction,
-        random_state=seed,
-        stratify=labels[divisible] if can_stratify else None,
-    )
-    return np.union1d(train, np.flatnonzero(counts[labels] == 1)), np.sort(held_out)
+    if np.count_nonzero(counts) < 2:
+        raise ValueError("The number of classes has to be greater than one; got 1 class")
+    if counts.max() < 2:
+        raise ValueError(
+            "y has only one training row of each class: no row has a neighbour of its class "
+            "to learn from."
+        )
+
+
+def check_validation_data(
+    estimator: Any, X_val: Any, y_val: Any
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The held-out rows, and their labels as positions in `estimator.classes_`."""
+    if X_val is None or y_val is None:
+        raise ValueError("X_val and y_val must be given together, got only one of them.")
+    _check_feature_names(estimator, X_val, reset=False)
+    rows = check_array(X_val, dtype=FLOATS, input_name="X_val")
+    _check_n_features(estimator, rows, reset=False)
+    y_val = column_or_1d(y_val, warn=True)
+    check_consistent_length(rows, y_val)
+    unseen = set(y_val.tolist()) - set(estimator.classes_.tolist())
+    if unseen:
+        raise ValueError(f"y_val contains labels that are not in y: {sorted(unseen, key=str)}.")
+    return rows, np.searchsorted(estimator.classes_, y_val)
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:

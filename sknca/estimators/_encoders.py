@@ -4,9 +4,11 @@ import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from ..networks import MLPEncoder, encode
+from ..networks import MLPEncoder
+from ..training import torch_defaults
 
 
 def make_encoder(
@@ -30,37 +32,42 @@ def make_encoder(
     if n_components is None:
         raise TypeError("n_components may be None only with a module as encoder.")
     if encoder is None:
-        sizes = [int(size) for size in np.ravel(np.asarray(hidden_layer_sizes))]
-        if any(size < 1 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        if not all(isinstance(size, (int, np.integer)) and size > 0 for size in hidden_layer_sizes):
+            raise ValueError(
+                f"hidden_layer_sizes must be a sequence of integers > 0, got {hidden_layer_sizes}."
+            )
         return MLPEncoder(
             n_features,
             n_components,
-            hidden_layer_sizes=sizes,
+            hidden_layer_sizes=[int(size) for size in hidden_layer_sizes],
             activation=activation,
             dropout=dropout,
         )
-    network = encoder(n_features, n_components)
+    with torch_defaults():
+        network = encoder(n_features, n_components)
     if not isinstance(network, nn.Module):
         raise ValueError(f"encoder must return a torch.nn.Module, got {network!r}.")
     return network
 
 
 def width_of_codes(network: nn.Module, x: Tensor, expected: int | None) -> int:
-    """The number of components that the network gives, seen on a row of `x`.
+    """The number of components that the network gives, seen on two rows of `x`.
 
     Raises
     ------
     ValueError
         If the network cannot read the row or gives something else than `expected`.
     """
+    network.eval()
     try:
-        codes = encode(network, x[:1])
+        with torch.no_grad():
+            codes: Tensor = network(x[:2])
     except (RuntimeError, ValueError, TypeError) as error:
         raise ValueError(f"encoder cannot read rows of {x.shape[1]} features: {error}") from error
-    if codes.ndim != 2 or expected not in (None, codes.shape[1]):
+    shape = tuple(codes.shape)
+    if shape != (2, expected or shape[-1]) or not codes.is_floating_point():
         raise ValueError(
-            f"encoder must give codes of shape (n_samples, {expected or 'n_components'}), "
-            f"got {tuple(codes.shape)} for one row."
+            f"encoder must give floating codes of shape (n_samples, {expected or 'n_components'}), "
+            f"got {codes.dtype} of shape {shape} for two rows."
         )
-    return codes.shape[1]
+    return shape[1]

@@ -49,7 +49,9 @@ class SNNLEmbedding(BaseEmbedding):
     encoder : callable or torch.nn.Module, default=None
         A network to use instead: a callable `(n_features, n_components) -> nn.Module`, or a
         module, of which `fit` trains a copy. It reads rows (n, n_features) in float32 and
-        gives codes (n, n_components).
+        gives codes (n, n_components). Of random numbers, only torch's are seeded for it.
+        (A module cannot be recognised again by the cache of `Pipeline(memory=...)`, for
+        equal modules pickle differently; a function can.)
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         Distance between codes: squared Euclidean, or one minus the cosine. With "cosine"
@@ -59,7 +61,7 @@ class SNNLEmbedding(BaseEmbedding):
         Positive, in units of the distance: small values look at the nearest neighbours
         only. With "cosine", whose distances end at 2, values around 0.1 are usual.
 
-    learning_rate_init : float, default=0.001
+    learning_rate_init : float, default=0.002
         The highest learning rate of AdamW. It rises to it over the first fifth of all
         epochs and falls to zero over the rest.
 
@@ -67,8 +69,9 @@ class SNNLEmbedding(BaseEmbedding):
         Decoupled weight decay of AdamW.
 
     batch_size : int or "auto", default="auto"
-        Rows in a batch, at least 2; never more than there are. Each class in a batch has
-        two rows there at least, where the data allow it. "auto" means 256.
+        Rows in a batch, at least 4; all where there are no more. Each class in a batch has
+        two rows there at least, where the data allow it; for that a batch may have up to
+        three rows more. "auto" means 256.
 
     max_iter : int, default=100
         Number of epochs.
@@ -186,7 +189,7 @@ class SNNLEmbedding(BaseEmbedding):
         encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
         metric: Literal["sqeuclidean", "cosine"] = "sqeuclidean",
         temperature: float = 1.0,
-        learning_rate_init: float = 1e-3,
+        learning_rate_init: float = 2e-3,
         weight_decay: float = 1e-2,
         batch_size: int | Literal["auto"] = "auto",
         max_iter: int = 100,
@@ -223,4 +226,4 @@ class SNNLEmbedding(BaseEmbedding):
         return SNNLObjective(network, temperature=float(self.temperature), metric=self.metric)
 
     def _set_fitted(self, objective: EmbeddingObjective) -> None:
-        self.temperature_ = objective.settings(self.n_iter_ - 1)["temperature"]
+        self.temperature_ = objective.settings(max(self.n_iter_ - 1, 0))["temperature"]

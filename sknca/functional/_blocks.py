@@ -15,11 +15,19 @@ A term that is constant along a row drops out, so the logits need no squared nor
 a metric is a bilinear form of `queries` and `keys` and a `bias` for each key.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+# A processor computes a hundred times slower with denormal numbers, and a trained network's
+# codes are full of exponentials that would be some. So a term far below the rounding of its
+# sum (whose largest is exp(0)) becomes a true zero, and so does the pull 1 - p_i of a row
+# that no optimiser could tell from a perfect one; the product of the two stays a normal number.
+_NEGLIGIBLE = {torch.float32: -35.0, torch.float64: -200.0}
+_NO_PULL = {torch.float32: 1e-20, torch.float64: 1e-200}
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,8 @@ class RowLosses(torch.autograd.Function):
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
         _refuse_second_derivative()
         queries, keys, bias, temperature = ctx.saved_tensors
-        _, _, gradients = _evaluate(queries, keys, bias, temperature, ctx.problem, grad_losses)
+        with torch.autocast(queries.device.type, enabled=False):
+            _, _, gradients = _evaluate(queries, keys, bias, temperature, ctx.problem, grad_losses)
         return *gradients, None
 
 
@@ -110,58 +119,64 @@ def _evaluate(
     Rows are sorted by class, so that the partners of a block's rows stand in one narrow
     window of columns, and only there is a mask needed.
     """
-    n, m = len(queries), len(keys)
-    losses, valid = queries.new_zeros(n), queries.new_zeros(n, dtype=torch.bool)
-    want = coefficients is not None
-    if n == 0 or m == 0:
-        zeros = tuple(
-            torch.zeros_like(t) if want and t is not None else None
-            for t in (queries, keys, bias, temperature)
-        )
-        return losses, valid, zeros
+    losses, valid = queries.new_zeros(len(queries)), queries.new_zeros(len(queries)).bool()
+    if len(queries) == 0 or len(keys) == 0:
+        tensors = (queries, keys, bias, temperature) if coefficients is not None else (None,) * 4
+        return losses, valid, tuple(None if t is None else torch.zeros_like(t) for t in tensors)
 
+    itself_is_key = problem.among_themselves
     key_order = problem.key_labels.argsort(stable=True)
-    order = key_order if problem.among_themselves else problem.query_labels.argsort(stable=True)
+    order = key_order if itself_is_key else problem.query_labels.argsort(stable=True)
     labels, key_labels = problem.query_labels[order], problem.key_labels[key_order]
     sorted_queries = queries[order] / temperature
     sorted_keys = keys[key_order]
     offset = None if bias is None else bias[key_order] / temperature
+    counts = torch.ones_like(sorted_keys[:, 0], dtype=torch.bool)  # (m,) as a neighbour at all
     if problem.log_key_weight is not None:
         log_weight = problem.log_key_weight[key_order]
         offset = log_weight if offset is None else offset + log_weight
+        counts = log_weight > -torch.inf
+    # The keys of a row's class are [left, right).
+    left = torch.searchsorted(key_labels, labels)  # (n,)
+    right = torch.searchsorted(key_labels, labels, right=True)
+    counted = torch.cat([counts.new_zeros(1).long(), counts.cumsum(0)])  # (m + 1,)
+    partners_of = counted[right] - counted[left] - (counts.long() if itself_is_key else 0)
+    has_partner = (partners_of > 0)[:, None]  # (n, 1)
+    valid[order] = has_partner.squeeze(1)
     if coefficients is not None:
         sorted_coefficients = coefficients[order, None]  # (n, 1)
         grad_queries, grad_keys = torch.empty_like(sorted_queries), torch.zeros_like(sorted_keys)
         grad_bias = None if bias is None else torch.zeros_like(bias)
 
-    for start, stop, left, right in _windows(labels, key_labels, problem.block_size):
+    for start, stop, first, last in _windows(left, right, len(keys), problem.block_size):
         block = slice(start, stop)
         others = sorted_queries[block] @ sorted_keys.T  # (b, m) logits
         if offset is not None:
             others += offset
-        if problem.among_themselves:
+        if itself_is_key:
             others.diagonal(start).fill_(-torch.inf)
-        window = others[:, left:right]  # (b, w), a view
-        is_partner = labels[block, None] == key_labels[left:right]  # (b, w)
+        window = others[:, first:last]  # (b, w), a view
+        is_partner = labels[block, None] == key_labels[first:last]  # (b, w)
         partners = torch.where(is_partner, window, -torch.inf)  # (b, w)
         window.masked_fill_(is_partner, -torch.inf)
 
         log_partners, sum_partners = _exp_rows_(partners)  # (b, 1)
         log_others, sum_others = _exp_rows_(others)  # (b, 1)
-        has_partner = sum_partners != 0  # not > 0, by which a NaN would pass for no partner
-        gap = torch.where(has_partner, log_others - log_partners, -torch.inf)
+        gap = torch.where(has_partner[block], log_others - log_partners, -torch.inf)
         losses[order[block]] = torch.logaddexp(gap, torch.zeros_like(gap)).squeeze(1)
-        valid[order[block]] = has_partner.squeeze(1)
 
         if coefficients is not None:
-            pull = sorted_coefficients[block] * gap.sigmoid()  # (b, 1), 0 without a partner
             # A sum over a set that is not empty is at least 1, for its largest term is.
-            gradient = others.mul_(pull / sum_others.clamp_min(1))  # (b, m)
-            window -= partners.mul_(pull / sum_partners.clamp_min(1))
-            torch.mm(gradient, sorted_keys, out=grad_queries[block])
-            grad_keys.addmm_(gradient.T, sorted_queries[block])
+            sum_others, sum_partners = sum_others.clamp_min(1), sum_partners.clamp_min(1)
+            window -= partners.mul_(sum_others / sum_partners)
+            # Without its row's factor: that is cheaper on the (b, d) sides of the products.
+            gradient = others  # (b, m)
+            pull = torch.threshold(gap.sigmoid(), _NO_PULL[gap.dtype], 0.0)  # (b, 1), 1 - p_i
+            factor = sorted_coefficients[block] * pull / sum_others  # (b, 1)
+            grad_queries[block] = (gradient @ sorted_keys).mul_(factor)
+            grad_keys.addmm_(gradient.T, sorted_queries[block] * factor)
             if grad_bias is not None:
-                grad_bias += gradient.sum(0)
+                grad_bias.addmv_(gradient.T, factor.squeeze(1))
 
     if coefficients is None:
         return losses, valid, (None, None, None, None)
@@ -183,19 +198,17 @@ def _evaluate(
 
 
 def _windows(
-    labels: Tensor, key_labels: Tensor, block_size: int
+    left: Tensor, right: Tensor, n_keys: int, block_size: int
 ) -> list[tuple[int, int, int, int]]:
-    """Blocks of sorted rows [start, stop) and the columns [left, right) of their classes."""
-    n, m = len(labels), len(key_labels)
-    starts = torch.arange(0, n, block_size, device="cpu")
+    """Blocks of sorted rows [start, stop) and the columns [first, last) of their classes."""
+    n = len(left)
+    starts = list(range(0, n, block_size))
     if len(starts) == 1:
-        return [(0, n, 0, m)]  # without asking the device, which would have to be waited for
-    stops = (starts + block_size).clamp_max(n)
-    left = torch.searchsorted(key_labels, labels[starts.to(labels.device)])
-    right = torch.searchsorted(key_labels, labels[stops.to(labels.device) - 1], right=True)
-    left = left.clamp_max(m - 1)  # never an empty window, also where no key has the class
-    right = torch.maximum(right, left + 1)
-    return list(zip(starts.tolist(), stops.tolist(), left.tolist(), right.tolist(), strict=True))
+        return [(0, n, 0, n_keys)]  # without asking the device, which would have to be waited for
+    stops = [*starts[1:], n]
+    firsts = left[starts].clamp_max(n_keys - 1)  # never an empty window
+    lasts = torch.maximum(right[[stop - 1 for stop in stops]], firsts + 1)
+    return list(zip(starts, stops, firsts.tolist(), lasts.tolist(), strict=True))
 
 
 def _exp_rows_(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -203,7 +216,9 @@ def _exp_rows_(logits: Tensor) -> tuple[Tensor, Tensor]:
     the logarithm of the row sums (b, 1) and the sums (b, 1) of what stands there now.
     """
     largest = logits.amax(1, keepdim=True).clamp_min(torch.finfo(logits.dtype).min)
-    sums = logits.sub_(largest).exp_().sum(1, keepdim=True)
+    floor = _NEGLIGIBLE[logits.dtype]
+    torch.threshold_(logits.sub_(largest).clamp_min_(floor).exp_(), 2 * math.exp(floor), 0.0)
+    sums = logits.sum(1, keepdim=True)
     return largest + sums.log(), sums
 
 

@@ -38,8 +38,7 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     >>> squared_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
     tensor([[25.,  1.]])
     """
-    a, b = check_rows(a, "a"), check_rows(b, "b")
-    check_same_width(a, b)
+    a, b = check_pair(a, b, ("a", "b"))
     with torch.autocast(a.device.type, enabled=False):
         centre = common_centre(a, b)
         a, b = a - centre, b - centre
@@ -77,8 +76,7 @@ def cosine_distances(a: Tensor, b: Tensor) -> Tensor:
     >>> cosine_distances(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0], [-3.0, 0.0]]))
     tensor([[1., 2.]])
     """
-    a, b = check_rows(a, "a"), check_rows(b, "b")
-    check_same_width(a, b)
+    a, b = check_pair(a, b, ("a", "b"))
     with torch.autocast(a.device.type, enabled=False):
         similarities = unit_rows(a) @ unit_rows(b).T
         return (1 - similarities).clamp(0, 2)
@@ -86,11 +84,13 @@ def cosine_distances(a: Tensor, b: Tensor) -> Tensor:
 
 def unit_rows(z: Tensor) -> Tensor:
     """The rows of `z` (n, d) at length one; a zero row stays zero and gets no gradient."""
-    # In float64 the squares of tiny and of huge float32 entries neither vanish nor overflow.
-    norms = torch.linalg.vector_norm(z, dim=1, keepdim=True, dtype=torch.float64)  # (n, 1)
-    nonzero = norms > 0
-    norms = torch.where(nonzero, norms, 1).to(z.dtype)
-    units: Tensor = z / norms * nonzero
+    # Relative to its largest entry, the squares of a tiny or huge row neither vanish nor
+    # overflow. The length of a row does not matter, so that entry counts as a constant.
+    largest = z.detach().abs().amax(1, keepdim=True)  # (n, 1)
+    nonzero = largest != 0
+    z = z / torch.where(nonzero, largest, 1)
+    norms = torch.linalg.vector_norm(z, dim=1, keepdim=True)  # (n, 1)
+    units: Tensor = z / torch.where(nonzero, norms, 1) * nonzero
     return units
 
 
@@ -104,18 +104,26 @@ def common_centre(a: Tensor, b: Tensor) -> Tensor:
 
 def check_rows(z: Tensor, name: str) -> Tensor:
     """`z` as a floating matrix, half precision raised to float32."""
-    if z.ndim != 2:
-        raise ValueError(f"{name} must have 2 dimensions (rows, features), got {z.ndim}.")
+    if z.ndim != 2 or z.shape[1] == 0:
+        raise ValueError(
+            f"{name} must have 2 dimensions (rows, features) and a feature, "
+            f"got shape {tuple(z.shape)}."
+        )
     if not z.is_floating_point():
         raise ValueError(f"{name} must be of a floating dtype, got {z.dtype}.")
     return z if z.dtype in (torch.float32, torch.float64) else z.float()
 
 
-def check_same_width(a: Tensor, b: Tensor) -> None:
+def check_pair(a: Tensor, b: Tensor, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
+    """Both as floating matrices of one width and dtype."""
+    a, b = check_rows(a, names[0]), check_rows(b, names[1])
     if a.shape[1] != b.shape[1]:
         raise ValueError(
-            f"Both sets of rows must have as many features, got {a.shape[1]} and {b.shape[1]}."
+            f"{names[0]} and {names[1]} must have as many features, "
+            f"got {a.shape[1]} and {b.shape[1]}."
         )
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    return a.to(dtype), b.to(dtype)
 
 
 def check_metric(metric: str) -> None:

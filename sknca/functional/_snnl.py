@@ -6,8 +6,8 @@ from torch import Tensor
 from ._blocks import Problem, RowLosses, TotalLoss
 from ._distances import (
     check_metric,
+    check_pair,
     check_rows,
-    check_same_width,
     common_centre,
     cosine_distances,
     squared_distances,
@@ -43,8 +43,8 @@ def soft_nearest_neighbor_loss(
 
     over the rows `i` that have a partner, another row with their label. With squared
     Euclidean distance and `temperature=1` the exponential of a bracket's negative is the
-    :math:`p_i` of Neighbourhood Components Analysis. The gradient is found during the
-    forward pass, block by block: memory grows with `n`, never with `n * n`.
+    :math:`p_i` of Neighbourhood Components Analysis. The work is done block by block, and the
+    gradient found on the way: memory grows with `n`, never with `n * n`.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def soft_nearest_neighbor_loss(
         themselves, zero where a row has no partner.
 
     block_size : int, default=None
-        Rows in a block. None chooses by `n`. The result does not depend on it.
+        Rows in a block. None chooses by `n`. The result depends on it only by rounding.
 
     neighbors : Tensor of shape (m, d), default=None
         Where to look for neighbours, if not in `z` itself: held-out rows among training
@@ -92,6 +92,16 @@ def soft_nearest_neighbor_loss(
     ValueError
         If a shape, a dtype, `metric`, `reduction`, `temperature` or `block_size` is not as
         described.
+
+    Notes
+    -----
+    The distances come from one matrix product about the common centre. In float32 their
+    rounding error is about 1e-7 times the squared distance of a row from that centre (1e-7
+    for "cosine"); where the temperature is not far above it, use float64. Products follow
+    `torch.get_float32_matmul_precision()`: a setting below "highest" costs exactness.
+
+    A row with :math:`1 - p_i` below 1e-20 (1e-200 in float64) gets no gradient of its own.
+    There is no second derivative.
 
     References
     ----------
@@ -119,23 +129,24 @@ def soft_nearest_neighbor_loss(
         raise ValueError(f"reduction must be one of {_REDUCTIONS}, got {reduction!r}.")
     z = check_rows(z, "z")
     y = _check_labels(y, z, "y")
-    weight = _check_weight(sample_weight, z, "sample_weight")
     among_themselves = neighbors is None
     if neighbors is None:
         if neighbor_labels is not None or neighbor_weight is not None:
             raise ValueError("neighbor_labels and neighbor_weight need neighbors.")
-        keys, key_labels, key_weight = z, y, weight
+        keys, key_labels, key_weight = z, y, sample_weight
     else:
         if neighbor_labels is None:
             raise ValueError("neighbors need neighbor_labels.")
-        keys = check_rows(neighbors, "neighbors").to(z.dtype)
-        check_same_width(z, keys)
+        z, keys = check_pair(z, neighbors, ("z", "neighbors"))
         key_labels = _check_labels(neighbor_labels, keys, "neighbor_labels")
         key_weight = _check_weight(neighbor_weight, keys, "neighbor_weight")
+    weight = _check_weight(sample_weight, z, "sample_weight")
+    if among_themselves:
+        key_weight = weight
     if block_size is None:
         block_size = max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // max(len(keys), 1))
-    elif block_size < 1:
-        raise ValueError(f"block_size must be at least 1, got {block_size}.")
+    elif not (isinstance(block_size, int) and block_size >= 1):
+        raise ValueError(f"block_size must be an integer of at least 1, got {block_size}.")
 
     with torch.autocast(z.device.type, enabled=False):
         temperature = _check_temperature(temperature, z)
@@ -151,7 +162,7 @@ def soft_nearest_neighbor_loss(
             rows: Tensor = RowLosses.apply(queries, keys, bias, temperature, problem)
             return rows
         if weight is None:
-            weight = torch.ones_like(z[:, 0])
+            weight = z.new_ones(len(z))
         # Known only here: inside a Function's forward, gradients are always switched off.
         wants_gradient = torch.is_grad_enabled() and any(
             t is not None and t.requires_grad for t in (queries, keys, bias, temperature)
@@ -259,8 +270,10 @@ def _check_weight(weight: Tensor | None, z: Tensor, name: str) -> Tensor | None:
             f"got shape {tuple(weight.shape)}."
         )
     weight = weight.detach().to(z)
-    # Asking a GPU would make every step wait for it; a negative weight there gives NaN.
-    if weight.device.type == "cpu" and bool((weight < 0).any()):
+    if weight.device.type != "cpu":
+        # Asking a GPU would make every step wait for it.
+        return torch.where(weight >= 0, weight, torch.nan)
+    if bool((weight < 0).any()):
         raise ValueError(f"{name} must not be negative, got {weight.min().item()}.")
     return weight
 
@@ -270,6 +283,9 @@ def _check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor:
         temperature = torch.tensor(temperature, dtype=z.dtype, device="cpu")
     if temperature.numel() != 1:
         raise ValueError(f"temperature must be one number, got shape {tuple(temperature.shape)}.")
-    if temperature.device.type == "cpu" and not 0 < temperature.item() < torch.inf:
+    temperature = temperature.reshape(())
+    if temperature.device.type != "cpu":
+        temperature = torch.where(temperature > 0, temperature, torch.nan)  # as for the weights
+    elif not 0 < temperature.item() < torch.inf:
         raise ValueError(f"temperature must be positive, got {temperature.item()}.")
-    return temperature.reshape(()).to(z.device, z.dtype)
+    return temperature.to(z.device, z.dtype)

@@ -1,18 +1,20 @@
 """Batches, schedules, stopping and the loop: training that knows neither loss nor network."""
 
-from ._isolation import isolated
+from ._isolation import isolated, torch_defaults
 from ._loop import EpochRecord, Objective, TrainingData, train
 from ._schedules import one_cycle
 from ._stopping import Stopping
-from ._validation import validation_neighbors
+from ._validation import hold_out, validation_neighbors
 
 __all__ = [
     "EpochRecord",
     "Objective",
     "Stopping",
     "TrainingData",
+    "hold_out",
     "isolated",
     "one_cycle",
+    "torch_defaults",
     "train",
     "validation_neighbors",
 ]

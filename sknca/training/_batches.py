@@ -37,7 +37,7 @@ def class_aware_batches(
     n = len(labels)
     if n <= batch_size:
         return [torch.arange(n, device="cpu")]
-    order, ranks, counts = _shuffled_ranks(labels, generator)
+    order, ranks, counts = shuffled_ranks(labels, generator)
     grouped = labels[order]
     pairs = counts.div(2, rounding_mode="floor").clamp_min(1)  # (n_classes,) units of a class
     unit = torch.minimum(ranks.div(2, rounding_mode="floor"), pairs[grouped] - 1)
@@ -79,12 +79,12 @@ def class_aware_sample(labels: Tensor, size: int, generator: torch.Generator) ->
     n = len(labels)
     if n <= size:
         return torch.arange(n, device="cpu")
-    order, ranks, counts = _shuffled_ranks(labels, generator)
+    order, ranks, counts = shuffled_ranks(labels, generator)
     shares = (counts * (size / n)).round().clamp_min(2)  # (n_classes,)
     return order[ranks < shares[labels[order]]].sort().values
 
 
-def _shuffled_ranks(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def shuffled_ranks(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Rows grouped by class and at random within it, each one's rank in its class, and the
     number of rows of each class.
     """

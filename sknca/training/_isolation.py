@@ -1,9 +1,13 @@
 """Training leaves the torch of the surrounding program as it found it."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+#: torch's random numbers belong to the process, so two trainings take turns.
+_LOCK = threading.RLock()
 
 
 @contextmanager
@@ -28,6 +32,7 @@ def isolated(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     """
     devices = [] if device.type == "cpu" else [device]
     with (
+        _LOCK,
         torch.random.fork_rng(devices, device_type="cuda" if not devices else device.type),
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -39,3 +44,16 @@ def isolated(seed: int, device: torch.device) -> Iterator[torch.Generator]:
             with torch.get_device_module(device).device(device):
                 torch.get_device_module(device).manual_seed(seed)
         yield torch.Generator("cpu").manual_seed(seed)
+
+
+@contextmanager
+def torch_defaults() -> Iterator[None]:
+    """float32 on the CPU for tensors made without a word about it, as in a user's modules."""
+    with _LOCK:
+        dtype = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            with torch.device("cpu"):
+                yield
+        finally:
+            torch.set_default_dtype(dtype)

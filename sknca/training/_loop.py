@@ -150,6 +150,7 @@ def train(
                 break
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)
+    optimizer.zero_grad()  # the gradients are as large as the network, and of no more use
     if best_state is not None:
         objective.load_state_dict(best_state)
     return history

@@ -1,13 +1,48 @@
-"""What held-out rows are held against."""
+"""Which rows are held out, and what they are held against."""
+
+import math
 
 import torch
 from torch import Tensor
 
-from ._batches import class_aware_sample
+from ._batches import class_aware_sample, shuffled_ranks
 from ._loop import TrainingData
 
 #: More training rows than these would make an epoch's validation dearer, not truer.
 _MAX_NEIGHBORS = 4096
+
+
+def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Split rows at random into training rows and held-out rows.
+
+    The classes are held out in proportion, and one row of each at the least is trained on:
+    a held-out row without a partner in training would tell nothing.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (n,), on the CPU
+        Class of each row, from 0.
+
+    fraction : float
+        Part of the rows to hold out, in (0, 1); one row at least.
+
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    training_rows, held_out_rows : Tensor
+        Sorted row indices.
+    """
+    order, ranks, _ = shuffled_ranks(labels, generator)
+    candidates = order[ranks > 0]  # grouped by class, so that even steps are fair to classes
+    n_held_out = min(math.ceil(fraction * len(labels)), len(candidates))
+    start = torch.rand((), dtype=torch.float64, device="cpu", generator=generator)
+    steps = torch.arange(n_held_out, dtype=torch.float64, device="cpu") + start
+    held_out = candidates[(steps * len(candidates) / max(n_held_out, 1)).long()]
+    is_held_out = torch.zeros_like(labels, dtype=torch.bool)
+    is_held_out[held_out] = True
+    return (~is_held_out).nonzero().squeeze(1), is_held_out.nonzero().squeeze(1)
 
 
 def validation_neighbors(

@@ -1,6 +1,7 @@
 """Fitting is repeatable, and leaves the program around it as it was."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -87,6 +88,25 @@ def test_defaults_of_the_program_do_not_matter(iris):
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
+
+
+def test_nor_do_they_for_an_encoder_of_the_users_own(iris):
+    expected = codes(*iris, encoder=with_dropout)
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        np.testing.assert_array_equal(codes(*iris, encoder=with_dropout), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+
+def test_threads(iris):
+    expected, before = codes(*iris), global_state()
+    with ThreadPoolExecutor(3) as pool:
+        for result in pool.map(lambda _: codes(*iris), range(6)):
+            np.testing.assert_array_equal(result, expected)
+    assert global_state() == before
 
 
 @pytest.mark.parametrize(

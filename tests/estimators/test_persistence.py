@@ -90,6 +90,13 @@ def test_a_model_from_cuda_opens_without_cuda(fitted, iris):
     np.testing.assert_array_equal(opened.transform(X), expected)
 
 
+def test_taking_the_state_leaves_the_estimator_alone(fitted):
+    before = fitted.__dict__.copy()
+    state = fitted.__getstate__()
+    state["network_"] = state["new"] = None
+    assert fitted.__dict__ == before
+
+
 @pytest.mark.cuda
 def test_a_pickle_from_cuda_holds_cpu_tensors(iris):
     X, y = iris

@@ -80,10 +80,26 @@ def test_zero_row_is_at_cosine_distance_one():
     assert grad.tolist() == [[0.0, 0.0, 0.0]]
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e30])
-def test_cosine_of_tiny_and_huge_rows(scale):
-    z = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [
+        (torch.float32, 1e-36),
+        (torch.float32, 1e36),
+        (torch.float64, 1e-300),
+        (torch.float64, 1e300),
+    ],
+)
+def test_cosine_of_tiny_and_huge_rows(dtype, scale):
+    z = torch.tensor([[1.0, 0.0], [1.0, 1.0]], dtype=dtype)
     torch.testing.assert_close(cosine_distances(scale * z, z), cosine_distances(z, z))
+
+
+@pytest.mark.parametrize("metric", DISTANCES)
+def test_mixed_dtypes_are_promoted(rows, metric):
+    a, b = rows
+    mixed = DISTANCES[metric](a.float(), b)
+    assert mixed.dtype == torch.float64
+    torch.testing.assert_close(mixed, DISTANCES[metric](a.float().double(), b))
 
 
 @pytest.mark.parametrize("metric", DISTANCES)
@@ -107,6 +123,7 @@ def test_half_precision_is_raised(metric):
         (torch.ones(3), torch.ones(3, 1), "a must have 2 dimensions"),
         (torch.ones(3, 1), torch.ones(3, 1, 1), "b must have 2 dimensions"),
         (torch.ones(3, 1), torch.ones(3, 2), "got 1 and 2"),
+        (torch.ones(3, 0), torch.ones(3, 0), r"and a feature, got shape \(3, 0\)"),
         (torch.ones(3, 1).long(), torch.ones(3, 1), "a must be of a floating dtype"),
     ],
 )

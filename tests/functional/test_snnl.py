@@ -6,6 +6,8 @@ import reference
 import torch
 from live_memory import LiveMemory
 from sklearn.neighbors import NeighborhoodComponentsAnalysis
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from functional.test_distances import ARTICLE
 from sknca.functional import (
@@ -134,11 +136,11 @@ class TestGradient:
 
     def test_survives_rows_that_are_all_but_perfect(self):
         # 1 - p is far below the rounding of p here; a loss that subtracts would say 0.
-        z = torch.tensor([[0.0], [0.1], [7.0], [7.1]], requires_grad=True)
+        z = torch.tensor([[0.0], [0.1], [6.0], [6.1]], requires_grad=True)
         y = torch.tensor([0, 0, 1, 1])
         loss = soft_nearest_neighbor_loss(z, y)
-        outer, inner = 7.1**2, 6.9**2
-        others = [math.exp(-(7**2)) + math.exp(-outer), math.exp(-(7**2)) + math.exp(-inner)]
+        outer, inner = 6.1**2, 5.9**2
+        others = [math.exp(-(6**2)) + math.exp(-outer), math.exp(-(6**2)) + math.exp(-inner)]
         expected = sum(others) / math.exp(-(0.1**2)) / 2  # log(1 + x) = x, for such an x
         assert loss.item() == pytest.approx(expected, rel=1e-4)
         loss.backward()
@@ -240,6 +242,24 @@ class TestAgainstNCA:
         p.backward()
         assert p.item() == pytest.approx(objective, rel=1e-10)
         np.testing.assert_allclose(linear.grad.ravel(), gradient, rtol=1e-8, atol=1e-10)
+
+
+class DenormalNumbers(TorchDispatchMode):
+    """Notes, while entered, which operations gave a denormal number."""
+
+    def __init__(self):
+        super().__init__()
+        self.found_after = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for t in tree_leaves(result):
+            made = isinstance(t, torch.Tensor) and "empty" not in str(func)
+            if made and t.is_floating_point():
+                tiny = torch.finfo(t.dtype).tiny
+                if ((t != 0) & (t.abs() < tiny)).any():
+                    self.found_after.append(str(func))
+        return result
 
 
 class TestHardCases:
@@ -344,17 +364,35 @@ class TestHardCases:
             soft_nearest_neighbor_loss(z, y > 0), soft_nearest_neighbor_loss(z, (y > 0).long())
         )
 
-    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-    def test_autocast_computes_in_float32(self, dtype):
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+    @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+    def test_autocast_computes_in_float32(self, dtype, reduction):
         z = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
         y = torch.arange(30) % 3
-        z.requires_grad_()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = soft_nearest_neighbor_loss(z, y)
-        assert loss.dtype == torch.float32
-        assert loss.item() == soft_nearest_neighbor_loss(z.detach().float(), y).item()
-        loss.backward()
-        assert z.grad.dtype == dtype
+        results = []
+        for enabled in (True, False):
+            leaf = z.clone().requires_grad_()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+                loss = soft_nearest_neighbor_loss(leaf, y, reduction=reduction)
+                loss.sum().backward()
+            assert loss.dtype == torch.float32
+            results.append((loss.detach(), leaf.grad))
+        assert torch.equal(results[0][0], results[1][0])
+        assert torch.equal(results[0][1], results[1][1])
+
+    def test_an_overflow_is_not_a_missing_partner(self):
+        z = torch.tensor([[0.0], [1e3], [2e3]])
+        loss = soft_nearest_neighbor_loss(z, torch.tensor([0, 0, 1]), 1e-35)
+        assert not loss.isfinite()
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_far_apart_classes_leave_no_denormal_number(self, dtype):
+        # Processors are a hundred times slower with them.
+        centres = torch.arange(4, dtype=dtype)[:, None] * torch.logspace(-1, 4, 30)  # (4, 30)
+        z = (centres.T.reshape(-1, 1) + torch.randn(120, 1, dtype=dtype)).requires_grad_()
+        with DenormalNumbers() as denormal:
+            soft_nearest_neighbor_loss(z, torch.arange(120) % 4).backward()
+        assert not denormal.found_after
 
 
 class TestMemory:
@@ -437,7 +475,8 @@ class TestRefuses:
             ({"temperature": torch.ones(2)}, "temperature must be one number"),
             ({"metric": "euclidean"}, "metric must be one of .* got 'euclidean'"),
             ({"reduction": "max"}, "reduction must be one of .* got 'max'"),
-            ({"block_size": 0}, "block_size must be at least 1, got 0"),
+            ({"block_size": 0}, "block_size must be an integer of at least 1, got 0"),
+            ({"block_size": 2.5}, "block_size must be an integer of at least 1, got 2.5"),
             ({"sample_weight": torch.ones(3)}, "one weight for each of the 4 rows"),
             ({"sample_weight": -torch.ones(4)}, "sample_weight must not be negative, got -1"),
             ({"neighbors": torch.ones(3, 2)}, "neighbors need neighbor_labels"),
