@@ -1,6 +1,6 @@
 """Raw features, PCA, NCA and SNNLEmbedding before the same nearest-neighbour classifier.
 
-python examples/quickstart.py           digits, five shuffled folds; about a minute
+python examples/quickstart.py           digits, five shuffled folds; half a minute
 python examples/quickstart.py --mnist   all of MNIST, the official split; some minutes
 """
 

@@ -24,16 +24,16 @@ def test_digits_before_knn():
 
 def test_learns_a_code_that_no_linear_map_gives():
     rng = np.random.RandomState(0)
-    X = rng.uniform(-1, 1, (600, 2))
+    X = rng.uniform(-1, 1, (1200, 2))
     y = (X[:, 0] > 0) ^ (X[:, 1] > 0)
-    X = np.hstack([X, rng.uniform(-1, 1, (600, 8))])  # and eight columns of noise
+    X = np.hstack([X, rng.uniform(-1, 1, (1200, 8))])  # and eight columns of noise
     scores = {
         sizes: KNeighborsClassifier()
-        .fit(embedding.transform(X[:400]), y[:400])
-        .score(embedding.transform(X[400:]), y[400:])
+        .fit(embedding.transform(X[:800]), y[:800])
+        .score(embedding.transform(X[800:]), y[800:])
         for sizes in [(), (64,)]
         for embedding in [
-            SNNLEmbedding(1, hidden_layer_sizes=sizes, random_state=0).fit(X[:400], y[:400])
+            SNNLEmbedding(1, hidden_layer_sizes=sizes, random_state=0).fit(X[:800], y[:800])
         ]
     }
     assert scores[64,] > 0.9
