@@ -6,21 +6,28 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import fetch_openml
 
+#: Their names at openml.org, and how many of the rows there, the first, are for training.
+OPENML = {
+    "mnist": ("mnist_784", 60_000),
+    "fashion_mnist": ("Fashion-MNIST", 60_000),
+    "emnist_balanced": ("EMNIST_Balanced", 112_800),
+}
 
-def load_mnist():
-    """Training and test part of MNIST, pixels from 0 to 1 in float32.
 
-    Read from mnist.npz in the folder that the environment variable SKNCA_DATA names (arrays
-    X, y, train, test), else fetched from openml.org, whose first 60000 rows are the training
-    part.
+def load_images(name):
+    """Training and test part of a data set of images, pixels from 0 to 1 in float32.
+
+    Read from NAME.npz in the folder that the environment variable SKNCA_DATA names (arrays
+    X, y, train, test) where there is one, else fetched from openml.org.
     """
-    folder = os.environ.get("SKNCA_DATA")
-    if folder:
-        with np.load(Path(folder) / "mnist.npz") as file:
-            X, y, train, test = (file[name] for name in ("X", "y", "train", "test"))
+    path = Path(os.environ.get("SKNCA_DATA", "")) / f"{name}.npz"
+    if path.exists():
+        with np.load(path) as file:
+            X, y, train, test = (file[key] for key in ("X", "y", "train", "test"))
     else:
-        X, y = fetch_openml("mnist_784", version=1, as_frame=False, return_X_y=True)
-        train, test = np.arange(60000), np.arange(60000, 70000)
+        openml_name, n_train = OPENML[name]
+        X, y = fetch_openml(openml_name, version=1, as_frame=False, return_X_y=True)
+        train, test = np.arange(n_train), np.arange(n_train, len(X))
     X = X.astype(np.float32) / 255
     y = y.astype(np.int64)
     return X[train], y[train], X[test], y[test]

@@ -8,7 +8,7 @@ import argparse
 import time
 
 import numpy as np
-from _datasets import load_mnist
+from _datasets import load_images
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import StratifiedKFold
@@ -55,7 +55,7 @@ def digits():
 
 
 def mnist():
-    X_train, y_train, X_test, y_test = load_mnist()
+    X_train, y_train, X_test, y_test = load_images("mnist")
     nca = NeighborhoodComponentsAnalysis(32, init="pca", random_state=0, verbose=1)
     methods = {
         "raw": (FunctionTransformer(), None),

@@ -1,6 +1,6 @@
 """Soft nearest neighbour embeddings for scikit-learn, trained with torch."""
 
-from .estimators import SNNLEmbedding
+from .estimators import SNNLEmbedding, SoftNeighborsClassifier
 
-__all__ = ["SNNLEmbedding"]
+__all__ = ["SNNLEmbedding", "SoftNeighborsClassifier"]
 __version__ = "0.1.0"

@@ -1,16 +1,21 @@
-"""What training minimises: a network and a loss of its codes, as one module."""
+"""What training minimises: a network, a loss of its codes, and what is trained beside them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from .functional import soft_nearest_neighbor_loss
-from .networks import encode
+from .networks import CODE, apply_layers, linear, run_layers
 
-#: Rows (n, d), their labels (n,) and their weights (n,) or None.
+#: Rows (n, d), their labels (n,), -1 where there is none, and their weights (n,) or None.
 LabelledRows = tuple[Tensor, Tensor, Tensor | None]
+
+#: The total loss, and the named parts that it is the sum of.
+Loss = tuple[Tensor, Mapping[str, Tensor]]
 
 
 class EmbeddingObjective(nn.Module, ABC):
@@ -27,63 +32,231 @@ class EmbeddingObjective(nn.Module, ABC):
         self.network = network
 
     @abstractmethod
-    def forward(
-        self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The total loss of a batch, and the named parts that it is the sum of."""
+    def forward(self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int) -> Loss:
+        """The loss of a batch."""
+
+    @abstractmethod
+    def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
+        """Loss of held-out rows that look for their neighbours among training rows, as a
+        nearest-neighbour classifier on the codes will; always as in the last epoch.
+        """
+
+    def continue_from(self, previous: "EmbeddingObjective") -> None:
+        """Take over what `previous` has learned beside its network, as far as it fits."""
+        learned = previous.state_dict()
+        state = {
+            name: learned[name]
+            for name, value in self.state_dict().items()
+            if not name.startswith("network.")
+            and name in learned
+            and learned[name].shape == value.shape
+        }
+        self.load_state_dict(state, strict=False)
 
     @abstractmethod
     def settings(self, epoch: int) -> Mapping[str, Any]:
         """What the loss goes by in this epoch."""
 
-    @abstractmethod
-    def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
-        """Loss of held-out rows that look for their neighbours among training rows, as a
-        nearest-neighbour classifier on the codes will.
-        """
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What there is to train, as an optimizer takes it."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
 
 
 class SNNLObjective(EmbeddingObjective):
-    """Soft nearest neighbour loss of a network's codes.
+    """A primary loss, if any, and the soft nearest neighbour losses of a network's layers.
 
     Parameters
     ----------
     network : nn.Module
         From rows (n, n_features) to codes (n, n_components).
 
-    temperature : float
-        Positive, in units of the distance.
-
     metric : {"sqeuclidean", "cosine"}
-        The distance between codes.
+        The distance between the answers of a layer.
+
+    temperatures : sequence of float
+        The temperature of each epoch.
+
+    learned : bool, default=False
+        Whether each layer's temperature is a parameter, which starts at the first of them.
+
+    layers : sequence of str, default=(CODE,)
+        Names of the modules of the network whose losses are added up.
+
+    code_units : int, default=None
+        How many of the first units of each layer the loss sees. None: all.
+
+    primary : PrimaryLoss, default=None
+        What is minimised beside. None: nothing.
+
+    snnl_weight : float, default=1.0
+        Of the soft nearest neighbour losses beside the primary loss.
+
+    partly_labeled : bool, default=False
+        Whether some rows may have no label, -1.
     """
 
-    def __init__(self, network: nn.Module, *, temperature: float, metric: str) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        metric: str,
+        temperatures: Sequence[float],
+        learned: bool = False,
+        layers: Sequence[str] = (CODE,),
+        code_units: int | None = None,
+        primary: "PrimaryLoss | None" = None,
+        snnl_weight: float = 1.0,
+        partly_labeled: bool = False,
+    ) -> None:
         super().__init__(network)
-        self.temperature = temperature
         self.metric = metric
+        self.temperatures = list(temperatures)
+        self.layers = list(layers)
+        self.code_units = code_units
+        self.primary = primary
+        self.snnl_weight = snnl_weight
+        self.partly_labeled = partly_labeled
+        self.log_temperatures: nn.Parameter | None = None
+        if learned:
+            start = torch.full((len(self.layers),), self.temperatures[0], device="cpu").log()
+            self.log_temperatures = nn.Parameter(start)
 
-    def forward(
-        self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        loss = soft_nearest_neighbor_loss(
-            self.network(x), y, self.temperature, metric=self.metric, sample_weight=weight
-        )
-        return loss, {}
-
-    def settings(self, epoch: int) -> Mapping[str, Any]:
-        return {"temperature": self.temperature}
+    def forward(self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int) -> Loss:
+        answers = run_layers(self.network, x, self.layers)
+        return self._loss(answers, (x, y, weight), epoch)
 
     def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
+        names = {*self.layers, CODE}
+        answers = apply_layers(self.network, rows[0], names)
+        neighbors = apply_layers(self.network, training_rows[0], names)
+        with torch.no_grad():
+            total, _ = self._loss(
+                answers, rows, -1, (neighbors, training_rows[1], training_rows[2])
+            )
+        return total
+
+    def _loss(
+        self,
+        answers: Mapping[str, Tensor],
+        rows: LabelledRows,
+        epoch: int,
+        training: tuple[Mapping[str, Tensor], Tensor, Tensor | None] | None = None,
+    ) -> Loss:
+        """The loss of rows from their layers' answers; with `training` they look for their
+        neighbours among those rows' answers instead of their own.
+        """
         x, y, weight = rows
-        neighbors, neighbor_labels, neighbor_weight = training_rows
-        return soft_nearest_neighbor_loss(
-            encode(self.network, x),
-            y,
-            self.temperature,
-            metric=self.metric,
-            sample_weight=weight,
-            neighbors=encode(self.network, neighbors),
-            neighbor_labels=neighbor_labels,
-            neighbor_weight=neighbor_weight,
-        )
+        total = x.new_zeros(())
+        parts: dict[str, Tensor] = {}
+        if self.primary is not None:
+            total = parts[self.primary.name] = self.primary(answers[CODE], x, y, weight)
+        if self.snnl_weight != 0:
+            snnl = self._snnl(answers, y, weight, epoch, training)
+            if self.primary is None:
+                return self.snnl_weight * snnl, {}
+            parts["snnl"] = snnl
+            total = total + self.snnl_weight * snnl
+        return total, parts
+
+    def _snnl(
+        self,
+        answers: Mapping[str, Tensor],
+        y: Tensor,
+        weight: Tensor | None,
+        epoch: int,
+        training: tuple[Mapping[str, Tensor], Tensor, Tensor | None] | None,
+    ) -> Tensor:
+        """Sum of the layers' soft nearest neighbour losses."""
+        sample_weight = self._weight_of_labelled(y, weight)
+        losses = []
+        for layer, temperature in zip(self.layers, self._temperatures(epoch), strict=True):
+            among: dict[str, Any] = {}
+            if training is not None:
+                training_answers, training_y, training_weight = training
+                among = {
+                    "neighbors": training_answers[layer][:, : self.code_units],
+                    "neighbor_labels": training_y,
+                    "neighbor_weight": self._weight_of_labelled(training_y, training_weight),
+                }
+            losses.append(
+                soft_nearest_neighbor_loss(
+                    answers[layer][:, : self.code_units],
+                    y,
+                    temperature,
+                    metric=self.metric,
+                    sample_weight=sample_weight,
+                    **among,
+                )
+            )
+        return torch.stack(losses).sum()
+
+    def _weight_of_labelled(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
+        """A row without a label is no row of the loss and nobody's neighbour: it weighs 0."""
+        if not self.partly_labeled:
+            return weight
+        return (y >= 0).to(torch.float32) if weight is None else weight * (y >= 0)
+
+    def _temperatures(self, epoch: int) -> Sequence[float | Tensor]:
+        if self.log_temperatures is None:
+            return [self.temperatures[epoch]] * len(self.layers)
+        return list(_bounded_exp(self.log_temperatures).unbind())
+
+    def settings(self, epoch: int) -> Mapping[str, Any]:
+        if self.log_temperatures is None:
+            return {"temperature": self.temperatures[epoch]}
+        learned = _bounded_exp(self.log_temperatures.detach()).tolist()
+        return {"temperature": learned if len(learned) > 1 else learned[0]}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        temperatures = [] if self.log_temperatures is None else [self.log_temperatures]
+        chosen = {id(parameter) for parameter in temperatures}
+        others = [p for p in self.parameters() if p.requires_grad and id(p) not in chosen]
+        # Weight decay would draw each temperature to 1.
+        return [{"params": others}, {"params": temperatures, "weight_decay": 0.0}]
+
+
+class PrimaryLoss(nn.Module, ABC):
+    """A loss beside which the soft nearest neighbour loss is trained."""
+
+    name: str
+
+    @abstractmethod
+    def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        """Weighted mean over the rows of a batch."""
+
+
+class Reconstruction(PrimaryLoss):
+    """Mean squared error of what `decoder` makes of the codes, over rows and features."""
+
+    name = "reconstruction"
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        if weight is None:
+            return F.mse_loss(self.decoder(code), x)
+        errors = (self.decoder(code) - x).square().mean(1)  # (n,)
+        mean: Tensor = (weight * errors).sum() / weight.sum()
+        return mean
+
+
+class Classification(PrimaryLoss):
+    """Cross-entropy of a linear layer on the codes, over the rows that have a label."""
+
+    name = "classification"
+
+    def __init__(self, n_components: int, n_classes: int) -> None:
+        super().__init__()
+        self.head = linear(n_components, n_classes)
+
+    def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        losses = F.cross_entropy(self.head(code), y, ignore_index=-1, reduction="none")  # (n,)
+        weight = (y >= 0).to(code.dtype) if weight is None else weight * (y >= 0)
+        return (weight * losses).sum() / weight.sum().clamp_min(torch.finfo(code.dtype).tiny)
+
+
+def _bounded_exp(log_temperatures: Tensor) -> Tensor:
+    """Temperatures between 1e-6 and 1e6, whatever was learned."""
+    return log_temperatures.clamp(-13.8, 13.8).exp()

@@ -14,6 +14,7 @@ NEVER = {
     "networks": {"sklearn", "objectives", "training", "estimators"},
     "objectives": {"sklearn", "training", "estimators"},
     "training": {"sklearn", "networks", "functional", "objectives", "estimators"},
+    "metrics": {"networks", "objectives", "training", "estimators", "matplotlib"},
     "estimators": {"matplotlib", "safetensors", "plotting", "persistence"},
 }
 

@@ -1,5 +1,6 @@
 """The scikit-learn estimators."""
 
 from ._snnl_embedding import SNNLEmbedding
+from ._soft_neighbors import SoftNeighborsClassifier
 
-__all__ = ["SNNLEmbedding"]
+__all__ = ["SNNLEmbedding", "SoftNeighborsClassifier"]

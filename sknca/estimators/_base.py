@@ -8,13 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
-    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     _fit_context,
@@ -31,7 +30,7 @@ from sklearn.utils.validation import (
 from torch import Tensor, nn
 
 from ..functional._distances import METRICS
-from ..networks import ACTIVATIONS, CHUNK_ROWS, UnitCode, encode
+from ..networks import ACTIVATIONS, UnitCode
 from ..objectives import EmbeddingObjective, LabelledRows
 from ..training import (
     EpochRecord,
@@ -43,24 +42,34 @@ from ..training import (
     train,
     validation_neighbors,
 )
-from ._data import FLOATS, check_partners, check_validation_data, draw_seed, to_tensor
-from ._devices import resolve_device
-from ._encoders import make_encoder, width_of_codes
+from ._data import (
+    FLOATS,
+    apply_to_array,
+    check_partners,
+    check_validation_data,
+    draw_seed,
+    positions,
+    to_tensor,
+)
+from ._devices import PortableEstimator, resolve_device
+from ._encoders import make_mlp, width_of_codes
 from ._progress import progress_bar
 
 _AUTO_BATCH_SIZE = 256
 
 
-class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableEstimator, ABC):
     """A network trained on labelled rows, so that neighbours in its codes share a class.
 
     A subclass says which objective is trained; everything else stands here.
     """
 
     network_: nn.Module
+    _objective: EmbeddingObjective
     device_: torch.device
+    classes_: NDArray[Any]
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_layer_sizes": ["array-like"],
         "activation": [StrOptions(set(ACTIVATIONS))],
@@ -82,8 +91,18 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     }
 
     @abstractmethod
-    def _make_objective(self, network: nn.Module) -> EmbeddingObjective:
+    def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:
         """What to train `network` with, after the parameters."""
+
+    def _learns_from_labels(self) -> bool:
+        return True
+
+    def _is_labeled(self, y: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which entries of y (n,) are labels."""
+        return np.ones(len(y), dtype=bool)
+
+    def _set_fitted(self, objective: EmbeddingObjective) -> None:
+        """Set what the subclass has to tell of its objective."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -150,21 +169,20 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         y_val: Any,
     ) -> Self:
         continued = self.network_ if self.warm_start and hasattr(self, "network_") else None
-        X, y = validate_data(
+        checked = validate_data(
             self, X, y, dtype=FLOATS, ensure_min_samples=2, reset=continued is None
         )
-        check_classification_targets(y)
-        self.classes_: NDArray[Any]
-        labels: NDArray[np.int64]
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        X, y = (checked, None) if y is None else checked
+        labels = self._encode_labels(y, len(X))
         rows = np.arange(len(labels))
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
             sample_weight = sample_weight / sample_weight.max()  # only their ratios count
             rows = np.flatnonzero(sample_weight)
-        check_partners(labels[rows])
+        self._check_partners(labels[rows])
         if X_val is not None or y_val is not None:
-            X_val, labels_val = check_validation_data(self, X_val, y_val)
+            X_val, y_val = check_validation_data(self, X_val, y_val, with_labels=y is not None)
+            labels_val = self._encode_labels(y_val, len(X_val), known=True)
 
         seed = draw_seed(self.random_state)
         self.device_ = resolve_device(self.device)
@@ -177,20 +195,23 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 held_out = to_tensor(X_val, self.device_), self._to_device(labels_val), None
             elif self.early_stopping:
                 kept, left_out = hold_out(y[data.rows].cpu(), self.validation_fraction, generator)
-                check_partners(labels[rows[kept]])
+                self._check_partners(labels[rows[kept]])
                 held_out = data.take(data.rows[left_out.to(self.device_)])
                 data = replace(data, rows=data.rows[kept.to(self.device_)])
 
             network = self._make_network(X.shape[1], continued).to(self.device_, torch.float32)
-            self._n_features_out = width_of_codes(network, data.x, self._code_width(X.shape[1]))
-            objective = self._make_objective(network)
+            self._n_features_out = self._check_width(network, data.x)
+            objective = self._make_objective(network, partly_labeled=bool((labels < 0).any()))
+            if continued is not None:
+                objective.continue_from(self._objective)
+            objective.to(self.device_, torch.float32)
             validate = None
             if held_out is not None:
                 neighbors = validation_neighbors(data, generator)
                 validate = partial(objective.held_out, held_out, neighbors)
             history = self._train(objective, data, validate, generator)
 
-        network.eval()
+        self._objective = objective.eval()  # for warm_start; of its modules network_ is one
         self.network_ = network
         self.history_ = history
         self.n_iter_ = len(history)
@@ -203,32 +224,57 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self._set_fitted(objective)
         return self
 
-    def _set_fitted(self, objective: EmbeddingObjective) -> None:
-        """Set what the subclass has to tell of its objective."""
+    def _encode_labels(
+        self, y: NDArray[Any] | None, n: int, *, known: bool = False
+    ) -> NDArray[np.int64]:
+        """Labels (n,) as positions in `classes_`, -1 where there is none; `classes_` is what
+        they are, or, with `known`, has been set.
+        """
+        labels = np.full(n, -1)
+        if y is None:
+            if not known:
+                self.__dict__.pop("classes_", None)
+            return labels
+        labeled = self._is_labeled(y)
+        if known:
+            labels[labeled] = positions(y[labeled], self.classes_)
+        else:
+            check_classification_targets(y[labeled])
+            self.classes_, labels[labeled] = np.unique(y[labeled], return_inverse=True)
+        return labels
+
+    def _check_partners(self, labels: NDArray[np.int64]) -> None:
+        if self._learns_from_labels():
+            check_partners(labels[labels >= 0])
 
     def _to_device(self, indices: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(indices).to(self.device_)
 
     def _make_network(self, n_features: int, continued: nn.Module | None) -> nn.Module:
+        """A network of its own: what was learned before and the user's module stay as they are."""
         if continued is not None:
-            encoder = copy.deepcopy(continued)
-            encoder = encoder.encoder if isinstance(encoder, UnitCode) else encoder
+            encoder = continued.encoder if isinstance(continued, UnitCode) else continued
+            encoder = copy.deepcopy(encoder)
+        elif isinstance(self.encoder, nn.Module):
+            encoder = copy.deepcopy(self.encoder)
         else:
-            encoder = make_encoder(
+            encoder = make_mlp(
                 self.encoder,
                 n_features,
-                self._code_width(n_features),
+                self.n_components or min(n_features, 32),
                 hidden_layer_sizes=self.hidden_layer_sizes,
                 activation=self.activation,
                 dropout=self.dropout,
+                name="encoder",
             )
         return UnitCode(encoder) if self.metric == "cosine" else encoder
 
-    def _code_width(self, n_features: int) -> int | None:
-        """`n_components`; None where a ready-made encoder may decide."""
-        if self.n_components is None and not isinstance(self.encoder, nn.Module):
-            return min(n_features, 32)
-        return cast("int | None", self.n_components)
+    def _check_width(self, network: nn.Module, x: Tensor) -> int:
+        """The width of the codes; without `n_components`, a ready-made encoder decides it."""
+        expected = self.n_components
+        if expected is None and not isinstance(self.encoder, nn.Module):
+            expected = min(x.shape[1], 32)
+        return width_of_codes(network, x, expected)
 
     def _train(
         self,
@@ -237,7 +283,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         validate: Callable[[], Tensor] | None,
         generator: torch.Generator,
     ) -> list[EpochRecord]:
-        parameters = [p for p in objective.parameters() if p.requires_grad]
+        parameters = [group for group in objective.parameter_groups() if group["params"]]
         if not parameters:
             raise ValueError("encoder has no parameter that can be trained.")
         batch_size = _AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
@@ -286,39 +332,10 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         check_is_fitted(self)
         rows: NDArray[Any] = validate_data(self, X, dtype=FLOATS, reset=False)
-        codes = np.empty((len(rows), self._n_features_out), dtype=rows.dtype)
-        for start in range(0, len(rows), CHUNK_ROWS):
-            chunk = slice(start, start + CHUNK_ROWS)
-            x = to_tensor(rows[chunk], self.device_)
-            codes[chunk] = encode(self.network_, x).numpy(force=True)
-        return codes
+        return apply_to_array(self.network_, rows, self._n_features_out, self.device_)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32", "float16"]
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__().copy()
-        for name in ("network_", "encoder"):
-            # A file written on a machine with a GPU must open on one without.
-            module = state.get(name)
-            if isinstance(module, nn.Module) and any(not t.is_cpu for t in module.parameters()):
-                state[name] = copy.deepcopy(module).cpu()
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "network_" not in state:
-            return
-        try:
-            self.device_ = resolve_device(self.device_)
-        except ValueError:
-            warnings.warn(
-                f"This {type(self).__name__} was fitted on device {str(self.device_)!r}, which is "
-                "not there: it goes on on the CPU.",
-                stacklevel=2,
-            )
-            self.device_ = torch.device("cpu")
-        self.network_.to(self.device_)

@@ -12,7 +12,9 @@ from sklearn.utils import (
     column_or_1d,
 )
 from sklearn.utils.validation import _check_feature_names, _check_n_features
-from torch import Tensor
+from torch import Tensor, nn
+
+from ..networks import CHUNK_ROWS, apply
 
 #: The dtypes that rows may have. Numbers of any other become the first of them.
 FLOATS = (np.float64, np.float32, np.float16)
@@ -34,11 +36,23 @@ def to_tensor(array: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.to(device)
 
 
+def apply_to_array(
+    network: nn.Module, rows: NDArray[Any], width: int, device: torch.device
+) -> NDArray[Any]:
+    """What a trained network answers to the rows, (n, width), in their dtype."""
+    answers = np.empty((len(rows), width), dtype=rows.dtype)
+    for start in range(0, len(rows), CHUNK_ROWS):
+        chunk = slice(start, start + CHUNK_ROWS)
+        answers[chunk] = apply(network, to_tensor(rows[chunk], device)).numpy(force=True)
+    return answers
+
+
 def check_partners(labels: NDArray[np.int64]) -> None:
     """Refuse labels (n,), from 0, that leave nothing to learn."""
     counts = np.bincount(labels)
-    if np.count_nonzero(counts) < 2:
-        raise ValueError("The number of classes has to be greater than one; got 1 class")
+    n_classes = np.count_nonzero(counts)
+    if n_classes < 2:
+        raise ValueError(f"The number of classes has to be greater than one; got {n_classes} class")
     if counts.max() < 2:
         raise ValueError(
             "y has only one training row of each class: no row has a neighbour of its class "
@@ -47,20 +61,31 @@ def check_partners(labels: NDArray[np.int64]) -> None:
 
 
 def check_validation_data(
-    estimator: Any, X_val: Any, y_val: Any
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The held-out rows, and their labels as positions in `estimator.classes_`."""
-    if X_val is None or y_val is None:
-        raise ValueError("X_val and y_val must be given together, got only one of them.")
+    estimator: Any, X_val: Any, y_val: Any, *, with_labels: bool
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The held-out rows and their labels, which are there if `fit` has labels."""
+    if X_val is None or (y_val is None) == with_labels:
+        raise ValueError(
+            "X_val and y_val must be given together, and y_val where y is given; "
+            f"got X_val={'None' if X_val is None else '...'}, "
+            f"y_val={'None' if y_val is None else '...'}."
+        )
     _check_feature_names(estimator, X_val, reset=False)
     rows = check_array(X_val, dtype=FLOATS, input_name="X_val")
     _check_n_features(estimator, rows, reset=False)
+    if y_val is None:
+        return rows, None
     y_val = column_or_1d(y_val, warn=True)
     check_consistent_length(rows, y_val)
-    unseen = set(y_val.tolist()) - set(estimator.classes_.tolist())
+    return rows, y_val
+
+
+def positions(y_val: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Where the labels stand in `classes`, which are sorted."""
+    unseen = set(y_val.tolist()) - set(classes.tolist())
     if unseen:
         raise ValueError(f"y_val contains labels that are not in y: {sorted(unseen, key=str)}.")
-    return rows, np.searchsorted(estimator.classes_, y_val)
+    return np.searchsorted(classes, y_val)
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:

@@ -1,6 +1,12 @@
-"""From the parameter `device` to a device that is there."""
+"""From the parameter `device` to a device that is there, and from one machine to another."""
+
+import copy
+import warnings
+from typing import Any
 
 import torch
+from sklearn.base import BaseEstimator
+from torch import nn
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -22,3 +28,35 @@ def resolve_device(device: str | torch.device) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device={str(device)!r} cannot be used here: {reason}") from error
     return resolved
+
+
+class PortableEstimator(BaseEstimator):
+    """Pickles that open on a machine without the device of the fit: weights go by the CPU."""
+
+    device_: torch.device
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__().copy()
+        modules = {name: value for name, value in state.items() if isinstance(value, nn.Module)}
+        if any(not t.is_cpu for module in modules.values() for t in module.parameters()):
+            # A file written on a machine with a GPU must open on one without. Copied together,
+            # for they share parts.
+            state |= {name: module.cpu() for name, module in copy.deepcopy(modules).items()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "network_" not in state:
+            return
+        try:
+            self.device_ = resolve_device(self.device_)
+        except ValueError:
+            warnings.warn(
+                f"This {type(self).__name__} was fitted on device {str(self.device_)!r}, which is "
+                "not there: it goes on on the CPU.",
+                stacklevel=2,
+            )
+            self.device_ = torch.device("cpu")
+        for value in self.__dict__.values():
+            if isinstance(value, nn.Module) and value is not self.__dict__.get("encoder"):
+                value.to(self.device_)

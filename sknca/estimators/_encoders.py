@@ -1,52 +1,48 @@
-"""From the parameters to an encoder network, the user's own included."""
+"""From the parameters to networks, the user's own included."""
 
-import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..networks import MLPEncoder
+from ..networks import MLP
 from ..training import torch_defaults
 
 
-def make_encoder(
-    encoder: nn.Module | Callable[[int, int], nn.Module] | None,
-    n_features: int,
-    n_components: int | None,
+def make_mlp(
+    maker: Callable[[int, int], nn.Module] | None,
+    n_inputs: int,
+    n_outputs: int,
     *,
     hidden_layer_sizes: Sequence[int],
     activation: str,
     dropout: float,
+    name: str,
 ) -> nn.Module:
-    """A new network after the parameters of the same names; the user's module is copied.
+    """A new network: what the user's `maker` makes, or an MLP after the other parameters.
 
     Raises
     ------
     ValueError
-        If a layer size is not positive, or `encoder` makes no module.
+        If a layer size is not positive, or `maker`, the parameter `name`, makes no module.
     """
-    if isinstance(encoder, nn.Module):
-        return copy.deepcopy(encoder)
-    if n_components is None:
-        raise TypeError("n_components may be None only with a module as encoder.")
-    if encoder is None:
+    if maker is None:
         if not all(isinstance(size, (int, np.integer)) and size > 0 for size in hidden_layer_sizes):
             raise ValueError(
                 f"hidden_layer_sizes must be a sequence of integers > 0, got {hidden_layer_sizes}."
             )
-        return MLPEncoder(
-            n_features,
-            n_components,
+        return MLP(
+            n_inputs,
+            n_outputs,
             hidden_layer_sizes=[int(size) for size in hidden_layer_sizes],
             activation=activation,
             dropout=dropout,
         )
     with torch_defaults():
-        network = encoder(n_features, n_components)
+        network = maker(n_inputs, n_outputs)
     if not isinstance(network, nn.Module):
-        raise ValueError(f"encoder must return a torch.nn.Module, got {network!r}.")
+        raise ValueError(f"{name} must return a torch.nn.Module, got {network!r}.")
     return network
 
 

@@ -1,16 +1,32 @@
 """The transformer that minimises the soft nearest neighbour loss."""
 
+import warnings
 from collections.abc import Callable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import Tags, check_array
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from ..objectives import EmbeddingObjective, SNNLObjective
+from ..metrics import entanglement_score
+from ..networks import apply_layers, choose_layers, describe_layer
+from ..objectives import (
+    Classification,
+    EmbeddingObjective,
+    PrimaryLoss,
+    Reconstruction,
+    SNNLObjective,
+)
+from ..training import temperature_plan
 from ._base import BaseEmbedding
+from ._data import FLOATS, apply_to_array, to_tensor
+from ._encoders import make_mlp
 
 
 class SNNLEmbedding(BaseEmbedding):
@@ -60,6 +76,37 @@ class SNNLEmbedding(BaseEmbedding):
     temperature : float, default=1.0
         Positive, in units of the distance: small values look at the nearest neighbours
         only. With "cosine", whose distances end at 2, values around 0.1 are usual.
+
+    temperature_schedule : {"constant", "annealed", "learned"} or callable, default="constant"
+        How the temperature goes on from `temperature`: not at all; as
+        `temperature / (1 + epoch) ** 0.55` [4]_; as a parameter of each layer, trained with
+        the network; or as a callable from the epoch, 0 to `max_iter - 1`, to the
+        temperature. Validation always goes by the last epoch's.
+
+    layers : {"last", "all"} or sequence of int or str, default="last"
+        Whose answers the loss is taken of, and summed over: of the code; of every hidden
+        layer and the code [3]_; or of chosen ones, by index (the code is the last) or by
+        the name of a submodule of `encoder` ("code" is the code). Hidden layers of a custom
+        encoder are its direct submodules but the last.
+
+    code_units : int, default=None
+        The loss sees only so many first units of each layer. None: all.
+
+    primary_loss : {"reconstruction", "classification"}, default=None
+        A loss to minimise together with `snnl_weight` times the soft nearest neighbour
+        loss: the mean squared error of a decoder's reconstruction of `X`, or the
+        cross-entropy of a linear layer on the codes. None: nothing beside.
+
+    snnl_weight : float, default=1.0
+        Weight of the soft nearest neighbour loss. A negative one entangles the classes.
+
+    decoder : callable, default=None
+        With `primary_loss="reconstruction"`, `(n_components, n_features) -> nn.Module`.
+        None: `hidden_layer_sizes` in reverse.
+
+    unlabeled : label, default=None
+        Rows with this value in `y` have no label: they take part in the reconstruction, and
+        in nothing else. None: every value is a label.
 
     learning_rate_init : float, default=0.002
         The highest learning rate of AdamW. It rises to it over the first fifth of all
@@ -112,7 +159,10 @@ class SNNLEmbedding(BaseEmbedding):
         The trained encoder, on `device_`; what `transform` calls.
 
     classes_ : ndarray of shape (n_classes,)
-        The labels.
+        The labels, without `unlabeled`. Absent if `fit` had no `y`.
+
+    decoder_ : torch.nn.Module
+        The trained decoder, with `primary_loss="reconstruction"`.
 
     n_features_in_ : int
         Number of features seen in `fit`.
@@ -135,15 +185,16 @@ class SNNLEmbedding(BaseEmbedding):
     validation_loss_curve_ : list of float or None
         Validation loss after each epoch. None without validation.
 
-    temperature_ : float
-        The temperature that was used.
+    temperature_ : float or ndarray of shape (n_layers,)
+        The temperature of the last epoch; one for each layer if several were learned.
 
     device_ : torch.device
         The device of `network_`.
 
     history_ : list of dict
-        One record for each epoch: `epoch` (from 0), `loss`, `temperature`,
-        `validation_loss` (None without validation).
+        One record for each epoch: `epoch` (from 0), `loss`, with a primary loss its parts
+        ("snnl" and "reconstruction" or "classification"), `temperature`, `validation_loss`
+        (None without validation).
 
     See Also
     --------
@@ -158,6 +209,8 @@ class SNNLEmbedding(BaseEmbedding):
            Neighbourhood Structure". AISTATS 2007.
     .. [3] N. Frosst, N. Papernot, G. Hinton. "Analyzing and Improving Representations with
            the Soft Nearest Neighbor Loss". ICML 2019.
+    .. [4] A. F. Agarap, A. P. Azcarraga. "Improving k-Means Clustering Performance with
+           Disentangled Internal Representations". IJCNN 2020.
 
     Examples
     --------
@@ -174,9 +227,16 @@ class SNNLEmbedding(BaseEmbedding):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseEmbedding._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither")],
+        "temperature_schedule": [StrOptions({"constant", "annealed", "learned"}), callable],
+        "layers": [StrOptions({"last", "all"}), "array-like"],
+        "code_units": [Interval(Integral, 1, None, closed="left"), None],
+        "primary_loss": [StrOptions({"reconstruction", "classification"}), None],
+        "snnl_weight": [Interval(Real, None, None, closed="neither")],
+        "decoder": [callable, None],
+        "unlabeled": "no_validation",
     }
 
     def __init__(
@@ -189,6 +249,13 @@ class SNNLEmbedding(BaseEmbedding):
         encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
         metric: Literal["sqeuclidean", "cosine"] = "sqeuclidean",
         temperature: float = 1.0,
+        temperature_schedule: str | Callable[[int], float] = "constant",
+        layers: str | Sequence[int | str] = "last",
+        code_units: int | None = None,
+        primary_loss: Literal["reconstruction", "classification"] | None = None,
+        snnl_weight: float = 1.0,
+        decoder: Callable[[int, int], nn.Module] | None = None,
+        unlabeled: Any = None,
         learning_rate_init: float = 2e-3,
         weight_decay: float = 1e-2,
         batch_size: int | Literal["auto"] = "auto",
@@ -209,6 +276,13 @@ class SNNLEmbedding(BaseEmbedding):
         self.encoder = encoder
         self.metric = metric
         self.temperature = temperature
+        self.temperature_schedule = temperature_schedule
+        self.layers = layers
+        self.code_units = code_units
+        self.primary_loss = primary_loss
+        self.snnl_weight = snnl_weight
+        self.decoder = decoder
+        self.unlabeled = unlabeled
         self.learning_rate_init = learning_rate_init
         self.weight_decay = weight_decay
         self.batch_size = batch_size
@@ -222,8 +296,128 @@ class SNNLEmbedding(BaseEmbedding):
         self.verbose = verbose
         self.random_state = random_state
 
-    def _make_objective(self, network: nn.Module) -> EmbeddingObjective:
-        return SNNLObjective(network, temperature=float(self.temperature), metric=self.metric)
+    def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:
+        if self.snnl_weight < 0 and self.metric == "sqeuclidean":
+            warnings.warn(
+                f"With snnl_weight={self.snnl_weight} and metric='sqeuclidean' the loss has no "
+                "lower bound: the codes may grow without end. metric='cosine' has one.",
+                UserWarning,
+                stacklevel=6,
+            )
+        return SNNLObjective(
+            network,
+            metric=self.metric,
+            temperatures=temperature_plan(
+                self.temperature_schedule, float(self.temperature), self.max_iter
+            ),
+            learned=self.temperature_schedule == "learned",
+            layers=choose_layers(network, self.layers),
+            code_units=self.code_units,
+            primary=self._make_primary_loss(),
+            snnl_weight=self.snnl_weight,
+            partly_labeled=partly_labeled,
+        )
+
+    def _make_primary_loss(self) -> PrimaryLoss | None:
+        if self.primary_loss == "reconstruction":
+            decoder = make_mlp(
+                self.decoder,
+                self._n_features_out,
+                self.n_features_in_,
+                hidden_layer_sizes=list(self.hidden_layer_sizes)[::-1],
+                activation=self.activation,
+                dropout=self.dropout,
+                name="decoder",
+            )
+            return Reconstruction(decoder)
+        if self.primary_loss == "classification":
+            return Classification(self._n_features_out, len(self.classes_))
+        return None
+
+    def _learns_from_labels(self) -> bool:
+        return bool(self.snnl_weight != 0) or self.primary_loss != "reconstruction"
+
+    def _is_labeled(self, y: NDArray[Any]) -> NDArray[np.bool_]:
+        if self.unlabeled is None:
+            return super()._is_labeled(y)
+        return np.array([label != self.unlabeled for label in y.tolist()], dtype=bool)
 
     def _set_fitted(self, objective: EmbeddingObjective) -> None:
-        self.temperature_ = objective.settings(max(self.n_iter_ - 1, 0))["temperature"]
+        temperature = objective.settings(max(self.n_iter_ - 1, 0))["temperature"]
+        self.temperature_ = np.array(temperature) if isinstance(temperature, list) else temperature
+        self.__dict__.pop("decoder_", None)
+        if self.primary_loss == "reconstruction":
+            self.decoder_ = objective.get_submodule("primary.decoder")
+
+    @available_if(lambda self: self.primary_loss == "reconstruction")
+    def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Rows that the decoder makes of codes; with `primary_loss="reconstruction"` only.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes, as `transform` returns them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            Rows, in the floating dtype of `X` (float64 where it has none).
+        """
+        check_is_fitted(self)
+        codes = check_array(X, dtype=FLOATS)
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"X has {codes.shape[1]} features, but the decoder of {type(self).__name__} is "
+                f"expecting codes of {self._n_features_out} components."
+            )
+        return apply_to_array(self.decoder_, codes, self.n_features_in_, self.device_)
+
+    def layer_entanglement(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        temperature: float = 1.0,
+        metric: Literal["sqeuclidean", "cosine"] = "cosine",
+    ) -> dict[str, float]:
+        """Entanglement of the classes in each layer: where do they come apart?
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        y : array-like of shape (n_samples,)
+            Their labels. Rows with the label `unlabeled` are left out.
+
+        temperature : float, default=1.0
+            Positive, in units of the distance.
+
+        metric : {"sqeuclidean", "cosine"}, default="cosine"
+            The distance between the answers of a layer.
+
+        Returns
+        -------
+        entanglement : dict from str to float
+            :func:`~sknca.metrics.entanglement_score` of "input", of every hidden layer, and
+            of "code", in this order.
+        """
+        check_is_fitted(self)
+        rows, labels = validate_data(self, X, y, dtype=FLOATS, reset=False)
+        labeled = self._is_labeled(labels)
+        rows, labels = rows[labeled], labels[labeled]
+        names = choose_layers(self.network_, "all")
+        answers = apply_layers(self.network_, to_tensor(rows, self.device_), names)
+        layers = {"input": rows}
+        layers |= {
+            describe_layer(self.network_, name): answers[name].numpy(force=True) for name in names
+        }
+        return {
+            name: entanglement_score(layer, labels, temperature=temperature, metric=metric)
+            for name, layer in layers.items()
+        }
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = self._learns_from_labels()
+        return tags

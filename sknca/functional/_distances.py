@@ -1,5 +1,7 @@
 """Pairwise distances without an n x m x d tensor, safe against offsets and rounding."""
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -55,10 +57,11 @@ def cosine_distances(a: Tensor, b: Tensor) -> Tensor:
     Parameters
     ----------
     a : Tensor of shape (n, d)
-        Rows, real. A zero row is at distance 1 from every other.
+        Rows, real or complex; of complex ones the cosine is the real part of the Hermitian
+        product of unit rows. A zero row is at distance 1 from every other.
 
     b : Tensor of shape (m, d)
-        Rows, real.
+        Rows, real or complex.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def cosine_distances(a: Tensor, b: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If `a` and `b` are not real floating matrices of the same width.
+        If `a` and `b` are not floating or complex matrices of the same width.
 
     Examples
     --------
@@ -77,6 +80,7 @@ def cosine_distances(a: Tensor, b: Tensor) -> Tensor:
     >>> cosine_distances(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0], [-3.0, 0.0]]))
     tensor([[1., 2.]])
     """
+    a, b = real_rows(a, b)
     a, b = check_pair(a, b, ("a", "b"))
     with torch.autocast(a.device.type, enabled=False):
         similarities = unit_rows(a) @ unit_rows(b).T
@@ -93,6 +97,16 @@ def unit_rows(z: Tensor) -> Tensor:
     norms = torch.linalg.vector_norm(z, dim=1, keepdim=True)  # (n, 1)
     units: Tensor = z / torch.where(nonzero, norms, 1) * nonzero
     return units
+
+
+def real_rows(*rows: Tensor) -> tuple[Tensor, ...]:
+    """Rows whose real product is the real part of the Hermitian one: if any is complex, each
+    row's real and imaginary parts side by side.
+    """
+    if not any(z.is_complex() for z in rows):
+        return rows
+    dtype = functools.reduce(torch.promote_types, (z.dtype for z in rows))
+    return tuple(torch.view_as_real(z.to(dtype)).flatten(1) for z in rows)
 
 
 def common_centre(a: Tensor, b: Tensor) -> Tensor:

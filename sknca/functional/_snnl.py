@@ -10,6 +10,7 @@ from ._distances import (
     check_rows,
     common_centre,
     cosine_distances,
+    real_rows,
     squared_distances,
     unit_rows,
 )
@@ -49,7 +50,8 @@ def soft_nearest_neighbor_loss(
     Parameters
     ----------
     z : Tensor of shape (n, d)
-        Codes. Half precision is raised to float32, also under autocast.
+        Codes, with "cosine" also complex. Half precision is raised to float32, also under
+        autocast.
 
     y : Tensor of shape (n,)
         Class labels, integers or booleans.
@@ -85,7 +87,7 @@ def soft_nearest_neighbor_loss(
     Returns
     -------
     loss : Tensor of shape () or, with reduction "none", (n,)
-        In the dtype of `z`, at least float32.
+        In the real dtype of `z`, at least float32.
 
     Raises
     ------
@@ -127,6 +129,9 @@ def soft_nearest_neighbor_loss(
     check_metric(metric)
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction must be one of {_REDUCTIONS}, got {reduction!r}.")
+    if metric == "cosine":
+        z, *elsewhere = real_rows(z, *([] if neighbors is None else [neighbors]))
+        neighbors = elsewhere[0] if elsewhere else None
     z = check_rows(z, "z")
     y = _check_labels(y, z, "y")
     among_themselves = neighbors is None
@@ -223,6 +228,8 @@ def soft_neighbor_probabilities(
             [0.5000, 0.5000, 0.0000]])
     """
     check_metric(metric)
+    if metric == "cosine":
+        (z,) = real_rows(z)
     z = check_rows(z, "z")
     with torch.autocast(z.device.type, enabled=False):
         temperature = _check_temperature(temperature, z)

@@ -2,7 +2,7 @@
 
 from ._isolation import isolated, torch_defaults
 from ._loop import EpochRecord, Objective, TrainingData, train
-from ._schedules import one_cycle
+from ._schedules import annealed, one_cycle, temperature_plan
 from ._stopping import Stopping
 from ._validation import hold_out, validation_neighbors
 
@@ -11,9 +11,11 @@ __all__ = [
     "Objective",
     "Stopping",
     "TrainingData",
+    "annealed",
     "hold_out",
     "isolated",
     "one_cycle",
+    "temperature_plan",
     "torch_defaults",
     "train",
     "validation_neighbors",

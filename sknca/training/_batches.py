@@ -20,7 +20,7 @@ def class_aware_batches(
     Parameters
     ----------
     labels : Tensor of shape (n,), on the CPU
-        Class of each row, from 0.
+        Class of each row, from 0; -1 where there is no label.
 
     batch_size : int
         Rows in a batch, at least 2. A batch may have up to three more, to keep a triple
@@ -37,8 +37,7 @@ def class_aware_batches(
     n = len(labels)
     if n <= batch_size:
         return [torch.arange(n, device="cpu")]
-    order, ranks, counts = shuffled_ranks(labels, generator)
-    grouped = labels[order]
+    order, grouped, ranks, counts = shuffled_ranks(labels, generator)
     pairs = counts.div(2, rounding_mode="floor").clamp_min(1)  # (n_classes,) units of a class
     unit = torch.minimum(ranks.div(2, rounding_mode="floor"), pairs[grouped] - 1)
     unit += (pairs.cumsum(0) - pairs)[grouped]  # (n,) one number for each unit of any class
@@ -63,7 +62,7 @@ def class_aware_sample(labels: Tensor, size: int, generator: torch.Generator) ->
     Parameters
     ----------
     labels : Tensor of shape (n,), on the CPU
-        Class of each row, from 0.
+        Class of each row, from 0; -1 where there is no label.
 
     size : int
         How many rows; all of them where there are no more.
@@ -79,18 +78,22 @@ def class_aware_sample(labels: Tensor, size: int, generator: torch.Generator) ->
     n = len(labels)
     if n <= size:
         return torch.arange(n, device="cpu")
-    order, ranks, counts = shuffled_ranks(labels, generator)
+    order, grouped, ranks, counts = shuffled_ranks(labels, generator)
     shares = (counts * (size / n)).round().clamp_min(2)  # (n_classes,)
-    return order[ranks < shares[labels[order]]].sort().values
+    return order[ranks < shares[grouped]].sort().values
 
 
-def shuffled_ranks(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows grouped by class and at random within it, each one's rank in its class, and the
-    number of rows of each class.
+def shuffled_ranks(
+    labels: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Rows grouped by class and at random within it, each one's class (from 0) and rank in
+    it, and the number of rows of each class; rows without a label, -1, are one class more.
     """
+    labels = labels - labels.min().clamp_max(0)
     shuffled = torch.randperm(len(labels), generator=generator, device="cpu")
     order = shuffled[labels[shuffled].argsort(stable=True)]
     counts = labels.bincount()
     starts = counts.cumsum(0) - counts
-    ranks = torch.arange(len(labels), device="cpu") - starts[labels[order]]
-    return order, ranks, counts
+    grouped = labels[order]
+    ranks = torch.arange(len(labels), device="cpu") - starts[grouped]
+    return order, grouped, ranks, counts

@@ -1,6 +1,7 @@
-"""Schedules are plain functions of progress."""
+"""Schedules are plain functions: of progress, or of the epoch."""
 
 import math
+from collections.abc import Callable
 
 
 def one_cycle(progress: float, *, warmup: float = 0.2, start: float = 0.04) -> float:
@@ -36,3 +37,43 @@ def one_cycle(progress: float, *, warmup: float = 0.2, start: float = 0.04) -> f
     if progress < warmup:
         return start + (1 - start) * (1 - math.cos(math.pi * progress / warmup)) / 2
     return (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
+
+
+def annealed(temperature: float, epoch: int) -> float:
+    """`temperature / (1 + epoch) ** 0.55`: from classes as wholes to nearest neighbours.
+
+    References
+    ----------
+    A. F. Agarap, A. P. Azcarraga. "Improving k-Means Clustering Performance with Disentangled
+    Internal Representations". IJCNN 2020.
+
+    Examples
+    --------
+    >>> from sknca.training import annealed
+    >>> [round(annealed(1.0, epoch), 3) for epoch in range(4)]
+    [1.0, 0.683, 0.546, 0.467]
+    """
+    return temperature / math.pow(1 + epoch, 0.55)
+
+
+def temperature_plan(
+    schedule: str | Callable[[int], float], temperature: float, max_iter: int
+) -> list[float]:
+    """The temperature of each epoch, after the parameters of `SNNLEmbedding`.
+
+    Raises
+    ------
+    ValueError
+        If a callable gives a temperature that is not positive and finite.
+    """
+    if not callable(schedule):
+        annealing = schedule == "annealed"
+        return [annealed(temperature, e) if annealing else temperature for e in range(max_iter)]
+    plan = [float(schedule(epoch)) for epoch in range(max_iter)]
+    for epoch, value in enumerate(plan):
+        if not 0 < value < math.inf:
+            raise ValueError(
+                f"temperature_schedule must give positive temperatures, got {value} for epoch "
+                f"{epoch}."
+            )
+    return plan

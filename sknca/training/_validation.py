@@ -21,7 +21,7 @@ def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tup
     Parameters
     ----------
     labels : Tensor of shape (n,), on the CPU
-        Class of each row, from 0.
+        Class of each row, from 0; -1 where there is no label.
 
     fraction : float
         Part of the rows to hold out, in (0, 1); one row at least.
@@ -34,7 +34,7 @@ def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tup
     training_rows, held_out_rows : Tensor
         Sorted row indices.
     """
-    order, ranks, _ = shuffled_ranks(labels, generator)
+    order, _, ranks, _ = shuffled_ranks(labels, generator)
     candidates = order[ranks > 0]  # grouped by class, so that even steps are fair to classes
     n_held_out = min(math.ceil(fraction * len(labels)), len(candidates))
     start = torch.rand((), dtype=torch.float64, device="cpu", generator=generator)
@@ -48,9 +48,9 @@ def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tup
 def validation_neighbors(
     data: TrainingData, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The training rows (x, y, weight) among which held-out rows look for neighbours: all,
-    or a fixed sample where there are many.
+    """The training rows (x, y, weight) among which held-out rows look for neighbours: all
+    that have a label, or a fixed sample of them where there are many.
     """
-    labels = data.y[data.rows].cpu()
-    sample = class_aware_sample(labels, _MAX_NEIGHBORS, generator)
-    return data.take(data.rows[sample.to(data.rows.device)])
+    rows = data.rows[data.y[data.rows] >= 0]
+    sample = class_aware_sample(data.y[rows].cpu(), _MAX_NEIGHBORS, generator)
+    return data.take(rows[sample.to(rows.device)])

@@ -20,6 +20,9 @@ ESTIMATORS = [
     SNNLEmbedding(hidden_layer_sizes=()),
     SNNLEmbedding(encoder=small_encoder),
     SNNLEmbedding(early_stopping=True, tol=1e-3),
+    SNNLEmbedding(layers="all", temperature_schedule="learned", hidden_layer_sizes=(32,)),
+    SNNLEmbedding(primary_loss="reconstruction", snnl_weight=0, hidden_layer_sizes=(32,)),
+    SNNLEmbedding(primary_loss="classification", unlabeled=-1, hidden_layer_sizes=(32,)),
 ]
 
 EXPECTED_FAILURES = {

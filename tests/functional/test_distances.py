@@ -55,6 +55,15 @@ def test_article_cosine_distances():
         assert distances[j, i].item() == pytest.approx(value, abs=1e-4)
 
 
+def test_complex_cosine_is_the_real_part_of_the_hermitian_product():
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(n, 3, dtype=torch.complex128, generator=generator) for n in (7, 5))
+    unit_a, unit_b = (z / z.norm(dim=1, keepdim=True) for z in (a, b))
+    torch.testing.assert_close(cosine_distances(a, b), 1 - (unit_a @ unit_b.conj().T).real)
+    torch.testing.assert_close(cosine_distances(a, b.real), cosine_distances(a, b.real + 0j))
+    assert torch.autograd.gradcheck(cosine_distances, (a.requires_grad_(), b.requires_grad_()))
+
+
 @pytest.mark.parametrize("metric", DISTANCES)
 def test_never_negative_and_bounded(metric):
     z = torch.randn(300, 40, generator=torch.Generator().manual_seed(0))
@@ -130,3 +139,8 @@ def test_half_precision_is_raised(metric):
 def test_refuses(metric, a, b, message):
     with pytest.raises(ValueError, match=message):
         DISTANCES[metric](a, b)
+
+
+def test_squared_distances_refuse_complex_rows():
+    with pytest.raises(ValueError, match="a must be of a floating dtype, got torch.complex64"):
+        squared_distances(torch.ones(2, 2) + 0j, torch.ones(2, 2))

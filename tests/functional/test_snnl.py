@@ -162,6 +162,39 @@ class TestGradient:
         assert temperature.grad.isfinite()
 
 
+class TestComplex:
+    def test_value_and_gradient(self, batch):
+        z, y = batch[0] + 1j * batch[0].flip(0), batch[1]
+        losses = soft_nearest_neighbor_loss(z, y, 0.3, metric="cosine", reduction="none")
+        p = soft_neighbor_probabilities(z, 0.3, y, metric="cosine").sum(1)
+        torch.testing.assert_close((-losses[y != 3]).exp(), p[y != 3])
+        logits = (-cosine_distances(z, z) / 0.3).fill_diagonal_(-math.inf)
+        torch.testing.assert_close(p, (logits.softmax(1) * (y[:, None] == y)).sum(1))
+        assert torch.autograd.gradcheck(
+            lambda z: soft_nearest_neighbor_loss(z, y, 0.3, metric="cosine", block_size=5),
+            z.requires_grad_(),
+        )
+
+    def test_turning_all_codes_changes_nothing(self, batch):
+        z, y = batch[0] + 1j * batch[0].flip(0), batch[1]
+        turn = torch.polar(torch.ones(1).double(), torch.ones(1).double())
+        torch.testing.assert_close(
+            soft_nearest_neighbor_loss(turn * z, y, metric="cosine"),
+            soft_nearest_neighbor_loss(z, y, metric="cosine"),
+        )
+
+    def test_neighbors(self, batch):
+        z, y = batch
+        torch.testing.assert_close(
+            soft_nearest_neighbor_loss(
+                z + 0j, y, metric="cosine", neighbors=z[:8], neighbor_labels=y[:8]
+            ),
+            soft_nearest_neighbor_loss(
+                z, y, metric="cosine", neighbors=z[:8], neighbor_labels=y[:8]
+            ),
+        )
+
+
 class TestLaws:
     @pytest.mark.parametrize("metric", METRICS)
     def test_permutation(self, batch, metric):

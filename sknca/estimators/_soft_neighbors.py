@@ -1,0 +1,231 @@
+"""The soft neighbours of the loss as a classifier."""
+
+from numbers import Real
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils import check_X_y
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import Tensor
+
+from ..functional._distances import METRICS, unit_rows
+from ._data import FLOATS
+
+#: Entries in a block of pairs, and a floor for the product's sake.
+_BLOCK_ENTRIES = 2**21
+_MIN_BLOCK_ROWS = 64
+
+
+class SoftNeighborsClassifier(ClassifierMixin, BaseEstimator):
+    r"""Classifier by the soft neighbours of the soft nearest neighbour loss.
+
+    A row picks the training row `j` as its neighbour with a probability proportional to
+    :math:`w_j e^{-d_j / T}`, and its probability of a class is that of picking a row of the
+    class. What :class:`SNNLEmbedding` minimises with this distance and temperature is, for
+    each row of a batch, the negative logarithm of that probability, so this is the
+    classifier to put behind it.
+
+    Memory grows with the number of rows, never with the number of pairs.
+
+    Parameters
+    ----------
+    temperature : float, default=1.0
+        Positive, in units of the distance. Small values approach the nearest neighbour,
+        large ones the class frequencies.
+
+    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+        The distance `d`: squared Euclidean, or one minus the cosine.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if `X` had names that are all strings.
+
+    See Also
+    --------
+    SNNLEmbedding : Learns the codes in which these neighbours share a class.
+    sklearn.neighbors.KNeighborsClassifier : Counts the `k` nearest alike.
+
+    References
+    ----------
+    .. [1] J. Goldberger, S. Roweis, G. Hinton, R. Salakhutdinov. "Neighbourhood Components
+           Analysis". NIPS 2004.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sknca import SoftNeighborsClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> bool(cross_val_score(SoftNeighborsClassifier(temperature=0.1), X, y).mean() > 0.95)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "metric": [StrOptions(set(METRICS))],
+    }
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 1.0,
+        metric: Literal["sqeuclidean", "cosine"] = "sqeuclidean",
+    ) -> None:
+        self.temperature = temperature
+        self.metric = metric
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Keep the training rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+
+        y : array-like of shape (n_samples,)
+            Their class labels.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows as neighbours: a row of weight 2 is the row
+            given twice. A class whose rows all weigh 0 has probability 0.
+
+        Returns
+        -------
+        self : object
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If the input is not as described. The classifier is then as it was before.
+        """
+        rows, y = check_X_y(X, y, dtype=FLOATS, estimator=self)
+        check_classification_targets(y)
+        weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
+        validate_data(self, X, skip_check_array=True)  # sets the features, so last of the checks
+        self.classes_: NDArray[Any]
+        labels: NDArray[np.int64]
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        # By class, so that a class is a slice. What weighs nothing is no row.
+        order = np.argsort(labels, kind="stable")
+        order = order[weight[order] > 0]
+        self._rows = rows[order].astype(np.promote_types(rows.dtype, np.float32), copy=False)
+        self._log_weight = np.log(weight[order])
+        self._class_sizes = np.bincount(labels[order], minlength=len(self.classes_))
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Class labels. Of equally probable ones, the first in `classes_`.
+        """
+        probabilities = self.predict_proba(X)
+        predicted: NDArray[Any] = self.classes_[probabilities.argmax(1)]
+        return predicted
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """The probability of each class: that the row's soft neighbour is one of it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`; float64, or float32 if neither these nor the training
+            rows are of double precision.
+        """
+        probabilities: NDArray[Any] = np.exp(self.predict_log_proba(X))
+        return probabilities
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """The logarithm of `predict_proba`, finite also where that is too small for a float.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+
+        Raises
+        ------
+        ValueError
+            If the input is not as described, or distance / temperature is too large for the dtype.
+        """
+        check_is_fitted(self)
+        rows: NDArray[Any] = validate_data(self, X, dtype=FLOATS, reset=False)
+        dtype = np.promote_types(rows.dtype, self._rows.dtype)
+        temperature = float(self.temperature)
+        keys = _to_tensor(self._rows, dtype)  # (m, d)
+        offset = _to_tensor(self._log_weight, dtype)  # (m,)
+        # What is constant along a row drops out of the distance, and a bilinear form remains.
+        # About the centre of the training rows, so that a row's company does not matter.
+        if self.metric == "sqeuclidean":
+            centre = keys.mean(0)  # (d,)
+            keys = keys - centre
+            offset = offset - keys.square().sum(1) / temperature
+        else:
+            keys = unit_rows(keys)
+
+        log_probabilities = np.empty((len(rows), len(self.classes_)), dtype)
+        block_size = max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // len(keys))
+        with torch.autocast("cpu", enabled=False):
+            for start in range(0, len(rows), block_size):
+                block = slice(start, start + block_size)
+                queries = _to_tensor(rows[block], dtype)  # (b, d)
+                if self.metric == "sqeuclidean":
+                    queries = 2 * (queries - centre)
+                else:
+                    queries = unit_rows(queries)
+                logits = torch.addmm(offset, queries / temperature, keys.T)  # (b, m)
+                slices = logits.split(self._class_sizes.tolist(), dim=1)
+                sums = torch.stack([_log_sum_exp_(part) for part in slices], 1)  # (b, n_classes)
+                log_probabilities[block] = sums.log_softmax(1).numpy()
+        if np.isnan(log_probabilities).any():
+            raise ValueError(
+                f"Input X contains a value too large for {dtype!r} and the temperature."
+            )
+        return log_probabilities
+
+
+def _log_sum_exp_(logits: Tensor) -> Tensor:
+    """The logarithm of the row sums (b,) of the exponentials; uses up `logits` (b, k)."""
+    if logits.shape[1] == 0:
+        return logits.new_full((len(logits),), -torch.inf)
+    largest = logits.amax(1, keepdim=True)  # (b, 1)
+    # Far terms would be denormal numbers, which are slow. exp(-80) beside a 1 is none in any
+    # rounding, and still a normal number.
+    terms = logits.sub_(largest).clamp_min_(-80).exp_()
+    return largest.squeeze(1) + terms.sum(1).log()
+
+
+def _to_tensor(array: NDArray[Any], dtype: DTypeLike) -> Tensor:
+    """A copy, whatever the array's strides and flags."""
+    return torch.from_numpy(np.array(array, dtype, order="C"))

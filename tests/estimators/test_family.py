@@ -1,0 +1,315 @@
+"""SNNL in every layer, with every kind of temperature, beside a primary loss, with few labels."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from torch import nn
+
+from sknca import SNNLEmbedding
+from sknca.metrics import entanglement_score
+
+
+def embed(**parameters):
+    settings = {"hidden_layer_sizes": (16, 8), "dropout": 0.0, "max_iter": 10, "random_state": 0}
+    return SNNLEmbedding(**{**settings, **parameters})
+
+
+class TestTemperatureSchedule:
+    def test_annealed(self, iris):
+        embedding = embed(temperature_schedule="annealed", temperature=2.0).fit(*iris)
+        temperatures = [record["temperature"] for record in embedding.history_]
+        assert temperatures == pytest.approx([2 / (1 + epoch) ** 0.55 for epoch in range(10)])
+        assert embedding.temperature_ == temperatures[-1]
+
+    def test_callable_sees_every_epoch_once(self, iris):
+        seen = []
+
+        def schedule(epoch):
+            seen.append(epoch)
+            return 3.0 - 0.1 * epoch
+
+        embedding = embed(temperature_schedule=schedule).fit(*iris)
+        assert seen == list(range(10))
+        assert embedding.temperature_ == pytest.approx(2.1)
+
+    @pytest.mark.parametrize("bad", [0, -1, np.nan, np.inf])
+    def test_refuses(self, iris, bad):
+        embedding = embed(temperature_schedule=lambda epoch: 1.0 if epoch < 5 else bad)
+        with pytest.raises(ValueError, match=r"positive temperatures, got .* for epoch 5"):
+            embedding.fit(*iris)
+
+    def test_learned(self, iris):
+        embedding = embed(temperature_schedule="learned", max_iter=50).fit(*iris)
+        assert isinstance(embedding.temperature_, float)
+        assert embedding.temperature_ != 1.0
+        assert embedding.history_[-1]["temperature"] == embedding.temperature_
+
+    def test_one_is_learned_for_each_layer(self, iris):
+        embedding = embed(temperature_schedule="learned", layers="all").fit(*iris)
+        assert embedding.temperature_.shape == (3,)
+        assert len(set(embedding.temperature_)) == 3
+        assert embedding.history_[-1]["temperature"] == embedding.temperature_.tolist()
+
+    def test_warm_start_goes_on_with_what_was_learned(self, iris):
+        embedding = embed(temperature_schedule="learned", warm_start=True, max_iter=50).fit(*iris)
+        learned = embedding.temperature_
+        embedding.set_params(max_iter=1, learning_rate_init=1e-9).fit(*iris)
+        assert embedding.temperature_ == pytest.approx(learned)
+
+    def test_validation_goes_by_the_last_epoch(self, iris):
+        X, y = iris
+        # A network that does not learn: its validation loss moves with the temperature alone.
+        embedding = embed(
+            temperature_schedule="annealed", learning_rate_init=1e-12, early_stopping=True
+        )
+        curve = embedding.fit(X, y, X_val=X, y_val=y).validation_loss_curve_
+        assert curve == pytest.approx([curve[0]] * 10, rel=1e-5)
+
+
+class TestLayers:
+    def test_all_layers_of_an_own_encoder(self, iris):
+        X, y = iris
+        first = embed(layers="all", max_iter=1, batch_size=150).fit(X, y).loss_
+        parts = [
+            embed(layers=[layer], max_iter=1, batch_size=150).fit(X, y).loss_
+            for layer in ("hidden.0", "hidden.1", "code")
+        ]
+        assert first == pytest.approx(sum(parts), rel=1e-5)
+
+    @pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+    def test_names_of_a_custom_encoder(self, iris, metric):
+        module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        embedding = embed(encoder=module, layers=["1", "code"], metric=metric).fit(*iris)
+        assert embedding.loss_ < embedding.loss_curve_[0]
+        assert list(embedding.layer_entanglement(*iris)) == ["input", "0", "1", "code"]
+
+    @pytest.mark.parametrize("layers", [["nowhere"], [3], []])
+    def test_refuses(self, iris, layers):
+        with pytest.raises(ValueError, match="layers"):
+            embed(layers=layers).fit(*iris)
+
+    def test_code_units(self, iris):
+        X, y = iris
+        first = embed(code_units=1, max_iter=1, batch_size=150).fit(X, y).loss_
+        assert first != embed(max_iter=1, batch_size=150).fit(X, y).loss_
+        assert embed(code_units=99, max_iter=1).fit(X, y).n_iter_ == 1
+
+
+class TestEntangling:
+    def test_a_negative_weight_entangles_where_a_positive_one_disentangles(self, iris):
+        X, y = iris
+        entanglement = {}
+        for snnl_weight in (1.0, 0.0, -1.0):
+            embedding = embed(
+                metric="cosine",
+                primary_loss="reconstruction",
+                snnl_weight=snnl_weight,
+                max_iter=60,
+            ).fit(X, y)
+            entanglement[snnl_weight] = embedding.layer_entanglement(X, y, temperature=0.1)["code"]
+        assert entanglement[1.0] < entanglement[0.0] - 0.05
+        assert entanglement[-1.0] > entanglement[0.0] + 0.05
+
+    def test_warns_where_there_is_no_lower_bound(self, iris):
+        with pytest.warns(UserWarning, match="no lower bound.*metric='cosine'"):
+            embed(snnl_weight=-0.1, primary_loss="classification", max_iter=2).fit(*iris)
+
+
+class TestReconstruction:
+    @pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+    def test_round_trip(self, iris, metric):
+        X, y = iris
+        embedding = embed(
+            n_components=4,
+            metric=metric,
+            primary_loss="reconstruction",
+            snnl_weight=0.01,
+            max_iter=300,
+            learning_rate_init=1e-2,
+        ).fit(X, y)
+        codes = embedding.transform(X)
+        back = embedding.inverse_transform(codes)
+        assert back.shape == X.shape
+        assert back.dtype == np.float64
+        assert np.mean((back - X) ** 2) < 0.1  # the features have variance 1
+        assert embedding.inverse_transform(codes.astype(np.float32)).dtype == np.float32
+        np.testing.assert_array_equal(
+            pickle.loads(pickle.dumps(embedding)).inverse_transform(codes), back
+        )
+
+    def test_parts_are_recorded(self, iris):
+        embedding = embed(primary_loss="reconstruction", snnl_weight=0.3).fit(*iris)
+        for record in embedding.history_:
+            total = record["reconstruction"] + 0.3 * record["snnl"]
+            assert record["loss"] == pytest.approx(total, rel=1e-5)
+
+    def test_decoder_of_the_users_own(self, iris):
+        seen = []
+
+        def decoder(n_components, n_features):
+            seen.append((n_components, n_features))
+            return nn.Linear(n_components, n_features)
+
+        embedding = embed(n_components=2, primary_loss="reconstruction", decoder=decoder)
+        embedding.fit(*iris)
+        assert seen == [(2, 4)]
+        assert isinstance(embedding.decoder_, nn.Linear)
+
+    def test_mirrors_the_encoder(self, iris):
+        embedding = embed(n_components=2, primary_loss="reconstruction").fit(*iris)
+        widths = [m.in_features for m in embedding.decoder_.modules() if isinstance(m, nn.Linear)]
+        assert widths == [2, 8, 16]
+
+    def test_inverse_transform_is_there_only_then(self, iris):
+        assert not hasattr(embed(), "inverse_transform")
+        embedding = embed(primary_loss="reconstruction")
+        with pytest.raises(NotFittedError):
+            embedding.inverse_transform([[0.0]])
+        with pytest.raises(ValueError, match="X has 1 features, but the decoder"):
+            embedding.fit(*iris).inverse_transform([[0.0]])
+        embedding.set_params(primary_loss=None).fit(*iris)
+        assert not hasattr(embedding, "decoder_")
+
+    def test_without_labels(self, iris):
+        X, y = iris
+        embedding = embed(primary_loss="reconstruction", snnl_weight=0).fit(X)
+        assert not hasattr(embedding, "classes_")
+        labeled = embed(primary_loss="reconstruction", snnl_weight=0).fit(X, y)
+        assert labeled.classes_.tolist() == [0, 1, 2]
+        np.testing.assert_allclose(labeled.transform(X), embedding.transform(X), atol=0.5)
+        embedding.fit(X, X_val=X)
+        assert len(embedding.validation_loss_curve_) == 10
+
+    @pytest.mark.parametrize(
+        "parameters", [{}, {"primary_loss": "reconstruction"}, {"primary_loss": "classification"}]
+    )
+    def test_labels_are_asked_for_where_they_are_needed(self, iris, parameters):
+        with pytest.raises(ValueError, match="requires y to be passed, but the target y is None"):
+            embed(**parameters).fit(iris[0])
+
+
+class TestFewLabels:
+    @pytest.fixture
+    def few(self, iris):
+        X, y = iris
+        y = y.copy()
+        y[np.random.RandomState(0).permutation(150)[:120]] = -1
+        return X, y
+
+    @pytest.mark.parametrize("primary_loss", [None, "reconstruction", "classification"])
+    def test_classes_leave_the_value_out(self, few, primary_loss):
+        embedding = embed(unlabeled=-1, primary_loss=primary_loss).fit(*few)
+        assert embedding.classes_.tolist() == [0, 1, 2]
+
+    def test_it_is_an_ordinary_label_otherwise(self, few):
+        assert embed().fit(*few).classes_.tolist() == [-1, 0, 1, 2]
+
+    def test_string_labels(self, few):
+        X, y = few
+        names = np.array(["a", "b", "c", "?"])[y]
+        assert embed(unlabeled="?").fit(X, names).classes_.tolist() == ["a", "b", "c"]
+
+    def test_rows_without_label_teach_the_decoder_only(self, iris):
+        X, y = iris
+        hidden = np.where(np.arange(150) % 3 == 0, -1, y)
+        # Rows without label that are nonsense: SNNL alone must not see them.
+        nonsense = np.where((hidden == -1)[:, None], 100.0, X)
+        settings = {"unlabeled": -1, "batch_size": 150, "max_iter": 5}
+        codes = [embed(**settings).fit(data, hidden).transform(X) for data in (X, nonsense)]
+        np.testing.assert_allclose(codes[0], codes[1], atol=1e-2)
+        settings["primary_loss"] = "reconstruction"
+        codes = [embed(**settings).fit(data, hidden).transform(X) for data in (X, nonsense)]
+        assert not np.allclose(codes[0], codes[1], atol=1e-1)
+
+    def test_validation(self, few):
+        X, y = few
+        embedding = embed(unlabeled=-1, primary_loss="reconstruction", n_iter_no_change=2)
+        embedding.fit(X, y, X_val=X[:50], y_val=y[:50])
+        assert np.isfinite(embedding.validation_loss_curve_).all()
+        embedding.set_params(early_stopping=True, max_iter=200).fit(X, y)
+        assert np.isfinite(embedding.validation_loss_curve_).all()
+
+    @pytest.mark.parametrize(
+        ("y", "message"),
+        [
+            (np.full(150, -1), "greater than one; got 0 class"),
+            (np.where(np.arange(150) < 5, 1, -1), "greater than one; got 1 class"),
+        ],
+    )
+    def test_refuses(self, iris, y, message):
+        with pytest.raises(ValueError, match=message):
+            embed(unlabeled=-1).fit(iris[0], y)
+
+
+class TestClassification:
+    def test_warm_start_with_more_classes(self, iris):
+        X, y = iris
+        embedding = embed(primary_loss="classification", warm_start=True)
+        embedding.fit(X[:100], y[:100])
+        assert embedding.fit(X, y).classes_.tolist() == [0, 1, 2]
+
+    def test_parts_are_recorded(self, iris):
+        embedding = embed(primary_loss="classification", snnl_weight=-0.1, metric="cosine")
+        record = embedding.fit(*iris).history_[-1]
+        total = record["classification"] - 0.1 * record["snnl"]
+        assert record["loss"] == pytest.approx(total, rel=1e-5)
+
+
+class TestLayerEntanglement:
+    def test_is_the_score_of_each_layer(self, iris):
+        X, y = iris
+        embedding = embed().fit(X, y)
+        entanglement = embedding.layer_entanglement(X, y, temperature=0.3, metric="sqeuclidean")
+        assert list(entanglement) == ["input", "hidden.0", "hidden.1", "code"]
+        settings = {"temperature": 0.3, "metric": "sqeuclidean"}
+        assert entanglement["input"] == pytest.approx(entanglement_score(X, y, **settings))
+        codes = embedding.transform(X)
+        assert entanglement["code"] == pytest.approx(
+            entanglement_score(codes, y, **settings), rel=1e-4
+        )
+        first = embedding.network_.hidden[0](torch.tensor(X, dtype=torch.float32))
+        assert entanglement["hidden.0"] == pytest.approx(
+            entanglement_score(first.detach().numpy(), y, **settings), rel=1e-4
+        )
+
+    def test_leaves_rows_without_label_out(self, iris):
+        X, y = iris
+        embedding = embed(unlabeled=-1).fit(X, y)
+        hidden = np.where(np.arange(150) % 3 == 0, -1, y)
+        labeled = hidden >= 0
+        assert embedding.layer_entanglement(X, hidden) == pytest.approx(
+            embedding.layer_entanglement(X[labeled], y[labeled]), rel=1e-5
+        )
+
+    def test_training_lowers_it_layer_by_layer(self):
+        X, y = load_digits(return_X_y=True)
+        X = X / 16
+        embedding = SNNLEmbedding(max_iter=5, random_state=0).fit(X[:1000], y[:1000])
+        entanglement = embedding.layer_entanglement(X[1000:], y[1000:], temperature=0.1)
+        assert entanglement["code"] < entanglement["hidden.1"] < entanglement["input"]
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"temperature_schedule": ["constant", "annealed", "learned"]},
+        {"layers": ["last", "all", [0]]},
+        {"code_units": [None, 2]},
+        {"primary_loss": [None, "reconstruction", "classification"]},
+        {"snnl_weight": [0.1, 1.0]},
+        {"unlabeled": [None, -1]},
+    ],
+    ids=lambda grid: next(iter(grid)),
+)
+def test_grid_search(iris, grid):
+    X, y = iris
+    pipeline = make_pipeline(embed(max_iter=2), KNeighborsClassifier())
+    grid = {f"snnlembedding__{name}": values for name, values in grid.items()}
+    assert GridSearchCV(pipeline, grid, cv=2).fit(X, y).best_score_ > 0.5

@@ -1,0 +1,107 @@
+import pytest
+import torch
+from torch import nn
+
+from sknca.networks import (
+    CHUNK_ROWS,
+    CODE,
+    MLP,
+    UnitCode,
+    apply,
+    apply_layers,
+    choose_layers,
+    describe_layer,
+    hidden_layers,
+    run_layers,
+)
+
+
+def mlp(sizes=(5, 6), dropout=0.0):
+    return MLP(3, 2, hidden_layer_sizes=sizes, activation="relu", dropout=dropout)
+
+
+def custom():
+    return nn.Sequential(
+        nn.Linear(3, 5), nn.ReLU(), nn.Sequential(nn.Linear(5, 4), nn.Tanh()), nn.Linear(4, 2)
+    )
+
+
+def test_mlp_is_linear_without_hidden_layers():
+    network = mlp(())
+    x = torch.randn(4, 3)
+    torch.testing.assert_close(network(x), x @ network.output.weight.T + network.output.bias)
+
+
+def test_unit_code():
+    network = UnitCode(mlp())
+    torch.testing.assert_close(network(torch.randn(9, 3)).norm(dim=1), torch.ones(9))
+
+
+class TestLayers:
+    @pytest.mark.parametrize(
+        ("network", "expected"),
+        [
+            (mlp(), ["hidden.0", "hidden.1"]),
+            (mlp(()), []),
+            (custom(), ["0", "1", "2"]),
+            (nn.Linear(3, 2), []),
+        ],
+    )
+    def test_hidden_layers(self, network, expected):
+        assert hidden_layers(network) == expected
+        inside = UnitCode(network)
+        assert hidden_layers(inside) == [f"encoder.{name}" for name in expected]
+        assert [describe_layer(inside, name) for name in hidden_layers(inside)] == expected
+
+    @pytest.mark.parametrize("wrap", [lambda network: network, UnitCode])
+    def test_choose(self, wrap):
+        network = wrap(custom())
+        every = [*hidden_layers(network), CODE]
+        assert choose_layers(network, "last") == [CODE]
+        assert choose_layers(network, "all") == every
+        assert choose_layers(network, [0, -1]) == [every[0], CODE]
+        chosen = choose_layers(network, ["2.0", "code", 1])
+        assert [describe_layer(network, name) for name in chosen] == ["2.0", "code", "1"]
+
+    @pytest.mark.parametrize("layers", [[4], [-5], ["3.1"], ["nowhere"], []])
+    def test_choose_refuses(self, layers):
+        with pytest.raises(ValueError, match="layers"):
+            choose_layers(custom(), layers)
+
+    def test_answers_are_those_of_the_run(self):
+        network, x = custom(), torch.randn(4, 3)
+        answers = run_layers(network, x, ["1", "2.0", CODE])
+        first = network[0](x).relu()
+        torch.testing.assert_close(answers["1"], first)
+        torch.testing.assert_close(answers["2.0"], network[2][0](first))
+        torch.testing.assert_close(answers[CODE], network(x))
+        assert not any(module._forward_hooks for module in network.modules())
+
+    def test_dropout_falls_once(self):
+        network, x = mlp(dropout=0.5).train(), torch.randn(50, 3)
+        answers = run_layers(network, x, ["hidden.1", CODE])
+        torch.testing.assert_close(network.output(answers["hidden.1"]), answers[CODE])
+
+    def test_images_are_flattened(self):
+        network = nn.Sequential(
+            nn.Unflatten(1, (1, 3)), nn.Conv1d(1, 4, 2), nn.Flatten(), nn.Linear(8, 2)
+        )
+        assert run_layers(network, torch.randn(5, 3), ["1"])["1"].shape == (5, 8)
+
+    def test_no_hook_stays_after_an_error(self):
+        network = mlp()
+        with pytest.raises(RuntimeError):
+            run_layers(network, torch.randn(4, 9), ["hidden.0"])
+        assert not network.hidden[0]._forward_hooks
+
+
+@pytest.mark.parametrize("n", [1, CHUNK_ROWS, 2 * CHUNK_ROWS + 3])
+def test_apply_is_the_network_in_evaluation_mode(n):
+    network, x = mlp(dropout=0.5).train(), torch.randn(n, 3)
+    codes = apply(network, x)
+    assert not codes.requires_grad
+    assert not network.training
+    torch.testing.assert_close(codes, network(x))
+    answers = apply_layers(network, x, ["hidden.0"])
+    assert list(answers) == ["hidden.0"]
+    torch.testing.assert_close(answers["hidden.0"], network.hidden[0](x))
