@@ -128,11 +128,12 @@ class SNNLObjective(EmbeddingObjective):
     def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
         names = {*self.layers, CODE}
         answers = apply_layers(self.network, rows[0], names)
-        neighbors = apply_layers(self.network, training_rows[0], names)
+        training = None
+        if self.snnl_weight != 0:
+            x, y, weight = training_rows
+            training = apply_layers(self.network, x, names), y, weight
         with torch.no_grad():
-            total, _ = self._loss(
-                answers, rows, -1, (neighbors, training_rows[1], training_rows[2])
-            )
+            total, _ = self._loss(answers, rows, -1, training)
         return total
 
     def _loss(
