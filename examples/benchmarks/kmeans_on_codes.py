@@ -56,7 +56,7 @@ def encoder(n_features, n_components):
     layers = [GaussianNoise(0.3)]
     for fan_in, fan_out in pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), nn.BatchNorm1d(fan_out)]
-        layers += [GaussianNoise(0.3), nn.ReLU()]
+        layers += [GaussianNoise(0.2), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], n_components))
 
 
@@ -70,11 +70,11 @@ def decoder(n_components, n_features):
 
 def autoencoder(seed, snnl_weight):
     return SNNLEmbedding(
-        10,
+        32,
         encoder=encoder,
         decoder=decoder,
         metric="cosine",
-        temperature=0.1,
+        temperature=0.2,
         primary_loss="reconstruction",
         snnl_weight=snnl_weight,
         max_iter=50,
@@ -86,9 +86,9 @@ def methods(seed):
     """Each method, and on how many of the labelled rows it is fitted."""
     return {
         "raw pixels": (FunctionTransformer(), N_LABELED),
-        "PCA, 10 components": (PCA(10, random_state=seed), N_LABELED),
-        f"NCA, 10 components, {N_NCA} rows": (
-            NeighborhoodComponentsAnalysis(10, init="pca", random_state=seed),
+        "PCA, 32 components": (PCA(32, random_state=seed), N_LABELED),
+        f"NCA, 32 components, {N_NCA} rows": (
+            NeighborhoodComponentsAnalysis(32, init="pca", random_state=seed),
             N_NCA,
         ),
         "autoencoder": (autoencoder(seed, snnl_weight=0), N_LABELED),
