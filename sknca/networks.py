@@ -1,8 +1,11 @@
 """The networks that are trained where the user brings none, and what their layers answer."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -85,15 +88,30 @@ def linear(fan_in: int, fan_out: int) -> nn.Linear:
 
 
 def hidden_layers(network: nn.Module) -> list[str]:
-    """Names of a network's hidden layers: of an `MLP` what they are, of another network its
-    direct submodules but the last.
+    """Names of a network's hidden layers: of an `MLP` what they are; of another network its
+    submodules one level down (below any that is alone, or a mere list), but the last. A
+    module that stands in two places has no answer of its own, and is left out.
     """
-    prefix = ""
     if isinstance(network, UnitCode):
-        prefix, network = "encoder.", network.encoder
+        return [f"encoder.{name}" for name in hidden_layers(network.encoder)]
     if isinstance(network, MLP):
-        return [f"{prefix}hidden.{i}" for i in range(len(network.hidden))]
-    return [prefix + name for name, _ in network.named_children()][:-1]
+        return [f"hidden.{i}" for i in range(len(network.hidden))]
+    layers = [name for name, _ in _children(network)][:-1]
+    places = Counter(id(module) for _, module in network.named_modules(remove_duplicate=False))
+    return [name for name in layers if places[id(network.get_submodule(name))] == 1]
+
+
+def _children(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    children = []
+    for name, child in network._modules.items():
+        if isinstance(child, (nn.ModuleList, nn.ModuleDict)):  # which answer nothing themselves
+            children += [(f"{name}.{inner}", module) for inner, module in child.named_children()]
+        elif child is not None:
+            children.append((name, child))
+    if len(children) == 1 and (inside := _children(children[0][1])):
+        name = children[0][0]
+        return [(f"{name}.{inner}", module) for inner, module in inside]
+    return children
 
 
 def run_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
@@ -101,16 +119,26 @@ def run_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str,
     its code.
 
     Hidden answers are taken by hooks from the one forward pass: they are those of the
-    network as it runs.
+    network as it runs. Of a tuple, as a recurrent layer gives, it is the first.
+
+    Raises
+    ------
+    ValueError
+        If a named module is not called exactly once, or does not answer a tensor.
     """
     answers: dict[str, Tensor] = {}
     handles = []
-    for name in names:
-        if name == CODE:
-            continue
+    hidden = [name for name in names if name != CODE]
+    for name in hidden:
 
-        def keep(_: nn.Module, __: object, answer: Tensor, name: str = name) -> None:
-            answers[name] = answer.flatten(1)
+        def keep(_: nn.Module, __: object, answer: Any, name: str = name) -> None:
+            answer = answer[0] if isinstance(answer, tuple) else answer
+            if name in answers or not isinstance(answer, Tensor):
+                raise ValueError(
+                    f"layer {name!r} of the encoder must be called once and answer a tensor."
+                )
+            # A copy, for a later module may work in place.
+            answers[name] = answer.flatten(1).clone()
 
         handles.append(network.get_submodule(name).register_forward_hook(keep))
     try:
@@ -118,6 +146,9 @@ def run_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str,
     finally:
         for handle in handles:
             handle.remove()
+    for name in hidden:
+        if name not in answers:
+            raise ValueError(f"layer {name!r} of the encoder is never called.")
     return answers
 
 
@@ -153,23 +184,22 @@ def choose_layers(network: nn.Module, layers: str | Sequence[int | str]) -> list
         If there is no such layer, or none is named.
     """
     every = [*hidden_layers(network), CODE]
-    if layers == "last":
-        return [CODE]
-    if layers == "all":
-        return every
+    if isinstance(layers, str):
+        return every if layers == "all" else [CODE]
     prefix = "encoder." if isinstance(network, UnitCode) else ""
-    known = {prefix + name for name, _ in network.get_submodule(prefix[:-1]).named_modules()}
-    chosen = []
+    known = dict(network.named_modules(remove_duplicate=False))
+    chosen: list[str] = []
     for layer in layers:
         if isinstance(layer, str):
-            name = CODE if layer == "code" else prefix + layer
-            found = name in known or name == CODE
+            name = CODE if layer == "code" else prefix + layer.removeprefix("encoder.")
+            found = name in known
         else:
-            found = -len(every) <= layer < len(every)
-            name = every[layer] if found else ""
-        if not found:
+            found = isinstance(layer, (int, np.integer)) and -len(every) <= layer < len(every)
+            name = every[layer] if found else CODE
+        if not found or name in chosen:
             shown = [describe_layer(network, name) for name in every]
-            raise ValueError(f"layers={layers!r}: there is no layer {layer!r} in {shown}.")
+            problem = "twice the layer" if found else "no layer"
+            raise ValueError(f"layers={layers!r} names {problem} {layer!r}; there are {shown}.")
         chosen.append(name)
     if not chosen:
         raise ValueError(f"layers must name a layer at least, got {layers!r}.")
@@ -180,4 +210,5 @@ def describe_layer(network: nn.Module, name: str) -> str:
     """What a user calls the layer: the code "code", others by their name in the encoder."""
     if name == CODE:
         return "code"
-    return name.removeprefix("encoder.") if isinstance(network, UnitCode) else name
+    name = name.removeprefix("encoder.") if isinstance(network, UnitCode) else name
+    return f"encoder.{name}" if name in ("code", "input") else name

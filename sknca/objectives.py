@@ -41,17 +41,8 @@ class EmbeddingObjective(nn.Module, ABC):
         nearest-neighbour classifier on the codes will; always as in the last epoch.
         """
 
-    def continue_from(self, previous: "EmbeddingObjective") -> None:
-        """Take over what `previous` has learned beside its network, as far as it fits."""
-        learned = previous.state_dict()
-        state = {
-            name: learned[name]
-            for name, value in self.state_dict().items()
-            if not name.startswith("network.")
-            and name in learned
-            and learned[name].shape == value.shape
-        }
-        self.load_state_dict(state, strict=False)
+    def continue_from(self, previous: "EmbeddingObjective", *, same_classes: bool) -> None:
+        """Take over what `previous` has learned beside its network, where it still fits."""
 
     @abstractmethod
     def settings(self, epoch: int) -> Mapping[str, Any]:
@@ -89,7 +80,8 @@ class SNNLObjective(EmbeddingObjective):
         What is minimised beside. None: nothing.
 
     snnl_weight : float, default=1.0
-        Of the soft nearest neighbour losses beside the primary loss.
+        Of the soft nearest neighbour losses beside the primary loss; without one only its
+        sign counts.
 
     partly_labeled : bool, default=False
         Whether some rows may have no label, -1.
@@ -126,6 +118,7 @@ class SNNLObjective(EmbeddingObjective):
         return self._loss(answers, (x, y, weight), epoch)
 
     def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
+        self.eval()
         names = {*self.layers, CODE}
         answers = apply_layers(self.network, rows[0], names)
         training = None
@@ -154,7 +147,7 @@ class SNNLObjective(EmbeddingObjective):
         if self.snnl_weight != 0:
             snnl = self._snnl(answers, y, weight, epoch, training)
             if self.primary is None:
-                return self.snnl_weight * snnl, {}
+                return snnl if self.snnl_weight > 0 else -snnl, {}
             parts["snnl"] = snnl
             total = total + self.snnl_weight * snnl
         return total, parts
@@ -201,6 +194,17 @@ class SNNLObjective(EmbeddingObjective):
         if self.log_temperatures is None:
             return [self.temperatures[epoch]] * len(self.layers)
         return list(_bounded_exp(self.log_temperatures).unbind())
+
+    def continue_from(self, previous: EmbeddingObjective, *, same_classes: bool) -> None:
+        if not isinstance(previous, SNNLObjective):
+            return
+        same_start = self.temperatures[0] == previous.temperatures[0]
+        if self.layers == previous.layers and same_start:
+            _load_if_alike(self.log_temperatures, previous.log_temperatures)
+        if type(self.primary) is type(previous.primary) and (
+            same_classes or not isinstance(self.primary, Classification)
+        ):
+            _load_if_alike(self.primary, previous.primary)
 
     def settings(self, epoch: int) -> Mapping[str, Any]:
         if self.log_temperatures is None:
@@ -261,3 +265,18 @@ class Classification(PrimaryLoss):
 def _bounded_exp(log_temperatures: Tensor) -> Tensor:
     """Temperatures between 1e-6 and 1e6, whatever was learned."""
     return log_temperatures.clamp(-13.8, 13.8).exp()
+
+
+def _load_if_alike(
+    target: nn.Module | nn.Parameter | None, source: nn.Module | nn.Parameter | None
+) -> None:
+    """Copy the values of `source`, if it has the same tensors."""
+    if isinstance(target, nn.Module) and isinstance(source, nn.Module):
+        shapes = [
+            {name: value.shape for name, value in module.state_dict().items()}
+            for module in (target, source)
+        ]
+        if shapes[0] == shapes[1]:
+            target.load_state_dict(source.state_dict())
+    elif isinstance(target, nn.Parameter) and isinstance(source, nn.Parameter):
+        target.data.copy_(source)

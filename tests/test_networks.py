@@ -88,6 +88,19 @@ class TestLayers:
         )
         assert run_layers(network, torch.randn(5, 3), ["1"])["1"].shape == (5, 8)
 
+    def test_a_module_in_two_places_has_no_answer(self):
+        act = nn.ReLU()
+        network = nn.Sequential(nn.Linear(3, 5), act, nn.Linear(5, 4), act, nn.Linear(4, 2))
+        assert hidden_layers(network) == ["0", "2"]
+        with pytest.raises(ValueError, match="'3' of the encoder must be called once"):
+            run_layers(network, torch.randn(4, 3), choose_layers(network, ["3"]))
+
+    def test_a_module_that_is_never_called(self):
+        network = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2))
+        network[0].spare = nn.Linear(3, 3)
+        with pytest.raises(ValueError, match="'0.spare' of the encoder is never called"):
+            run_layers(network, torch.randn(4, 3), ["0.spare"])
+
     def test_no_hook_stays_after_an_error(self):
         network = mlp()
         with pytest.raises(RuntimeError):

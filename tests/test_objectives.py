@@ -154,6 +154,16 @@ def test_validation_goes_by_the_last_temperature(network, rows):
     torch.testing.assert_close(loss, expected.detach())
 
 
+def test_validation_is_in_evaluation_mode(network, rows):
+    x, y = rows
+    decoder = nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 4))
+    objective = SNNLObjective(
+        network, metric="cosine", temperatures=[1.0], primary=Reconstruction(decoder)
+    ).train()
+    losses = {objective.held_out((x, y, None), (x, y, None)).item() for _ in range(5)}
+    assert len(losses) == 1
+
+
 class TestLearnedTemperature:
     def objective(self, network, **parameters):
         return SNNLObjective(

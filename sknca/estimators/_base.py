@@ -52,7 +52,7 @@ from ._data import (
     to_tensor,
 )
 from ._devices import PortableEstimator, resolve_device
-from ._encoders import make_mlp, width_of_codes
+from ._encoders import make_mlp, width_of_answer
 from ._progress import progress_bar
 
 _AUTO_BATCH_SIZE = 256
@@ -122,7 +122,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
             Training rows.
 
         y : array-like of shape (n_samples,)
-            Their class labels.
+            Their class labels. May be left out where nothing is learned from them.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows, in the loss and as neighbours of other rows.
@@ -169,6 +169,9 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
         y_val: Any,
     ) -> Self:
         continued = self.network_ if self.warm_start and hasattr(self, "network_") else None
+        classes_before = self._known_classes()
+        if not self._learns_from_labels():
+            y = y_val = None
         checked = validate_data(
             self, X, y, dtype=FLOATS, ensure_min_samples=2, reset=continued is None
         )
@@ -183,6 +186,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
         if X_val is not None or y_val is not None:
             X_val, y_val = check_validation_data(self, X_val, y_val, with_labels=y is not None)
             labels_val = self._encode_labels(y_val, len(X_val), known=True)
+            if self._learns_from_labels() and not np.isin(labels_val, labels[rows]).any():
+                raise ValueError("y_val has no label of a class that is trained on.")
 
         seed = draw_seed(self.random_state)
         self.device_ = resolve_device(self.device)
@@ -203,7 +208,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
             self._n_features_out = self._check_width(network, data.x)
             objective = self._make_objective(network, partly_labeled=bool((labels < 0).any()))
             if continued is not None:
-                objective.continue_from(self._objective)
+                same_classes = classes_before == self._known_classes()
+                objective.continue_from(self._objective, same_classes=same_classes)
             objective.to(self.device_, torch.float32)
             validate = None
             if held_out is not None:
@@ -243,6 +249,9 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
             self.classes_, labels[labeled] = np.unique(y[labeled], return_inverse=True)
         return labels
 
+    def _known_classes(self) -> list[Any]:
+        return list(self.classes_) if hasattr(self, "classes_") else []
+
     def _check_partners(self, labels: NDArray[np.int64]) -> None:
         if self._learns_from_labels():
             check_partners(labels[labels >= 0])
@@ -255,8 +264,6 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
         if continued is not None:
             encoder = continued.encoder if isinstance(continued, UnitCode) else continued
             encoder = copy.deepcopy(encoder)
-        elif isinstance(self.encoder, nn.Module):
-            encoder = copy.deepcopy(self.encoder)
         else:
             encoder = make_mlp(
                 self.encoder,
@@ -274,7 +281,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
         expected = self.n_components
         if expected is None and not isinstance(self.encoder, nn.Module):
             expected = min(x.shape[1], 32)
-        return width_of_codes(network, x, expected)
+        return width_of_answer(network, x, expected, "encoder")
 
     def _train(
         self,

@@ -66,7 +66,7 @@ def check_validation_data(
     """The held-out rows and their labels, which are there if `fit` has labels."""
     if X_val is None or (y_val is None) == with_labels:
         raise ValueError(
-            "X_val and y_val must be given together, and y_val where y is given; "
+            "X_val and y_val must be given together, and y_val where labels are learned from; "
             f"got X_val={'None' if X_val is None else '...'}, "
             f"y_val={'None' if y_val is None else '...'}."
         )

@@ -1,5 +1,6 @@
 """From the parameters to networks, the user's own included."""
 
+import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..training import torch_defaults
 
 
 def make_mlp(
-    maker: Callable[[int, int], nn.Module] | None,
+    maker: nn.Module | Callable[[int, int], nn.Module] | None,
     n_inputs: int,
     n_outputs: int,
     *,
@@ -20,7 +21,8 @@ def make_mlp(
     dropout: float,
     name: str,
 ) -> nn.Module:
-    """A new network: what the user's `maker` makes, or an MLP after the other parameters.
+    """A new network: what the user's `maker` makes, a copy of it if it is a module, or an MLP
+    after the other parameters.
 
     Raises
     ------
@@ -39,6 +41,8 @@ def make_mlp(
             activation=activation,
             dropout=dropout,
         )
+    if isinstance(maker, nn.Module):
+        return copy.deepcopy(maker)
     with torch_defaults():
         network = maker(n_inputs, n_outputs)
     if not isinstance(network, nn.Module):
@@ -46,24 +50,25 @@ def make_mlp(
     return network
 
 
-def width_of_codes(network: nn.Module, x: Tensor, expected: int | None) -> int:
-    """The number of components that the network gives, seen on two rows of `x`.
+def width_of_answer(network: nn.Module, x: Tensor, expected: int | None, name: str) -> int:
+    """The number of columns that the network, the parameter `name`, gives for rows like `x`.
 
     Raises
     ------
     ValueError
-        If the network cannot read the row or gives something else than `expected`.
+        If the network cannot read the rows or gives something else than `expected` columns.
     """
     network.eval()
     try:
         with torch.no_grad():
-            codes: Tensor = network(x[:2])
+            answer: Tensor = network(x[:2])
     except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(f"encoder cannot read rows of {x.shape[1]} features: {error}") from error
-    shape = tuple(codes.shape)
-    if shape != (2, expected or shape[-1]) or not codes.is_floating_point():
+        raise ValueError(f"{name} cannot read rows of {x.shape[1]} features: {error}") from error
+    shape = tuple(answer.shape)
+    if shape != (2, expected or shape[-1]) or not answer.is_floating_point():
+        wanted = expected or "n_components"
         raise ValueError(
-            f"encoder must give floating codes of shape (n_samples, {expected or 'n_components'}), "
-            f"got {codes.dtype} of shape {shape} for two rows."
+            f"{name} must give floating rows of shape (n_samples, {wanted}), got {answer.dtype} "
+            f"of shape {shape} for two rows."
         )
     return shape[1]

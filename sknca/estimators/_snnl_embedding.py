@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -26,7 +27,7 @@ from ..objectives import (
 from ..training import temperature_plan
 from ._base import BaseEmbedding
 from ._data import FLOATS, apply_to_array, to_tensor
-from ._encoders import make_mlp
+from ._encoders import make_mlp, width_of_answer
 
 
 class SNNLEmbedding(BaseEmbedding):
@@ -87,7 +88,7 @@ class SNNLEmbedding(BaseEmbedding):
         Whose answers the loss is taken of, and summed over: of the code; of every hidden
         layer and the code [3]_; or of chosen ones, by index (the code is the last) or by
         the name of a submodule of `encoder` ("code" is the code). Hidden layers of a custom
-        encoder are its direct submodules but the last.
+        encoder are its submodules, one level down, but the last.
 
     code_units : int, default=None
         The loss sees only so many first units of each layer. None: all.
@@ -98,15 +99,18 @@ class SNNLEmbedding(BaseEmbedding):
         cross-entropy of a linear layer on the codes. None: nothing beside.
 
     snnl_weight : float, default=1.0
-        Weight of the soft nearest neighbour loss. A negative one entangles the classes.
+        Weight of the soft nearest neighbour loss beside the primary loss; without one only
+        its sign counts. A negative weight entangles the classes.
 
-    decoder : callable, default=None
-        With `primary_loss="reconstruction"`, `(n_components, n_features) -> nn.Module`.
-        None: `hidden_layer_sizes` in reverse.
+    decoder : callable or torch.nn.Module, default=None
+        With `primary_loss="reconstruction"`, what to use instead of an MLP with
+        `hidden_layer_sizes` in reverse: `(n_components, n_features) -> nn.Module`, or a
+        module, of which `fit` trains a copy.
 
     unlabeled : label, default=None
         Rows with this value in `y` have no label: they take part in the reconstruction, and
-        in nothing else. None: every value is a label.
+        in nothing else. Where they are more than half, every batch is half of rows with a
+        label, which come several times in an epoch. None: every value is a label.
 
     learning_rate_init : float, default=0.002
         The highest learning rate of AdamW. It rises to it over the first fifth of all
@@ -139,8 +143,9 @@ class SNNLEmbedding(BaseEmbedding):
         Part of the rows, in (0, 1), that `early_stopping` holds out.
 
     warm_start : bool, default=False
-        Continue from the network of the previous `fit`, with a new optimizer. The fitted
-        attributes tell of the last `fit`.
+        Continue from what the previous `fit` learned (network; decoder, linear layer and
+        temperatures where they still fit), with a new optimizer. The fitted attributes tell
+        of the last `fit`.
 
     device : str or torch.device, default="auto"
         "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA where there is one.
@@ -159,7 +164,7 @@ class SNNLEmbedding(BaseEmbedding):
         The trained encoder, on `device_`; what `transform` calls.
 
     classes_ : ndarray of shape (n_classes,)
-        The labels, without `unlabeled`. Absent if `fit` had no `y`.
+        The labels, without `unlabeled`. Absent where nothing is learned from labels.
 
     decoder_ : torch.nn.Module
         The trained decoder, with `primary_loss="reconstruction"`.
@@ -297,12 +302,14 @@ class SNNLEmbedding(BaseEmbedding):
         self.random_state = random_state
 
     def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:
+        if self.snnl_weight == 0 and self.primary_loss is None:
+            raise ValueError("snnl_weight=0 leaves nothing to train with primary_loss=None.")
         if self.snnl_weight < 0 and self.metric == "sqeuclidean":
             warnings.warn(
                 f"With snnl_weight={self.snnl_weight} and metric='sqeuclidean' the loss has no "
                 "lower bound: the codes may grow without end. metric='cosine' has one.",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=5,
             )
         return SNNLObjective(
             network,
@@ -329,6 +336,8 @@ class SNNLEmbedding(BaseEmbedding):
                 dropout=self.dropout,
                 name="decoder",
             )
+            code = torch.zeros(2, self._n_features_out, device="cpu")
+            width_of_answer(decoder.cpu(), code, self.n_features_in_, "decoder")
             return Reconstruction(decoder)
         if self.primary_loss == "classification":
             return Classification(self._n_features_out, len(self.classes_))
@@ -340,6 +349,12 @@ class SNNLEmbedding(BaseEmbedding):
     def _is_labeled(self, y: NDArray[Any]) -> NDArray[np.bool_]:
         if self.unlabeled is None:
             return super()._is_labeled(y)
+        kinds = {"U": str, "b": Real, "i": Real, "u": Real, "f": Real}
+        expected = kinds.get(y.dtype.kind, object)
+        if not isinstance(self.unlabeled, expected) or self.unlabeled != self.unlabeled:
+            raise ValueError(
+                f"unlabeled={self.unlabeled!r} cannot mark rows among labels of dtype {y.dtype}."
+            )
         return np.array([label != self.unlabeled for label in y.tolist()], dtype=bool)
 
     def _set_fitted(self, objective: EmbeddingObjective) -> None:
@@ -363,7 +378,7 @@ class SNNLEmbedding(BaseEmbedding):
         X_original : ndarray of shape (n_samples, n_features)
             Rows, in the floating dtype of `X` (float64 where it has none).
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "decoder_")
         codes = check_array(X, dtype=FLOATS)
         if codes.shape[1] != self._n_features_out:
             raise ValueError(
@@ -403,19 +418,19 @@ class SNNLEmbedding(BaseEmbedding):
             of "code", in this order.
         """
         check_is_fitted(self)
+        if y is None:
+            raise ValueError("layer_entanglement requires y to be passed, but the target y is None")
         rows, labels = validate_data(self, X, y, dtype=FLOATS, reset=False)
         labeled = self._is_labeled(labels)
         rows, labels = rows[labeled], labels[labeled]
+        score = partial(entanglement_score, labels=labels, temperature=temperature, metric=metric)
+        entanglement = {"input": score(rows)}
         names = choose_layers(self.network_, "all")
         answers = apply_layers(self.network_, to_tensor(rows, self.device_), names)
-        layers = {"input": rows}
-        layers |= {
-            describe_layer(self.network_, name): answers[name].numpy(force=True) for name in names
-        }
-        return {
-            name: entanglement_score(layer, labels, temperature=temperature, metric=metric)
-            for name, layer in layers.items()
-        }
+        for name in names:
+            layer = describe_layer(self.network_, name)
+            entanglement[layer] = score(answers[name].numpy(force=True))
+        return entanglement
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

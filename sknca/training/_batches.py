@@ -17,6 +17,9 @@ def class_aware_batches(
     batch has at least two rows there where it has two at all, and no batch is a small rest
     or a single row.
 
+    Where less than half of the rows have a label, half of each batch are rows with one, and
+    these come again and again while the others come once.
+
     Parameters
     ----------
     labels : Tensor of shape (n,), on the CPU
@@ -37,6 +40,9 @@ def class_aware_batches(
     n = len(labels)
     if n <= batch_size:
         return [torch.arange(n, device="cpu")]
+    labeled = (labels >= 0).nonzero().squeeze(1)
+    if 0 < len(labeled) < n / 2:
+        return _half_labeled_batches(labels, labeled, batch_size, generator)
     order, grouped, ranks, counts = shuffled_ranks(labels, generator)
     pairs = counts.div(2, rounding_mode="floor").clamp_min(1)  # (n_classes,) units of a class
     unit = torch.minimum(ranks.div(2, rounding_mode="floor"), pairs[grouped] - 1)
@@ -54,6 +60,21 @@ def class_aware_batches(
         if min(cut - (cuts[-1] if cuts else 0), n - cut) >= 2:
             cuts.append(cut)
     return rows.tensor_split(cuts)
+
+
+def _half_labeled_batches(
+    labels: Tensor, labeled: Tensor, batch_size: int, generator: torch.Generator
+) -> list[Tensor]:
+    """Batches of rows without a label, each with as many rows that have one."""
+    others = (labels < 0).nonzero().squeeze(1)
+    others = others[torch.randperm(len(others), generator=generator, device="cpu")]
+    half = max(batch_size // 2, 2)
+    batches: list[Tensor] = []
+    passed: list[Tensor] = []  # batches of a pass over the labelled rows, still to be used
+    for rows in others.tensor_split(-(-len(others) // half)):
+        passed = passed or list(class_aware_batches(labels[labeled], half, generator))
+        batches.append(torch.cat([rows, labeled[passed.pop()]]))
+    return batches
 
 
 def class_aware_sample(labels: Tensor, size: int, generator: torch.Generator) -> Tensor:

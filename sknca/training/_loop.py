@@ -117,6 +117,7 @@ def train(
     try:
         for epoch in range(max_iter):
             objective.train()
+            n_rows = 0
             sums: dict[str, Tensor] = {}  # kept on the device: an epoch waits for it once
             batches = class_aware_batches(labels, batch_size, generator)
             for step, batch in enumerate(batches):
@@ -127,11 +128,12 @@ def train(
                 optimizer.zero_grad()
                 total.backward()
                 optimizer.step()
+                n_rows += len(rows)
                 for name, value in {"loss": total, **parts}.items():
                     sums[name] = sums.get(name, 0) + value.detach() * len(rows)
 
             record: EpochRecord = {"epoch": epoch}
-            record |= {name: value.item() / len(labels) for name, value in sums.items()}
+            record |= {name: value.item() / n_rows for name, value in sums.items()}
             record |= objective.settings(epoch)
             record["validation_loss"] = None if validate is None else validate().item()
             history.append(record)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import SupportsFloat
 
 
 def one_cycle(progress: float, *, warmup: float = 0.2, start: float = 0.04) -> float:
@@ -69,11 +70,11 @@ def temperature_plan(
     if not callable(schedule):
         annealing = schedule == "annealed"
         return [annealed(temperature, e) if annealing else temperature for e in range(max_iter)]
-    plan = [float(schedule(epoch)) for epoch in range(max_iter)]
+    plan = [schedule(epoch) for epoch in range(max_iter)]
     for epoch, value in enumerate(plan):
-        if not 0 < value < math.inf:
+        if not (isinstance(value, SupportsFloat) and 0 < float(value) < math.inf):
             raise ValueError(
                 f"temperature_schedule must give positive temperatures, got {value} for epoch "
                 f"{epoch}."
             )
-    return plan
+    return [float(value) for value in plan]

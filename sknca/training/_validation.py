@@ -15,8 +15,8 @@ _MAX_NEIGHBORS = 4096
 def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Split rows at random into training rows and held-out rows.
 
-    The classes are held out in proportion, and one row of each at the least is trained on:
-    a held-out row without a partner in training would tell nothing.
+    The classes are held out in proportion, and so are rows without a label. One row of each
+    at the least is trained on: a held-out row without a partner there would tell nothing.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tup
         Class of each row, from 0; -1 where there is no label.
 
     fraction : float
-        Part of the rows to hold out, in (0, 1); one row at least.
+        Part of the rows to hold out, in (0, 1); one row with a label at least.
 
     generator : torch.Generator
         On the CPU.
@@ -34,14 +34,17 @@ def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tup
     training_rows, held_out_rows : Tensor
         Sorted row indices.
     """
-    order, _, ranks, _ = shuffled_ranks(labels, generator)
-    candidates = order[ranks > 0]  # grouped by class, so that even steps are fair to classes
-    n_held_out = min(math.ceil(fraction * len(labels)), len(candidates))
-    start = torch.rand((), dtype=torch.float64, device="cpu", generator=generator)
-    steps = torch.arange(n_held_out, dtype=torch.float64, device="cpu") + start
-    held_out = candidates[(steps * len(candidates) / max(n_held_out, 1)).long()]
     is_held_out = torch.zeros_like(labels, dtype=torch.bool)
-    is_held_out[held_out] = True
+    for group in (labels >= 0, labels < 0):
+        rows = group.nonzero().squeeze(1)
+        if len(rows) == 0:
+            continue
+        order, _, ranks, _ = shuffled_ranks(labels[rows], generator)
+        candidates = rows[order[ranks > 0]]  # by class, so that even steps are fair to classes
+        n_held_out = min(math.ceil(fraction * len(rows)), len(candidates))
+        start = torch.rand((), dtype=torch.float64, device="cpu", generator=generator)
+        steps = torch.arange(n_held_out, dtype=torch.float64, device="cpu") + start
+        is_held_out[candidates[(steps * len(candidates) / max(n_held_out, 1)).long()]] = True
     return (~is_held_out).nonzero().squeeze(1), is_held_out.nonzero().squeeze(1)
 
 

@@ -21,6 +21,29 @@ def embed(**parameters):
     return SNNLEmbedding(**{**settings, **parameters})
 
 
+class Blocks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)])
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Recurrent(nn.Module):
+    """Its hidden layer answers a tuple, and has the name of the code."""
+
+    def __init__(self):
+        super().__init__()
+        self.code = nn.LSTM(1, 5, batch_first=True)
+        self.out = nn.Linear(5, 2)
+
+    def forward(self, x):
+        return self.out(self.code(x[:, :, None])[0][:, -1])
+
+
 class TestTemperatureSchedule:
     def test_annealed(self, iris):
         embedding = embed(temperature_schedule="annealed", temperature=2.0).fit(*iris)
@@ -39,7 +62,7 @@ class TestTemperatureSchedule:
         assert seen == list(range(10))
         assert embedding.temperature_ == pytest.approx(2.1)
 
-    @pytest.mark.parametrize("bad", [0, -1, np.nan, np.inf])
+    @pytest.mark.parametrize("bad", [0, -1, np.nan, np.inf, None])
     def test_refuses(self, iris, bad):
         embedding = embed(temperature_schedule=lambda epoch: 1.0 if epoch < 5 else bad)
         with pytest.raises(ValueError, match=r"positive temperatures, got .* for epoch 5"):
@@ -88,7 +111,20 @@ class TestLayers:
         assert embedding.loss_ < embedding.loss_curve_[0]
         assert list(embedding.layer_entanglement(*iris)) == ["input", "0", "1", "code"]
 
-    @pytest.mark.parametrize("layers", [["nowhere"], [3], []])
+    def test_modules_that_work_in_place(self, iris):
+        losses = []
+        for inplace in (False, True):
+            torch.manual_seed(0)
+            module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=inplace), nn.Linear(8, 2))
+            losses.append(embed(encoder=module, layers=["0"], max_iter=3).fit(*iris).loss_curve_)
+        assert losses[0] == losses[1]
+
+    def test_an_array_of_indices(self, iris):
+        X, y = iris
+        loss = embed(layers=[0, 1], max_iter=1).fit(X, y).loss_
+        assert embed(layers=np.array([0, 1]), max_iter=1).fit(X, y).loss_ == loss
+
+    @pytest.mark.parametrize("layers", [["nowhere"], [3], [], [0.5], [1, "code", -1]])
     def test_refuses(self, iris, layers):
         with pytest.raises(ValueError, match="layers"):
             embed(layers=layers).fit(*iris)
@@ -160,6 +196,38 @@ class TestReconstruction:
         assert seen == [(2, 4)]
         assert isinstance(embedding.decoder_, nn.Linear)
 
+    def test_decoder_module_is_copied(self, iris):
+        module = nn.Linear(2, 4)
+        embedding = embed(n_components=2, primary_loss="reconstruction", decoder=module)
+        embedding.fit(*iris)
+        assert embedding.decoder_ is not module
+        assert not torch.equal(embedding.decoder_.weight, module.weight)
+
+    @pytest.mark.parametrize(
+        ("decoder", "message"),
+        [
+            (lambda k, d: nn.Linear(k, 1), r"decoder must give .* 4\), got .* of shape \(2, 1\)"),
+            (nn.Linear(3, 4), "decoder cannot read rows of 2 features"),
+            (lambda k, d: None, "decoder must return a torch.nn.Module, got None"),
+        ],
+    )
+    def test_refuses_decoder(self, iris, decoder, message):
+        embedding = embed(n_components=2, primary_loss="reconstruction", decoder=decoder)
+        with pytest.raises(ValueError, match=message):
+            embedding.fit(*iris)
+
+    def test_nothing_to_train(self, iris):
+        with pytest.raises(ValueError, match="snnl_weight=0 leaves nothing to train"):
+            embed(snnl_weight=0).fit(*iris)
+
+    def test_weight_alone_only_has_a_sign(self, iris):
+        losses = [
+            embed(metric="cosine", snnl_weight=w, max_iter=1).fit(*iris).loss_ for w in (1, 7)
+        ]
+        assert losses[0] == losses[1]
+        entangled = embed(metric="cosine", snnl_weight=-7.0, max_iter=1).fit(*iris)
+        assert entangled.loss_ == pytest.approx(-losses[0])
+
     def test_mirrors_the_encoder(self, iris):
         embedding = embed(n_components=2, primary_loss="reconstruction").fit(*iris)
         widths = [m.in_features for m in embedding.decoder_.modules() if isinstance(m, nn.Linear)]
@@ -179,9 +247,9 @@ class TestReconstruction:
         X, y = iris
         embedding = embed(primary_loss="reconstruction", snnl_weight=0).fit(X)
         assert not hasattr(embedding, "classes_")
-        labeled = embed(primary_loss="reconstruction", snnl_weight=0).fit(X, y)
-        assert labeled.classes_.tolist() == [0, 1, 2]
-        np.testing.assert_allclose(labeled.transform(X), embedding.transform(X), atol=0.5)
+        ignoring = embed(primary_loss="reconstruction", snnl_weight=0).fit(X, X[:, 0])
+        assert not hasattr(ignoring, "classes_")
+        np.testing.assert_array_equal(ignoring.transform(X), embedding.transform(X))
         embedding.fit(X, X_val=X)
         assert len(embedding.validation_loss_curve_) == 10
 
@@ -236,6 +304,40 @@ class TestFewLabels:
             embedding.fit(X, y)
         assert np.isfinite(embedding.validation_loss_curve_).all()
 
+    def test_every_batch_meets_labels(self):
+        X, y = load_digits(return_X_y=True)
+        y[np.concatenate([np.flatnonzero(y == digit)[2:] for digit in range(10)])] = -1
+        embedding = embed(unlabeled=-1, primary_loss="reconstruction", batch_size=64, max_iter=2)
+        for record in embedding.fit(X / 16, y).history_:
+            assert record["snnl"] > 1
+
+    def test_held_out_rows_have_labels(self, iris):
+        X, _ = iris
+        y = np.full(150, -1)
+        y[[0, 1, 50, 51, 100, 101]] = [0, 0, 1, 1, 2, 2]
+        for seed in range(4):
+            embedding = embed(unlabeled=-1, early_stopping=True, random_state=seed)
+            with pytest.warns(ConvergenceWarning):
+                embedding.fit(X, y)
+            assert min(embedding.validation_loss_curve_) > 0
+
+    def test_validation_labels_are_needed(self, iris):
+        X, y = iris
+        with pytest.raises(ValueError, match="y_val has no label of a class that is trained on"):
+            embed(unlabeled=-1).fit(X, y, X_val=X, y_val=np.full(150, -1))
+
+    @pytest.mark.parametrize(
+        ("y", "unlabeled"),
+        [
+            (np.array(["a", "b", "-1"] * 50), -1),
+            (np.arange(150) % 3, "no"),
+            (np.arange(150) % 3, np.nan),
+        ],
+    )
+    def test_refuses_a_value_that_cannot_stand_there(self, iris, y, unlabeled):
+        with pytest.raises(ValueError, match="cannot mark rows among labels of dtype"):
+            embed(unlabeled=unlabeled).fit(iris[0], y)
+
     @pytest.mark.parametrize(
         ("y", "message"),
         [
@@ -254,6 +356,15 @@ class TestClassification:
         embedding = embed(primary_loss="classification", warm_start=True)
         embedding.fit(X[:100], y[:100])
         assert embedding.fit(X, y).classes_.tolist() == [0, 1, 2]
+
+    def test_warm_start_takes_no_other_class_for_its_own(self, iris):
+        X, y = iris
+        embedding = embed(primary_loss="classification", warm_start=True, max_iter=200).fit(X, y)
+        learned = embedding.history_[-1]["classification"]
+        embedding.set_params(max_iter=1, learning_rate_init=1e-9)
+        assert embedding.fit(X, y).history_[0]["classification"] == pytest.approx(learned, rel=0.2)
+        other = embedding.fit(X, 7 - y).history_[0]["classification"]
+        assert 2 * learned < other < 3
 
     def test_parts_are_recorded(self, iris):
         embedding = embed(primary_loss="classification", snnl_weight=-0.1, metric="cosine")
@@ -278,6 +389,31 @@ class TestLayerEntanglement:
         assert entanglement["hidden.0"] == pytest.approx(
             entanglement_score(first.detach().numpy(), y, **settings), rel=1e-4
         )
+
+    @pytest.mark.parametrize(
+        ("encoder", "layers"),
+        [
+            (nn.Sequential(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))), "0.0 0.1"),
+            (Blocks(), "blocks.0 blocks.1"),
+            (Recurrent(), "encoder.code"),
+        ],
+    )
+    def test_custom_encoders(self, iris, encoder, layers):
+        entanglement = embed(encoder=encoder).fit(*iris).layer_entanglement(*iris)
+        assert list(entanglement) == ["input", *layers.split(), "code"]
+
+    @pytest.mark.parametrize(
+        ("y", "message"),
+        [
+            (None, "layer_entanglement requires y to be passed"),
+            (np.full(150, -1), "0 sample"),
+            (np.zeros(150), "There must be at least 2"),
+        ],
+    )
+    def test_refuses(self, iris, y, message):
+        embedding = embed(unlabeled=-1).fit(*iris)
+        with pytest.raises(ValueError, match=message):
+            embedding.layer_entanglement(iris[0], y)
 
     def test_leaves_rows_without_label_out(self, iris):
         X, y = iris

@@ -60,6 +60,21 @@ def test_pairs_change_their_company():
     assert len(partners) > 200
 
 
+@pytest.mark.parametrize("n_labeled", [2, 20, 400])
+def test_half_of_each_batch_has_labels_where_few_rows_have(n_labeled):
+    labels = torch.full((1000,), -1)
+    labels[:n_labeled] = torch.arange(n_labeled) % 4 // (1 if n_labeled > 4 else 4)
+    batches = class_aware_batches(labels, 64, generator())
+    drawn = torch.cat(batches)
+    assert drawn[labels[drawn] < 0].sort().values.tolist() == list(range(n_labeled, 1000))
+    assert set(drawn[labels[drawn] >= 0].tolist()) == set(range(n_labeled))
+    for batch in batches:
+        here = labels[batch]
+        assert (here >= 0).sum() >= min(n_labeled, 29)
+        assert (here < 0).sum() <= 32
+        assert (here[here >= 0].bincount()[here[here >= 0]] >= 2).all()
+
+
 class TestSample:
     def test_all_where_there_are_no_more(self):
         assert class_aware_sample(random_labels(50, 4), 50, generator()).tolist() == list(range(50))

@@ -21,6 +21,15 @@ def test_splits(fraction, seed):
     assert counts[3] == 0
 
 
+def test_rows_without_label_are_held_out_in_proportion():
+    labels = torch.full((200,), -1)
+    labels[[3, 5, 50, 51]] = torch.tensor([0, 0, 1, 1])
+    for seed in range(5):
+        _, held_out = hold_out(labels, 0.1, generator(seed))
+        assert (labels[held_out] >= 0).sum() == 1
+        assert (labels[held_out] < 0).sum() == 20
+
+
 def test_draws_from_the_generator():
     labels = torch.arange(100) % 4
     splits = {tuple(hold_out(labels, 0.1, generator(seed))[1].tolist()) for seed in range(20)}
