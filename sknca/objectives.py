@@ -161,7 +161,7 @@ class SNNLObjective(EmbeddingObjective):
         training: tuple[Mapping[str, Tensor], Tensor, Tensor | None] | None,
     ) -> Tensor:
         """Sum of the layers' soft nearest neighbour losses."""
-        sample_weight = self._weight_of_labelled(y, weight)
+        sample_weight = self._weight_of_labeled(y, weight)
         losses = []
         for layer, temperature in zip(self.layers, self._temperatures(epoch), strict=True):
             among: dict[str, Any] = {}
@@ -170,7 +170,7 @@ class SNNLObjective(EmbeddingObjective):
                 among = {
                     "neighbors": training_answers[layer][:, : self.code_units],
                     "neighbor_labels": training_y,
-                    "neighbor_weight": self._weight_of_labelled(training_y, training_weight),
+                    "neighbor_weight": self._weight_of_labeled(training_y, training_weight),
                 }
             losses.append(
                 soft_nearest_neighbor_loss(
@@ -184,7 +184,7 @@ class SNNLObjective(EmbeddingObjective):
             )
         return torch.stack(losses).sum()
 
-    def _weight_of_labelled(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
+    def _weight_of_labeled(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
         """A row without a label is no row of the loss and nobody's neighbour: it weighs 0."""
         if not self.partly_labeled:
             return weight
