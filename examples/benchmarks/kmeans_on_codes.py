@@ -121,13 +121,13 @@ def main(name, n_seeds):
                 bar.update()
     print(f"{name}: k-means with {n_classes} clusters on test codes, {n_seeds} seeds; ", end="")
     print(f"{N_LABELED} labelled training rows; {torch.get_num_threads()} threads")
-    print(f"{'':32s}{'ACC':>15s}{'NMI':>15s}{'ARI':>15s}{'fit':>8s}")
+    print(f"{'':32s}{'ACC':>17s}{'NMI':>17s}{'ARI':>17s}{'fit':>8s}")
     for method, results in scores.items():
         mean, deviation = np.mean(results, axis=0), np.std(results, axis=0)
         cells = [f"{m:.4f} ± {d:.4f}" for m, d in zip(mean[:3], deviation[:3], strict=True)]
-        print(f"{method:32s}" + "".join(f"{cell:>15s}" for cell in cells) + f"{mean[3]:6.0f} s")
+        print(f"{method:32s}" + "".join(f"{cell:>17s}" for cell in cells) + f"{mean[3]:6.0f} s")
     cells = [f"{value:.3f}" for value in PUBLISHED[name]]
-    print(f"{'published, best of four runs':32s}" + "".join(f"{cell:>15s}" for cell in cells))
+    print(f"{'published, best of four runs':32s}" + "".join(f"{cell:>17s}" for cell in cells))
 
 
 if __name__ == "__main__":
