@@ -103,7 +103,7 @@ def real_rows(*rows: Tensor) -> tuple[Tensor, ...]:
     """Rows whose real product is the real part of the Hermitian one: if any is complex, each
     row's real and imaginary parts side by side.
     """
-    if not any(z.is_complex() for z in rows):
+    if not any(isinstance(z, Tensor) and z.is_complex() for z in rows):
         return rows
     dtype = functools.reduce(torch.promote_types, (z.dtype for z in rows))
     return tuple(torch.view_as_real(z.to(dtype)).flatten(1) for z in rows)
@@ -119,6 +119,8 @@ def common_centre(a: Tensor, b: Tensor) -> Tensor:
 
 def check_rows(z: Tensor, name: str) -> Tensor:
     """`z` as a floating matrix, half precision raised to float32."""
+    if not isinstance(z, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(z).__name__}.")
     if z.ndim != 2 or z.shape[1] == 0:
         raise ValueError(
             f"{name} must have 2 dimensions (rows, features) and a feature, "

@@ -259,6 +259,8 @@ def _bilinear(z: Tensor, keys: Tensor, metric: str) -> tuple[Tensor, Tensor, Ten
 
 
 def _check_labels(y: Tensor, z: Tensor, name: str) -> Tensor:
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(y).__name__}.")
     if y.shape != z.shape[:1]:
         raise ValueError(
             f"{name} must have one label for each of the {len(z)} rows, got shape {tuple(y.shape)}."

@@ -141,6 +141,12 @@ def test_refuses(metric, a, b, message):
         DISTANCES[metric](a, b)
 
 
+@pytest.mark.parametrize("metric", DISTANCES)
+def test_refuses_numpy_arrays(metric):
+    with pytest.raises(TypeError, match=r"a must be a torch.Tensor, got ndarray"):
+        DISTANCES[metric](np.ones((2, 2)), torch.ones(2, 2))
+
+
 def test_squared_distances_refuse_complex_rows():
     with pytest.raises(ValueError, match="a must be of a floating dtype, got torch.complex64"):
         squared_distances(torch.ones(2, 2) + 0j, torch.ones(2, 2))
