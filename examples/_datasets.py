@@ -20,9 +20,9 @@ def load_images(name):
     Read from NAME.npz in the folder that the environment variable SKNCA_DATA names (arrays
     X, y, train, test) where there is one, else fetched from openml.org.
     """
-    path = Path(os.environ.get("SKNCA_DATA", "")) / f"{name}.npz"
-    if path.exists():
-        with np.load(path) as file:
+    folder = os.environ.get("SKNCA_DATA")
+    if folder and (Path(folder) / f"{name}.npz").exists():
+        with np.load(Path(folder) / f"{name}.npz") as file:
             X, y, train, test = (file[key] for key in ("X", "y", "train", "test"))
     else:
         openml_name, n_train = OPENML[name]

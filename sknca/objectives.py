@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from .functional import soft_nearest_neighbor_loss
 from .networks import CODE, apply_layers, linear, run_layers
@@ -241,7 +240,7 @@ class Reconstruction(PrimaryLoss):
 
     def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         if weight is None:
-            return F.mse_loss(self.decoder(code), x)
+            return nn.functional.mse_loss(self.decoder(code), x)
         errors = (self.decoder(code) - x).square().mean(1)  # (n,)
         mean: Tensor = (weight * errors).sum() / weight.sum()
         return mean
@@ -257,7 +256,9 @@ class Classification(PrimaryLoss):
         self.head = linear(n_components, n_classes)
 
     def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        losses = F.cross_entropy(self.head(code), y, ignore_index=-1, reduction="none")  # (n,)
+        losses = nn.functional.cross_entropy(
+            self.head(code), y, ignore_index=-1, reduction="none"
+        )  # (n,)
         weight = (y >= 0).to(code.dtype) if weight is None else weight * (y >= 0)
         return (weight * losses).sum() / weight.sum().clamp_min(torch.finfo(code.dtype).tiny)
 

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
 
 from sknca.functional import soft_nearest_neighbor_loss
 from sknca.networks import CODE, MLP
@@ -96,7 +95,9 @@ def test_total_of_classification(network, rows, weight):
         partly_labeled=True,
     )
     _, parts = objective(x, y, weight, 0)
-    losses = F.cross_entropy(objective.primary.head(network(x[6:])), y[6:], reduction="none")
+    losses = nn.functional.cross_entropy(
+        objective.primary.head(network(x[6:])), y[6:], reduction="none"
+    )
     share = torch.ones(N) if weight is None else weight
     torch.testing.assert_close(
         parts["classification"], (share[6:] * losses).sum() / share[6:].sum()

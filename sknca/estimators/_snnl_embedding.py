@@ -259,7 +259,7 @@ class SNNLEmbedding(BaseEmbedding):
         code_units: int | None = None,
         primary_loss: Literal["reconstruction", "classification"] | None = None,
         snnl_weight: float = 1.0,
-        decoder: Callable[[int, int], nn.Module] | None = None,
+        decoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
         unlabeled: Any = None,
         learning_rate_init: float = 2e-3,
         weight_decay: float = 1e-2,
