@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.validation import _check_sample_weight
 
 from .functional import soft_nearest_neighbor_loss
-from .functional._distances import METRICS
+from .functional._checks import METRICS
 
 __all__ = ["clustering_accuracy", "entanglement_score"]
 

@@ -45,3 +45,36 @@ def soft_nearest_neighbor_loss(z, y, temperature, metric, weight=None, neighbors
     valid = ~np.isnan(losses)
     total = weight[valid].sum()
     return float((weight[valid] * losses[valid]).sum() / total) if total > 0 else 0.0
+
+
+def triplets(z, y, margin, strategy, metric):
+    """All triplets (anchor, positive, negative) of a strategy; not for "random"."""
+    n = range(len(z))
+    d = [[distance(a, b, metric) for b in z] for a in z]
+    every = [(a, p, m) for a in n for p in n for m in n if p != a and y[p] == y[a] and y[m] != y[a]]
+    if strategy == "hard":
+        chosen = {}
+        for a, p, m in every:
+            _, farthest, nearest = chosen.get(a, (a, p, m))
+            farthest = p if d[a][p] > d[a][farthest] else farthest
+            nearest = m if d[a][m] < d[a][nearest] else nearest
+            chosen[a] = a, farthest, nearest
+        return list(chosen.values())
+    return [
+        (a, p, m)
+        for a, p, m in every
+        if d[a][m] < d[a][p] + margin and (strategy == "all" or d[a][p] < d[a][m])
+    ]
+
+
+def triplet_loss(z, y, margin, strategy, metric, weight=None):
+    weight = np.ones(len(z)) if weight is None else weight
+    soft = margin == "soft"
+    total = active = 0.0
+    for a, p, m in triplets(z, y, math.inf if soft else margin, strategy, metric):
+        gap = distance(z[a], z[p], metric) - distance(z[a], z[m], metric)
+        loss = math.log1p(math.exp(-abs(gap))) + max(gap, 0) if soft else max(gap + margin, 0)
+        of_triplet = weight[a] * (1 if strategy == "hard" else weight[p] * weight[m])
+        total += of_triplet * loss
+        active += of_triplet * (soft or loss > 0)
+    return total / active if active else 0.0

@@ -29,7 +29,7 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor, nn
 
-from ..functional._distances import METRICS
+from ..functional._checks import METRICS
 from ..networks import ACTIVATIONS, UnitCode
 from ..objectives import EmbeddingObjective, LabelledRows
 from ..training import (

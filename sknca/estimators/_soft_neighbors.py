@@ -13,7 +13,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
-from ..functional._distances import METRICS, unit_rows
+from ..functional._checks import METRICS
+from ..functional._distances import unit_rows
 from ._data import FLOATS
 
 #: Entries in a block of pairs, and a floor for the product's sake.

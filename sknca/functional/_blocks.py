@@ -22,6 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._windows import class_windows
+
 # A processor computes a hundred times slower with denormal numbers, and a trained network's
 # codes are full of exponentials that would be some. So a term far below the rounding of its
 # sum (whose largest is exp(0)) becomes a true zero, and so does the pull 1 - p_i of a row
@@ -65,7 +67,7 @@ class TotalLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        _refuse_second_derivative()
+        refuse_second_derivative()
         gradients = (None if g is None else grad_total * g for g in ctx.gradients)
         return *gradients, None, None, None
 
@@ -89,21 +91,18 @@ class RowLosses(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
-        _refuse_second_derivative()
+        refuse_second_derivative()
         queries, keys, bias, temperature = ctx.saved_tensors
         with torch.autocast(queries.device.type, enabled=False):
             _, _, gradients = _evaluate(queries, keys, bias, temperature, ctx.problem, grad_losses)
         return *gradients, None
 
 
-def _refuse_second_derivative() -> None:
+def refuse_second_derivative() -> None:
     # torch's once_differentiable lets a graph pass whose incoming gradient is a constant, and
     # would then give a second derivative with a part missing.
     if torch.is_grad_enabled():
-        raise RuntimeError(
-            "The soft nearest neighbour loss has no second derivative: call it without "
-            "create_graph=True."
-        )
+        raise RuntimeError("The loss has no second derivative: call it without create_graph=True.")
 
 
 def _evaluate(
@@ -148,7 +147,7 @@ def _evaluate(
         grad_queries, grad_keys = torch.empty_like(sorted_queries), torch.zeros_like(sorted_keys)
         grad_bias = None if bias is None else torch.zeros_like(bias)
 
-    for start, stop, first, last in _windows(left, right, len(keys), problem.block_size):
+    for start, stop, first, last in class_windows(left, right, len(keys), problem.block_size):
         block = slice(start, stop)
         others = sorted_queries[block] @ sorted_keys.T  # (b, m) logits
         if offset is not None:
@@ -195,20 +194,6 @@ def _evaluate(
             grad_temperature,
         ),
     )
-
-
-def _windows(
-    left: Tensor, right: Tensor, n_keys: int, block_size: int
-) -> list[tuple[int, int, int, int]]:
-    """Blocks of sorted rows [start, stop) and the columns [first, last) of their classes."""
-    n = len(left)
-    starts = list(range(0, n, block_size))
-    if len(starts) == 1:
-        return [(0, n, 0, n_keys)]  # without asking the device, which would have to be waited for
-    stops = [*starts[1:], n]
-    firsts = left[starts].clamp_max(n_keys - 1)  # never an empty window
-    lasts = torch.maximum(right[[stop - 1 for stop in stops]], firsts + 1)
-    return list(zip(starts, stops, firsts.tolist(), lasts.tolist(), strict=True))
 
 
 def _exp_rows_(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,8 +5,7 @@ import functools
 import torch
 from torch import Tensor
 
-#: The distances between codes that every loss of the package knows.
-METRICS = ("sqeuclidean", "cosine")
+from ._checks import check_pair
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -42,13 +41,8 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     tensor([[25.,  1.]])
     """
     a, b = check_pair(a, b, ("a", "b"))
-    with torch.autocast(a.device.type, enabled=False):
-        centre = common_centre(a, b)
-        a, b = a - centre, b - centre
-        a_norms = a.square().sum(1, keepdim=True)  # (n, 1)
-        b_norms = b.square().sum(1)  # (m,)
-        # relu_ is the clamp at zero that keeps no second (n, m) matrix for its gradient.
-        return torch.addmm(b_norms, a, b.T, alpha=-2).add_(a_norms).relu_()
+    # relu_ is the clamp at zero that keeps no second (n, m) matrix for its gradient.
+    return expanded_squares(a, b).relu_()
 
 
 def cosine_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -110,39 +104,38 @@ def real_rows(*rows: Tensor) -> tuple[Tensor, ...]:
 
 
 def common_centre(a: Tensor, b: Tensor) -> Tensor:
-    """The mean of all rows of both; a constant, for distances do not depend on it."""
+    """About the mean of all rows of both; a constant, for distances do not depend on it.
+
+    It lies on a grid of a power of two as fine as the rows are spread, so that numbers on such
+    a grid (integers, say) are so still, and their distances come out exactly.
+    """
     with torch.no_grad():
-        if a is b:
-            return a.mean(0)
-        return (a.sum(0) + b.sum(0)) / max(len(a) + len(b), 1)
+        mean = a.mean(0) if a is b else (a.sum(0) + b.sum(0)) / max(len(a) + len(b), 1)
+        spread = (a - mean).abs().mean()
+        step = torch.where(spread > 0, spread, 1).log2().floor().exp2()
+        return (mean / step).round() * step
 
 
-def check_rows(z: Tensor, name: str) -> Tensor:
-    """`z` as a floating matrix, half precision raised to float32."""
-    if not isinstance(z, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {type(z).__name__}.")
-    if z.ndim != 2 or z.shape[1] == 0:
-        raise ValueError(
-            f"{name} must have 2 dimensions (rows, features) and a feature, "
-            f"got shape {tuple(z.shape)}."
-        )
-    if not z.is_floating_point():
-        raise ValueError(f"{name} must be of a floating dtype, got {z.dtype}.")
-    return z if z.dtype in (torch.float32, torch.float64) else z.float()
+def expanded_squares(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distances (n, m) of the rows of `a` from those of `b` by one product; where they
+    should be 0 they may be negative by rounding.
+    """
+    with torch.autocast(a.device.type, enabled=False):
+        centre = common_centre(a, b)
+        a, b = a - centre, b - centre
+        a_norms = a.square().sum(1, keepdim=True)  # (n, 1)
+        b_norms = b.square().sum(1)  # (m,)
+        return torch.addmm(b_norms, a, b.T, alpha=-2).add_(a_norms)
 
 
-def check_pair(a: Tensor, b: Tensor, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
-    """Both as floating matrices of one width and dtype."""
-    a, b = check_rows(a, names[0]), check_rows(b, names[1])
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(
-            f"{names[0]} and {names[1]} must have as many features, "
-            f"got {a.shape[1]} and {b.shape[1]}."
-        )
-    dtype = torch.promote_types(a.dtype, b.dtype)
-    return a.to(dtype), b.to(dtype)
-
-
-def check_metric(metric: str) -> None:
-    if metric not in METRICS:
-        raise ValueError(f"metric must be one of {METRICS}, got {metric!r}.")
+def bilinear(z: Tensor, keys: Tensor, metric: str) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Queries (n, d), keys (m, d) and bias (m,) with `queries @ keys.T + bias` = -distance,
+    up to a term that is constant along a row.
+    """
+    if metric == "cosine":
+        units = unit_rows(z)
+        return units, units if keys is z else unit_rows(keys), None
+    centre = common_centre(z, keys)
+    centred = z - centre
+    keys = centred if keys is z else keys - centre
+    return 2 * centred, keys, -keys.square().sum(1)

@@ -4,16 +4,15 @@ import torch
 from torch import Tensor
 
 from ._blocks import Problem, RowLosses, TotalLoss
-from ._distances import (
+from ._checks import (
+    check_labels,
     check_metric,
     check_pair,
     check_rows,
-    common_centre,
-    cosine_distances,
-    real_rows,
-    squared_distances,
-    unit_rows,
+    check_temperature,
+    check_weight,
 )
+from ._distances import bilinear, cosine_distances, real_rows, squared_distances
 
 #: Entries in a block of pairs: what stays near the cache, and a floor for the product's sake.
 _BLOCK_ENTRIES = 2**19
@@ -133,7 +132,7 @@ def soft_nearest_neighbor_loss(
         z, *elsewhere = real_rows(z, *([] if neighbors is None else [neighbors]))
         neighbors = elsewhere[0] if elsewhere else None
     z = check_rows(z, "z")
-    y = _check_labels(y, z, "y")
+    y = check_labels(y, z, "y")
     among_themselves = neighbors is None
     if neighbors is None:
         if neighbor_labels is not None or neighbor_weight is not None:
@@ -143,9 +142,9 @@ def soft_nearest_neighbor_loss(
         if neighbor_labels is None:
             raise ValueError("neighbors need neighbor_labels.")
         z, keys = check_pair(z, neighbors, ("z", "neighbors"))
-        key_labels = _check_labels(neighbor_labels, keys, "neighbor_labels")
-        key_weight = _check_weight(neighbor_weight, keys, "neighbor_weight")
-    weight = _check_weight(sample_weight, z, "sample_weight")
+        key_labels = check_labels(neighbor_labels, keys, "neighbor_labels")
+        key_weight = check_weight(neighbor_weight, keys, "neighbor_weight")
+    weight = check_weight(sample_weight, z, "sample_weight")
     if among_themselves:
         key_weight = weight
     if block_size is None:
@@ -154,8 +153,8 @@ def soft_nearest_neighbor_loss(
         raise ValueError(f"block_size must be an integer of at least 1, got {block_size}.")
 
     with torch.autocast(z.device.type, enabled=False):
-        temperature = _check_temperature(temperature, z)
-        queries, keys, bias = _bilinear(z, keys, metric)
+        temperature = check_temperature(temperature, z)
+        queries, keys, bias = bilinear(z, keys, metric)
         problem = Problem(
             query_labels=y,
             key_labels=key_labels,
@@ -232,7 +231,7 @@ def soft_neighbor_probabilities(
         (z,) = real_rows(z)
     z = check_rows(z, "z")
     with torch.autocast(z.device.type, enabled=False):
-        temperature = _check_temperature(temperature, z)
+        temperature = check_temperature(temperature, z)
         distances = squared_distances if metric == "sqeuclidean" else cosine_distances
         itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
         logits = (-distances(z, z) / temperature).masked_fill(itself, -torch.inf)  # (n, n)
@@ -241,60 +240,5 @@ def soft_neighbor_probabilities(
         probabilities = logits.softmax(dim=1)
         if y is None:
             return probabilities
-        y = _check_labels(y, z, "y")
+        y = check_labels(y, z, "y")
         return probabilities * (y[:, None] == y[None, :])
-
-
-def _bilinear(z: Tensor, keys: Tensor, metric: str) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Queries (n, d), keys (m, d) and bias (m,) with `queries @ keys.T + bias` = -distance,
-    up to a term that is constant along a row.
-    """
-    if metric == "cosine":
-        units = unit_rows(z)
-        return units, units if keys is z else unit_rows(keys), None
-    centre = common_centre(z, keys)
-    centred = z - centre
-    keys = centred if keys is z else keys - centre
-    return 2 * centred, keys, -keys.square().sum(1)
-
-
-def _check_labels(y: Tensor, z: Tensor, name: str) -> Tensor:
-    if not isinstance(y, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {type(y).__name__}.")
-    if y.shape != z.shape[:1]:
-        raise ValueError(
-            f"{name} must have one label for each of the {len(z)} rows, got shape {tuple(y.shape)}."
-        )
-    if y.is_floating_point() or y.is_complex():
-        raise ValueError(f"{name} must hold integer class labels, got {y.dtype}.")
-    return y.long().to(z.device)
-
-
-def _check_weight(weight: Tensor | None, z: Tensor, name: str) -> Tensor | None:
-    if weight is None:
-        return None
-    if weight.shape != z.shape[:1]:
-        raise ValueError(
-            f"{name} must have one weight for each of the {len(z)} rows, "
-            f"got shape {tuple(weight.shape)}."
-        )
-    weight = weight.detach().to(z)
-    if weight.device.type != "cpu":
-        # Asking a GPU would make every step wait for it.
-        return torch.where(weight >= 0, weight, torch.nan)
-    if bool((weight < 0).any()):
-        raise ValueError(f"{name} must not be negative, got {weight.min().item()}.")
-    return weight
-
-
-def _check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor:
-    if not isinstance(temperature, Tensor):
-        temperature = torch.tensor(temperature, dtype=z.dtype, device="cpu")
-    if temperature.numel() != 1:
-        raise ValueError(f"temperature must be one number, got shape {tuple(temperature.shape)}.")
-    temperature = temperature.reshape(())
-    if temperature.device.type != "cpu":
-        temperature = torch.where(temperature > 0, temperature, torch.nan)  # as for the weights
-    elif not 0 < temperature.item() < torch.inf:
-        raise ValueError(f"temperature must be positive, got {temperature.item()}.")
-    return temperature.to(z.device, z.dtype)

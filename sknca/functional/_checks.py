@@ -1,0 +1,89 @@
+"""Arguments of the losses: what is taken, and the words in which the rest is refused."""
+
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: The distances between codes that every loss of the package knows.
+METRICS = ("sqeuclidean", "cosine")
+
+
+def check_rows(z: Tensor, name: str) -> Tensor:
+    """`z` as a floating matrix, half precision raised to float32."""
+    if not isinstance(z, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(z).__name__}.")
+    if z.ndim != 2 or z.shape[1] == 0:
+        raise ValueError(
+            f"{name} must have 2 dimensions (rows, features) and a feature, "
+            f"got shape {tuple(z.shape)}."
+        )
+    if not z.is_floating_point():
+        raise ValueError(f"{name} must be of a floating dtype, got {z.dtype}.")
+    return z if z.dtype in (torch.float32, torch.float64) else z.float()
+
+
+def check_pair(a: Tensor, b: Tensor, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
+    """Both as floating matrices of one width and dtype."""
+    a, b = check_rows(a, names[0]), check_rows(b, names[1])
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have as many features, "
+            f"got {a.shape[1]} and {b.shape[1]}."
+        )
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    return a.to(dtype), b.to(dtype)
+
+
+def check_metric(metric: str) -> None:
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {METRICS}, got {metric!r}.")
+
+
+def check_labels(y: Tensor, z: Tensor, name: str) -> Tensor:
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(y).__name__}.")
+    if y.shape != z.shape[:1]:
+        raise ValueError(
+            f"{name} must have one label for each of the {len(z)} rows, got shape {tuple(y.shape)}."
+        )
+    if y.is_floating_point() or y.is_complex():
+        raise ValueError(f"{name} must hold integer class labels, got {y.dtype}.")
+    return y.long().to(z.device)
+
+
+def check_weight(weight: Tensor | None, z: Tensor, name: str) -> Tensor | None:
+    if weight is None:
+        return None
+    if weight.shape != z.shape[:1]:
+        raise ValueError(
+            f"{name} must have one weight for each of the {len(z)} rows, "
+            f"got shape {tuple(weight.shape)}."
+        )
+    weight = weight.detach().to(z)
+    if weight.device.type != "cpu":
+        # Asking a GPU would make every step wait for it.
+        return torch.where(weight >= 0, weight, torch.nan)
+    if bool((weight < 0).any()):
+        raise ValueError(f"{name} must not be negative, got {weight.min().item()}.")
+    return weight
+
+
+def check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor:
+    if not isinstance(temperature, Tensor):
+        temperature = torch.tensor(temperature, dtype=z.dtype, device="cpu")
+    if temperature.numel() != 1:
+        raise ValueError(f"temperature must be one number, got shape {tuple(temperature.shape)}.")
+    temperature = temperature.reshape(())
+    if temperature.device.type != "cpu":
+        temperature = torch.where(temperature > 0, temperature, torch.nan)  # as for the weights
+    elif not 0 < temperature.item() < torch.inf:
+        raise ValueError(f"temperature must be positive, got {temperature.item()}.")
+    return temperature.to(z.device, z.dtype)
+
+
+def check_margin(margin: Any) -> float:
+    if not isinstance(margin, Real) or not float(margin) >= 0:
+        raise ValueError(f"margin must be a number that is not negative, got {margin!r}.")
+    return float(margin)

@@ -1,0 +1,157 @@
+"""The triplet loss: over chosen triplets, or over every one of them without listing any."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ._checks import check_margin, check_weight
+from ._distances import bilinear, unit_rows
+from ._every_triplet import EveryTriplet, softplus
+from ._triplet_distances import squared_l2_distance
+from ._triplet_mining import check_batch, mine_triplets
+
+
+def triplet_loss(
+    z: Tensor,
+    y: Tensor,
+    *,
+    margin: float | Literal["soft"] = 1.0,
+    strategy: str = "semihard",
+    metric: str = "sqeuclidean",
+    sample_weight: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Triplet loss of codes with labels: the mean over the active triplets of
+
+    .. math::
+
+        \max(0, d_{ap} - d_{an} + \text{margin})
+        \qquad\text{or, soft,}\qquad \log(1 + e^{d_{ap} - d_{an}})
+
+    where the positive :math:`p` has the class of the anchor :math:`a` and the negative
+    :math:`n` has not. No triplet is listed where all count: sorted distances tell with how
+    many negatives a positive is active, and the reverse, so the time grows with
+    `n * n * log(n)` and the memory with `n`.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, d)
+        Codes, with "cosine" also complex. Half precision is raised to float32, also under
+        autocast.
+
+    y : Tensor of shape (n,)
+        Class labels, integers or booleans.
+
+    margin : float or "soft", default=1.0
+        Not negative, in units of the distance; a triplet is active where its loss is above
+        zero. "soft" is the second formula, where every triplet is active (with "all" and
+        "soft" the time grows with the number of triplets).
+
+    strategy : {"semihard", "all", "hard", "random"}, default="semihard"
+        Which triplets, as :func:`mine_triplets` describes them. "semihard" needs a margin;
+        "random" with "soft" draws from all triplets of an anchor.
+
+    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+        The distance: squared Euclidean, or one minus the cosine.
+
+    sample_weight : Tensor of shape (n,), default=None
+        Non-negative weights. With "all" and "semihard" a triplet weighs the product of its
+        rows' weights, as if each row stood there so many times; with one triplet for an
+        anchor, as much as the anchor. Gets no gradient.
+
+    generator : torch.Generator, default=None
+        Draws for "random". None: torch's own.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+        In the real dtype of `z`, at least float32; 0, still differentiable, where no triplet
+        is active.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a dtype, `margin`, `strategy` or `metric` is not as described.
+
+    Notes
+    -----
+    The mean is over active triplets, so as training goes on it need not fall: fewer
+    triplets stay active, and these are the harder ones. Which triplets are active has no
+    gradient, and there is no second derivative.
+
+    References
+    ----------
+    .. [1] F. Schroff, D. Kalenichenko, J. Philbin. "FaceNet: A Unified Embedding for Face
+           Recognition and Clustering". CVPR 2015.
+    .. [2] A. Hermans, L. Beyer, B. Leibe. "In Defense of the Triplet Loss for Person
+           Re-Identification". arXiv:1703.07737, 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknca.functional import triplet_loss
+    >>> z = torch.tensor([[0.0], [1.0], [1.2], [3.0]], requires_grad=True)
+    >>> loss = triplet_loss(z, torch.tensor([0, 0, 1, 1]))
+    >>> print(f"{loss.item():.2f}")
+    0.40
+    >>> loss.backward()
+    >>> z.grad.flatten()
+    tensor([ 0.2000,  3.0000, -3.0000, -0.2000])
+    """
+    z, y = check_batch(z, y, strategy, metric)
+    if margin == "soft":
+        if strategy == "semihard":
+            raise ValueError("margin='soft' has no margin for strategy='semihard' to go by.")
+    elif check_margin(margin) == torch.inf:
+        raise ValueError(f"margin must be finite or 'soft', got {margin}.")
+    weight = check_weight(sample_weight, z, "sample_weight")
+    if weight is not None:
+        z, y, weight = z[weight > 0], y[weight > 0], weight[weight > 0]
+    with torch.autocast(z.device.type, enabled=False):
+        if strategy in ("hard", "random"):
+            total, count = _over_mined(z, y, margin, strategy, metric, weight, generator)
+        else:
+            queries, keys, bias = bilinear(z, z, metric)
+            wants_gradient = torch.is_grad_enabled() and z.requires_grad
+            semihard = strategy == "semihard"
+            total, count = EveryTriplet.apply(
+                queries, keys, bias, y, margin, semihard, weight, wants_gradient
+            )
+        return total / torch.where(count > 0, count, 1)
+
+
+def _over_mined(
+    z: Tensor,  # (n, d)
+    y: Tensor,  # (n,)
+    margin: float | Literal["soft"],
+    strategy: str,
+    metric: str,
+    weight: Tensor | None,  # (n,)
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor]:
+    """Weighted sum of the losses of one triplet for each anchor, and the active ones' weight."""
+    anchor, positive, negative = mine_triplets(
+        z.detach(),
+        y,
+        margin=torch.inf if margin == "soft" else margin,
+        strategy=strategy,
+        metric=metric,
+        generator=generator,
+    )
+    if metric == "cosine":
+        z = unit_rows(z)
+    # index_select has a quicker gradient than indexing.
+    anchors, positives, negatives = (z.index_select(0, i) for i in (anchor, positive, negative))
+    if metric == "cosine":
+        gap = (anchors * (negatives - positives)).sum(1)  # (k,)
+    else:
+        gap = squared_l2_distance(anchors, positives) - squared_l2_distance(anchors, negatives)
+    weight = torch.ones_like(gap) if weight is None else weight[anchor]
+    if margin == "soft":
+        losses, count = softplus(gap), weight.sum()
+    else:
+        losses = (gap + margin).relu()
+        count = (weight * (losses.detach() > 0)).sum()
+    # Codes that are not finite have no triplets, but no loss of zero either.
+    return (weight * losses).sum() + 0 * z.sum(), count

@@ -1,0 +1,232 @@
+"""Which triplets of an anchor, a positive of its class and a negative of another to learn
+from; found in row blocks.
+"""
+
+import torch
+from torch import Tensor
+
+from ._checks import check_labels, check_margin, check_metric, check_pair, check_rows
+from ._distances import bilinear, real_rows, squared_distances
+from ._triplet_distances import anchor_positive_distances
+from ._windows import anchor_blocks
+
+STRATEGIES = ("all", "hard", "semihard", "random")
+
+#: Pairs of an anchor and its positive, times negatives, that are looked at together.
+_TRIPLET_ENTRIES = 2**20
+
+
+def mine_negatives(
+    anchors: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    *,
+    margin: float = 1.0,
+    strategy: str = "semihard",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """One negative from a pool for each pair of an anchor and its positive.
+
+    Parameters
+    ----------
+    anchors, positives : Tensor of shape (n_anc, d)
+        Codes, row by row.
+
+    negatives : Tensor of shape (n_neg, d)
+        The pool. None of them may be of its anchor's class.
+
+    margin : float, default=1.0
+        Not negative, in units of the squared distance.
+
+    strategy : {"semihard", "hard", "random"}, default="semihard"
+        With d_ap and d_an the squared distances of the anchor from its positive and from
+        the negative: "semihard" is the nearest negative with d_ap < d_an < d_ap + margin;
+        "hard" the nearest of all; "random" any with d_an < d_ap + margin.
+
+    generator : torch.Generator, default=None
+        Draws for "random". None: torch's own.
+
+    Returns
+    -------
+    indices : Tensor of shape (n_anc,)
+        Rows of `negatives`; -1 where none qualifies. Of several as near, any.
+
+    Raises
+    ------
+    ValueError
+        If a shape, `margin` or `strategy` is not as described.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknca.functional import mine_negatives
+    >>> anchors, positives = torch.tensor([[0.0], [9.0]]), torch.tensor([[1.0], [9.0]])
+    >>> negatives = torch.tensor([[0.5], [1.2], [1.1]])
+    >>> mine_negatives(anchors, positives, negatives)
+    tensor([ 2, -1])
+    >>> mine_negatives(anchors, positives, negatives, strategy="hard")
+    tensor([0, 1])
+    """
+    if strategy not in ("semihard", "hard", "random"):
+        raise ValueError(
+            f"strategy must be 'semihard', 'hard' or 'random' to mine one negative for each "
+            f"anchor, got {strategy!r}."
+        )
+    margin = check_margin(margin)
+    anchors, negatives = check_pair(anchors, negatives, ("anchors", "negatives"))
+    with torch.no_grad():
+        d_ap = anchor_positive_distances(anchors, positives)[:, None]  # (n_anc, 1)
+        indices = torch.full((len(anchors),), -1, device=anchors.device)
+        if len(negatives) == 0:
+            return indices
+        block_size = max(_TRIPLET_ENTRIES // len(negatives), 64)
+        for start in range(0, len(anchors), block_size):
+            rows = slice(start, start + block_size)
+            d_an = squared_distances(anchors[rows], negatives)  # (b, n_neg)
+            qualifies = d_an < (torch.inf if strategy == "hard" else d_ap[rows] + margin)
+            if strategy == "semihard":
+                qualifies &= d_an > d_ap[rows]
+            if strategy == "random":
+                index = _any_column(qualifies, generator).squeeze(1)
+            else:
+                index = d_an.masked_fill_(~qualifies, torch.inf).argmin(1)
+            indices[rows] = torch.where(qualifies.any(1), index, -1)
+    return indices
+
+
+def mine_triplets(
+    z: Tensor,
+    y: Tensor,
+    *,
+    margin: float = 1.0,
+    strategy: str = "semihard",
+    metric: str = "sqeuclidean",
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Triplets within a labelled batch.
+
+    An anchor's positives are the other rows of its class, its negatives the rows of other
+    classes. No n x n matrix is held when n is large; what is returned may of course be long.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, d)
+        Codes, with "cosine" also complex.
+
+    y : Tensor of shape (n,)
+        Class labels, integers or booleans.
+
+    margin : float, default=1.0
+        Not negative, in units of the distance. With `torch.inf` no triplet is too easy.
+
+    strategy : {"semihard", "all", "hard", "random"}, default="semihard"
+        With d_ap and d_an the distances of the anchor from the positive and the negative:
+        "all" are the triplets with d_an < d_ap + margin, that is, which violate the margin;
+        "semihard" those among them with d_ap < d_an [1]_; "hard" is, for each anchor, its
+        farthest positive with its nearest negative [2]_, whether they violate the margin or
+        not; "random" one of the anchor's violating triplets, each as likely.
+
+    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+        The distance: squared Euclidean, or one minus the cosine.
+
+    generator : torch.Generator, default=None
+        Draws for "random". None: torch's own.
+
+    Returns
+    -------
+    anchor, positive, negative : Tensor of shape (n_triplets,)
+        Rows of `z`; the triplets in no promised order. Of several as far or near, any.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a dtype, `margin`, `strategy` or `metric` is not as described.
+
+    References
+    ----------
+    .. [1] F. Schroff, D. Kalenichenko, J. Philbin. "FaceNet: A Unified Embedding for Face
+           Recognition and Clustering". CVPR 2015.
+    .. [2] A. Hermans, L. Beyer, B. Leibe. "In Defense of the Triplet Loss for Person
+           Re-Identification". arXiv:1703.07737, 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknca.functional import mine_triplets
+    >>> z, y = torch.tensor([[0.0], [1.0], [1.2], [3.0]]), torch.tensor([0, 0, 1, 1])
+    >>> mine_triplets(z, y)
+    (tensor([0, 3]), tensor([1, 2]), tensor([2, 1]))
+    >>> mine_triplets(z, y, strategy="hard")
+    (tensor([0, 1, 2, 3]), tensor([1, 0, 3, 2]), tensor([2, 2, 1, 1]))
+    """
+    margin = check_margin(margin)
+    z, y = check_batch(z, y, strategy, metric)
+    order = y.argsort(stable=True)
+    found = [torch.zeros(3, 0, dtype=torch.long, device=z.device)]
+    with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
+        z = z[order]
+        for rows, window, distances, same, partner in anchor_blocks(
+            *bilinear(z, z, metric), y[order]
+        ):
+            d_ap = distances[:, window].clone()  # (b, w)
+            distances[:, window].masked_fill_(same, torch.inf)
+            anchor, positive, negative = _of_block(
+                d_ap, partner, distances, margin, strategy, generator
+            )
+            found.append(torch.stack([anchor + rows.start, positive + window.start, negative]))
+    anchor, positive, negative = order[torch.cat(found, dim=1)]
+    return anchor, positive, negative
+
+
+def _of_block(
+    d_ap: Tensor,  # (b, w)
+    partner: Tensor,  # (b, w)
+    d_an: Tensor,  # (b, n), infinite where there is no negative
+    margin: float,
+    strategy: str,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows, columns of `d_ap` and columns of `d_an` of a block's triplets, (k,) each."""
+    if strategy in ("hard", "random"):
+        nearest, negative = d_an.min(1, keepdim=True)  # (b, 1)
+        if strategy == "hard":
+            candidate = partner & (nearest < torch.inf)  # (b, w)
+            positive = d_ap.masked_fill(~candidate, -torch.inf).argmax(1, keepdim=True)
+        else:
+            candidate = partner & (nearest < d_ap + margin)
+            positive = _any_column(candidate, generator)
+            negative = _any_column(d_an < d_ap.gather(1, positive) + margin, generator)
+        anchor = candidate.any(1).nonzero().squeeze(1)
+        return anchor, positive[anchor, 0], negative[anchor, 0]
+
+    found = [torch.zeros(3, 0, dtype=torch.long, device=d_an.device)]
+    for pairs in partner.nonzero().split(max(_TRIPLET_ENTRIES // d_an.shape[1], 1)):
+        anchor, positive = pairs.unbind(1)  # (k,)
+        nearer, farther = d_ap[anchor, positive, None], d_an[anchor]  # (k, 1), (k, n)
+        qualifies = farther < nearer + margin
+        if strategy == "semihard":
+            qualifies &= farther > nearer
+        pair, negative = qualifies.nonzero(as_tuple=True)
+        found.append(torch.stack([anchor[pair], positive[pair], negative]))
+    anchor, positive, negative = torch.cat(found, dim=1)
+    return anchor, positive, negative
+
+
+def _any_column(mask: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A random column (b, 1) where each row of the mask (b, n) is true; any where none is."""
+    counted = mask.cumsum(1, dtype=torch.int32)  # (b, n)
+    device = mask.device if generator is None else generator.device
+    draw = torch.rand(len(mask), 1, generator=generator, dtype=torch.float64, device=device)
+    rank = (draw.to(mask.device) * counted[:, -1:]).int() + 1  # (b, 1), from 1
+    return torch.searchsorted(counted, rank).clamp_max(mask.shape[1] - 1)
+
+
+def check_batch(z: Tensor, y: Tensor, strategy: str, metric: str) -> tuple[Tensor, Tensor]:
+    """Codes and labels that triplets are looked for among."""
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy must be one of {STRATEGIES}, got {strategy!r}.")
+    check_metric(metric)
+    if metric == "cosine":
+        (z,) = real_rows(z)
+    z = check_rows(z, "z")
+    return z, check_labels(y, z, "y")
