@@ -1,6 +1,6 @@
-"""Raw features, PCA, NCA and SNNLEmbedding before the same nearest-neighbour classifier.
+"""Raw features, PCA, NCA and the embeddings before the same nearest-neighbour classifier.
 
-python examples/quickstart.py           digits, five shuffled folds; half a minute
+python examples/quickstart.py           digits, five shuffled folds; a minute
 python examples/quickstart.py --mnist   all of MNIST, the official split; some minutes
 """
 
@@ -16,7 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier, NeighborhoodComponentsAnalys
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from tqdm import tqdm
 
-from sknca import SNNLEmbedding
+from sknca import SNNLEmbedding, TripletEmbedding
 
 #: NCA holds all pairs of its rows in float64, so on MNIST it learns its map from some of them.
 NCA_ROWS_OF_MNIST = 3000
@@ -37,6 +37,7 @@ def digits():
         "raw": FunctionTransformer(),
         "PCA, 32 components": PCA(32, random_state=0),
         "NCA, 32 components": NeighborhoodComponentsAnalysis(32, random_state=0),
+        "TripletEmbedding()": TripletEmbedding(random_state=0),
         "SNNLEmbedding()": SNNLEmbedding(random_state=0),
     }
     folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(X, y))
@@ -61,6 +62,7 @@ def mnist():
         "raw": (FunctionTransformer(), None),
         "PCA, 32 components": (PCA(32, random_state=0), None),
         f"NCA, 32 components, fit on {NCA_ROWS_OF_MNIST} rows": (nca, NCA_ROWS_OF_MNIST),
+        "TripletEmbedding()": (TripletEmbedding(random_state=0, verbose=1), None),
         "SNNLEmbedding()": (SNNLEmbedding(random_state=0, verbose=1), None),
     }
     results = {}

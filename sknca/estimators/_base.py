@@ -4,11 +4,11 @@ import copy
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -89,6 +89,47 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
+
+    def __init__(
+        self,
+        *,
+        n_components: int | None,
+        hidden_layer_sizes: Sequence[int],
+        activation: str,
+        dropout: float,
+        encoder: nn.Module | Callable[[int, int], nn.Module] | None,
+        metric: Literal["sqeuclidean", "cosine"],
+        learning_rate_init: float,
+        weight_decay: float,
+        batch_size: int | Literal["auto"],
+        max_iter: int,
+        tol: float | None,
+        n_iter_no_change: int,
+        early_stopping: bool,
+        validation_fraction: float,
+        warm_start: bool,
+        device: str | torch.device,
+        verbose: int | bool,
+        random_state: int | np.random.RandomState | None,
+    ) -> None:
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.encoder = encoder
+        self.metric = metric
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
 
     @abstractmethod
     def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:

@@ -274,12 +274,26 @@ class SNNLEmbedding(BaseEmbedding):
         verbose: int | bool = 0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.n_components = n_components
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.dropout = dropout
-        self.encoder = encoder
-        self.metric = metric
+        super().__init__(
+            n_components=n_components,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
+            encoder=encoder,
+            metric=metric,
+            learning_rate_init=learning_rate_init,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            device=device,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.temperature = temperature
         self.temperature_schedule = temperature_schedule
         self.layers = layers
@@ -288,18 +302,6 @@ class SNNLEmbedding(BaseEmbedding):
         self.snnl_weight = snnl_weight
         self.decoder = decoder
         self.unlabeled = unlabeled
-        self.learning_rate_init = learning_rate_init
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
 
     def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:
         if self.snnl_weight == 0 and self.primary_loss is None:

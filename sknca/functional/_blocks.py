@@ -22,8 +22,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._windows import class_windows
-
 # A processor computes a hundred times slower with denormal numbers, and a trained network's
 # codes are full of exponentials that would be some. So a term far below the rounding of its
 # sum (whose largest is exp(0)) becomes a true zero, and so does the pull 1 - p_i of a row
@@ -147,7 +145,7 @@ def _evaluate(
         grad_queries, grad_keys = torch.empty_like(sorted_queries), torch.zeros_like(sorted_keys)
         grad_bias = None if bias is None else torch.zeros_like(bias)
 
-    for start, stop, first, last in class_windows(left, right, len(keys), problem.block_size):
+    for start, stop, first, last in _windows(left, right, len(keys), problem.block_size):
         block = slice(start, stop)
         others = sorted_queries[block] @ sorted_keys.T  # (b, m) logits
         if offset is not None:
@@ -194,6 +192,20 @@ def _evaluate(
             grad_temperature,
         ),
     )
+
+
+def _windows(
+    left: Tensor, right: Tensor, n_keys: int, block_size: int
+) -> list[tuple[int, int, int, int]]:
+    """Blocks of sorted rows [start, stop) and the columns [first, last) of their classes."""
+    n = len(left)
+    starts = list(range(0, n, block_size))
+    if len(starts) == 1:
+        return [(0, n, 0, n_keys)]  # without asking the device, which would have to be waited for
+    stops = [*starts[1:], n]
+    firsts = left[starts].clamp_max(n_keys - 1)  # never an empty window
+    lasts = torch.maximum(right[[stop - 1 for stop in stops]], firsts + 1)
+    return list(zip(starts, stops, firsts.tolist(), lasts.tolist(), strict=True))
 
 
 def _exp_rows_(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,17 +7,18 @@ distances tell with how many negatives each positive is active, and the reverse,
 is one of the distances with these numbers as coefficients, which are its gradient too.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ._anchor_blocks import anchor_blocks
 from ._blocks import refuse_second_derivative
-from ._windows import anchor_blocks
 
 #: Triplets that are looked at together where each has to be.
-_TRIPLET_ENTRIES = 2**20
+_TRIPLET_ENTRIES = 2**18
 
 
 class EveryTriplet(torch.autograd.Function):
@@ -44,12 +45,13 @@ class EveryTriplet(torch.autograd.Function):
         grad_queries, grad_keys = torch.empty_like(queries), torch.zeros_like(keys)
         grad_bias = None if bias is None else torch.zeros_like(bias)
 
-        for block, window, distances, same, partner in anchor_blocks(queries, keys, bias, labels):
-            positive_weight = partner * weight[window]  # (b, w)
-            negative_weight = weight.repeat(len(distances), 1)  # (b, n)
-            negative_weight[:, window].masked_fill_(same, 0)
-
-            pairs = distances[:, window], positive_weight, distances, negative_weight
+        for block, distances, columns, partner in anchor_blocks(queries, keys, bias, labels):
+            pairs = (
+                distances.gather(1, columns),  # (b, w)
+                partner * weight[columns],  # (b, w)
+                distances,  # (b, n)
+                weight.repeat(len(distances), 1).scatter_(1, columns, 0),  # (b, n)
+            )
             if margin == "soft":
                 losses, counts, pull, push = _soft(*pairs)
             else:
@@ -58,7 +60,7 @@ class EveryTriplet(torch.autograd.Function):
             count += (weight[block] * counts).sum()
             if wants_gradient:
                 gradient = push.neg_()  # (b, n), in the distances; its row is still to be weighed
-                gradient[:, window] += pull
+                gradient.scatter_add_(1, columns, pull)
                 row_weight = weight[block, None]
                 grad_queries[block] = -(gradient @ keys) * row_weight
                 grad_keys.addmm_(gradient.T, queries[block] * row_weight, alpha=-1)
@@ -91,6 +93,24 @@ def _hinge(
     """Sum of the losses and weight of the active triplets of each anchor (b,), and the weight
     of those that each positive (b, w) and each negative (b, n) is part of.
     """
+    pull, push = _active(d_ap, positive_weight, d_an, negative_weight, margin, semihard)
+    pull, push = pull.mul_(positive_weight), push.mul_(negative_weight)
+    counts = pull.sum(1, dtype=torch.float64)
+    losses = (pull * d_ap).sum(1, dtype=torch.float64) + margin * counts
+    return losses - (push * d_an).sum(1, dtype=torch.float64), counts, pull, push
+
+
+def _active(
+    d_ap: Tensor,  # (b, w)
+    positive_weight: Tensor,  # (b, w)
+    d_an: Tensor,  # (b, n)
+    negative_weight: Tensor,  # (b, n)
+    margin: float,
+    semihard: bool,
+) -> tuple[Tensor, Tensor]:
+    """For each positive (b, w) the weight of the negatives with which it is active, and the
+    reverse (b, n), from the places of the negatives in the order of the positives.
+    """
     ordered, index = d_ap.sort(1)  # (b, w)
     ahead = functional.pad(positive_weight.gather(1, index).cumsum(1), (1, 0))  # (b, w + 1)
 
@@ -110,11 +130,7 @@ def _hinge(
         of_negatives, of_positives = nearer - inactive, of_positives - farther
     else:
         of_negatives = ahead[:, -1:] - inactive
-    pull = torch.zeros_like(d_ap).scatter_(1, index, of_positives).mul_(positive_weight)
-    push = of_negatives.mul_(negative_weight)
-    counts = pull.sum(1, dtype=torch.float64)
-    losses = (pull * d_ap).sum(1, dtype=torch.float64) + margin * counts
-    return losses - (push * d_an).sum(1, dtype=torch.float64), counts, pull, push
+    return torch.zeros_like(d_ap).scatter_(1, index, of_positives), of_negatives
 
 
 def _soft(
@@ -123,24 +139,28 @@ def _soft(
     d_an: Tensor,  # (b, n)
     negative_weight: Tensor,  # (b, n)
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The same as `_hinge`, of every triplet with its soft loss; triplet by triplet."""
-    (b, w), n = d_ap.shape, d_an.shape[1]
-    losses = d_ap.new_zeros(b, dtype=torch.float64)
-    pull, push = torch.zeros_like(d_ap), torch.zeros_like(d_an)
-    n_rows, n_columns = max(_TRIPLET_ENTRIES // (w * n), 1), max(_TRIPLET_ENTRIES // n, 1)
-    for row in range(0, b, n_rows):
-        rows = slice(row, row + n_rows)
+    """As `_hinge`, with the soft loss; instead of a triplet's weight its weighted slope."""
+    losses = d_ap.new_zeros(len(d_ap), dtype=torch.float64)
+    pull, push = torch.empty_like(d_ap), torch.zeros_like(d_an)
+    for rows, columns in _chunks(d_ap, d_an):
+        positives = positive_weight[rows, None, columns]  # (k, 1, c)
         negatives = negative_weight[rows, :, None]  # (k, n, 1)
-        for column in range(0, w, n_columns):
-            some = rows, slice(column, column + n_columns)
-            gap = d_ap[some][:, :, None] - d_an[rows, None, :]  # (k, c, n)
-            positives = positive_weight[some][:, None, :]  # (k, 1, c)
-            losses[rows] += (positives @ softplus(gap) @ negatives).flatten()
-            slope = gap.sigmoid_()
-            pull[some] = (slope @ negatives).squeeze(2)
-            push[rows] += (positives @ slope).squeeze(1)
+        gap = d_ap[rows, columns, None] - d_an[rows, None, :]  # (k, c, n)
+        losses[rows] += (positives @ softplus(gap) @ negatives).flatten()
+        slope = gap.sigmoid_()
+        pull[rows, columns] = (slope @ negatives).squeeze(2)
+        push[rows] += (positives @ slope).squeeze(1)
     counts = positive_weight.sum(1, dtype=torch.float64) * negative_weight.sum(1)
     return losses, counts, pull.mul_(positive_weight), push.mul_(negative_weight)
+
+
+def _chunks(d_ap: Tensor, d_an: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of `d_ap` (b, w) that are few enough to meet all of `d_an` (b, n)."""
+    (b, w), n = d_ap.shape, d_an.shape[1]
+    n_rows, n_columns = max(_TRIPLET_ENTRIES // (w * n), 1), max(_TRIPLET_ENTRIES // n, 1)
+    for row in range(0, b, n_rows):
+        for column in range(0, w, n_columns):
+            yield slice(row, row + n_rows), slice(column, column + n_columns)
 
 
 def softplus(gap: Tensor) -> Tensor:

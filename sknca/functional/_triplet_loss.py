@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 
 from ._checks import check_margin, check_weight
-from ._distances import bilinear, unit_rows
+from ._distances import bilinear, cosine_distances, squared_distances, unit_rows
 from ._every_triplet import EveryTriplet, softplus
 from ._triplet_distances import squared_l2_distance
 from ._triplet_mining import check_batch, mine_triplets
+
+#: Entries in a block of distances.
+_BLOCK_ENTRIES = 2**20
 
 
 def triplet_loss(
@@ -148,10 +151,39 @@ def _over_mined(
     else:
         gap = squared_l2_distance(anchors, positives) - squared_l2_distance(anchors, negatives)
     weight = torch.ones_like(gap) if weight is None else weight[anchor]
-    if margin == "soft":
-        losses, count = softplus(gap), weight.sum()
-    else:
-        losses = (gap + margin).relu()
-        count = (weight * (losses.detach() > 0)).sum()
+    losses = _losses(gap, margin)
+    active = torch.ones_like(losses) if margin == "soft" else losses.detach() > 0
     # Codes that are not finite have no triplets, but no loss of zero either.
-    return (weight * losses).sum() + 0 * z.sum(), count
+    return (weight * losses).sum() + 0 * z.sum(), (weight * active).sum()
+
+
+def nearest_triplet_loss(
+    z: Tensor,  # (n, d)
+    y: Tensor,  # (n,)
+    neighbors: Tensor,  # (m, d)
+    neighbor_labels: Tensor,  # (m,)
+    *,
+    margin: float | Literal["soft"],
+    metric: str,
+    sample_weight: Tensor | None = None,  # (n,)
+) -> Tensor:
+    """Weighted mean over the rows that have a neighbour of their class and one of another: the
+    loss of the nearest of each.
+    """
+    distances = squared_distances if metric == "sqeuclidean" else cosine_distances
+    weight = z.new_ones(len(z)) if sample_weight is None else sample_weight
+    total, count = z.new_zeros(()), z.new_zeros(())
+    block_size = max(_BLOCK_ENTRIES // max(len(neighbors), 1), 1)
+    for start in range(0, len(z), block_size):
+        rows = slice(start, start + block_size)
+        same = y[rows, None] == neighbor_labels  # (b, m)
+        d = distances(z[rows], neighbors)  # (b, m)
+        gap = d.masked_fill(~same, torch.inf).amin(1) - d.masked_fill(same, torch.inf).amin(1)
+        has_both = same.any(1) & ~same.all(1)
+        total += (weight[rows] * _losses(gap, margin))[has_both].sum()
+        count += weight[rows][has_both].sum()
+    return total / torch.where(count > 0, count, 1)
+
+
+def _losses(gap: Tensor, margin: float | Literal["soft"]) -> Tensor:
+    return softplus(gap) if margin == "soft" else (gap + margin).relu()

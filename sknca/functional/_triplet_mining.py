@@ -5,10 +5,10 @@ from; found in row blocks.
 import torch
 from torch import Tensor
 
+from ._anchor_blocks import anchor_blocks
 from ._checks import check_labels, check_margin, check_metric, check_pair, check_rows
 from ._distances import bilinear, real_rows, squared_distances
 from ._triplet_distances import anchor_positive_distances
-from ._windows import anchor_blocks
 
 STRATEGIES = ("all", "hard", "semihard", "random")
 
@@ -165,15 +165,11 @@ def mine_triplets(
     found = [torch.zeros(3, 0, dtype=torch.long, device=z.device)]
     with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
         z = z[order]
-        for rows, window, distances, same, partner in anchor_blocks(
-            *bilinear(z, z, metric), y[order]
-        ):
-            d_ap = distances[:, window].clone()  # (b, w)
-            distances[:, window].masked_fill_(same, torch.inf)
-            anchor, positive, negative = _of_block(
-                d_ap, partner, distances, margin, strategy, generator
-            )
-            found.append(torch.stack([anchor + rows.start, positive + window.start, negative]))
+        for rows, distances, columns, partner in anchor_blocks(*bilinear(z, z, metric), y[order]):
+            d_ap = distances.gather(1, columns)  # (b, w)
+            d_an = distances.scatter_(1, columns, torch.inf)  # (b, n)
+            anchor, positive, negative = _of_block(d_ap, partner, d_an, margin, strategy, generator)
+            found.append(torch.stack([anchor + rows.start, columns[anchor, positive], negative]))
     anchor, positive, negative = order[torch.cat(found, dim=1)]
     return anchor, positive, negative
 

@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from sknca import SNNLEmbedding
+from sknca import SNNLEmbedding, TripletEmbedding
 
 
-@pytest.fixture
-def embedding():
-    return SNNLEmbedding(max_iter=3, random_state=0)
+@pytest.fixture(params=[SNNLEmbedding, TripletEmbedding])
+def embedding(request):
+    return request.param(max_iter=3, random_state=0)
 
 
 def as_memmap(X, folder):
@@ -114,7 +114,7 @@ def test_transform_changes_nothing(embedding, iris):
 
 
 def test_not_fitted(embedding, iris):
-    with pytest.raises(NotFittedError, match="SNNLEmbedding instance is not fitted yet"):
+    with pytest.raises(NotFittedError, match="Embedding instance is not fitted yet"):
         embedding.transform(iris[0])
 
 
@@ -148,7 +148,9 @@ def test_fit_refuses(embedding, X, y, message):
 
 def test_transform_refuses(embedding):
     embedding.fit(X, Y)
-    with pytest.raises(ValueError, match="X has 2 features, but SNNLEmbedding is expecting 3"):
+    with pytest.raises(
+        ValueError, match=r"X has 2 features, but (SNNL|Triplet)Embedding is expecting 3"
+    ):
         embedding.transform(X[:, :2])
     with pytest.raises(ValueError, match="Input X contains NaN"):
         embedding.transform(np.full((1, 3), np.nan))

@@ -8,22 +8,27 @@ import pytest
 import torch
 from torch import nn
 
-from sknca import SNNLEmbedding
+from sknca import SNNLEmbedding, TripletEmbedding
 
 
 def with_dropout(n_features, n_components):
     return nn.Sequential(nn.Linear(n_features, 16), nn.Dropout(0.5), nn.Linear(16, n_components))
 
 
-def codes(X, y, random_state=0, **parameters):
-    embedding = SNNLEmbedding(max_iter=3, batch_size=32, random_state=random_state, **parameters)
+def codes(X, y, random_state=0, *, kind=SNNLEmbedding, **parameters):
+    embedding = kind(max_iter=3, batch_size=32, random_state=random_state, **parameters)
     return embedding.fit(X, y).transform(X)
 
 
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"encoder": with_dropout}, {"early_stopping": True, "n_iter_no_change": 1}],
-    ids=["own encoder", "own dropout", "early stopping"],
+    [
+        {},
+        {"encoder": with_dropout},
+        {"early_stopping": True, "n_iter_no_change": 1},
+        {"kind": TripletEmbedding, "mining": "random"},
+    ],
+    ids=["own encoder", "own dropout", "early stopping", "random triplets"],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 class TestSeed:

@@ -12,12 +12,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from torch import nn
 
-from sknca import SNNLEmbedding
+from sknca import SNNLEmbedding, TripletEmbedding
 
 
-@pytest.fixture
-def fitted(iris):
-    return SNNLEmbedding(max_iter=3, random_state=0, device="cpu").fit(*iris)
+@pytest.fixture(params=[SNNLEmbedding, TripletEmbedding])
+def fitted(request, iris):
+    return request.param(max_iter=3, random_state=0, device="cpu").fit(*iris)
 
 
 def by_joblib(estimator, folder):

@@ -5,7 +5,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
-from sknca import SNNLEmbedding
+from sknca import SNNLEmbedding, TripletEmbedding
 
 
 def small_encoder(n_features, n_components):
@@ -23,6 +23,9 @@ ESTIMATORS = [
     SNNLEmbedding(layers="all", temperature_schedule="learned", hidden_layer_sizes=(32,)),
     SNNLEmbedding(primary_loss="reconstruction", snnl_weight=0, hidden_layer_sizes=(32,)),
     SNNLEmbedding(primary_loss="classification", unlabeled=-1, hidden_layer_sizes=(32,)),
+    TripletEmbedding(),
+    TripletEmbedding(metric="cosine", margin=0.2, mining="hard"),
+    TripletEmbedding(margin="soft", mining="random", early_stopping=True),
 ]
 
 EXPECTED_FAILURES = {
@@ -63,4 +66,4 @@ def test_given_checks(estimator, check):
 )
 def test_checks_that_are_left_out(estimator, name):
     estimator = estimator.set_params(max_iter=3, random_state=0)
-    getattr(estimator_checks, name)("SNNLEmbedding", estimator)
+    getattr(estimator_checks, name)(type(estimator).__name__, estimator)

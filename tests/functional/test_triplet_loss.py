@@ -7,7 +7,7 @@ from live_memory import LiveMemory
 from pytorch_metric_learning import distances, losses, miners
 
 from functional.test_triplet_mining import LABELS, METRICS, batch
-from sknca.functional import _every_triplet, _windows, mine_triplets, triplet_loss
+from sknca.functional import _anchor_blocks, _every_triplet, mine_triplets, triplet_loss
 
 CASES = [
     (margin, strategy)
@@ -113,7 +113,7 @@ def test_blocks_do_not_matter(monkeypatch, metric, margin, strategy):
         return loss, *torch.autograd.grad(loss, z)
 
     whole = loss_and_gradient()
-    monkeypatch.setattr(_windows, "_BLOCK_ENTRIES", 1)  # blocks of the fewest rows
+    monkeypatch.setattr(_anchor_blocks, "_BLOCK_ENTRIES", 1)  # blocks of the fewest rows
     for entries in (1, 100, 5000):
         monkeypatch.setattr(_every_triplet, "_TRIPLET_ENTRIES", entries)
         for part, expected in zip(loss_and_gradient(), whole, strict=True):

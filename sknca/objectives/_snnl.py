@@ -1,55 +1,15 @@
-"""What training minimises: a network, a loss of its codes, and what is trained beside them."""
+"""The soft nearest neighbour losses of a network's layers, and a primary loss beside them."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .functional import soft_nearest_neighbor_loss
-from .networks import CODE, apply_layers, linear, run_layers
-
-#: Rows (n, d), their labels (n,), -1 where there is none, and their weights (n,) or None.
-LabelledRows = tuple[Tensor, Tensor, Tensor | None]
-
-#: The total loss, and the named parts that it is the sum of.
-Loss = tuple[Tensor, Mapping[str, Tensor]]
-
-
-class EmbeddingObjective(nn.Module, ABC):
-    """The loss of a network's codes.
-
-    Parameters
-    ----------
-    network : nn.Module
-        From rows (n, n_features) to codes (n, n_components).
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    @abstractmethod
-    def forward(self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int) -> Loss:
-        """The loss of a batch."""
-
-    @abstractmethod
-    def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
-        """Loss of held-out rows that look for their neighbours among training rows, as a
-        nearest-neighbour classifier on the codes will; always as in the last epoch.
-        """
-
-    def continue_from(self, previous: "EmbeddingObjective", *, same_classes: bool) -> None:
-        """Take over what `previous` has learned beside its network, where it still fits."""
-
-    @abstractmethod
-    def settings(self, epoch: int) -> Mapping[str, Any]:
-        """What the loss goes by in this epoch."""
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """What there is to train, as an optimizer takes it."""
-        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+from ..functional import soft_nearest_neighbor_loss
+from ..networks import CODE, apply_layers, run_layers
+from ._base import EmbeddingObjective, LabelledRows, Loss
+from ._primary import Classification, PrimaryLoss
 
 
 class SNNLObjective(EmbeddingObjective):
@@ -95,7 +55,7 @@ class SNNLObjective(EmbeddingObjective):
         learned: bool = False,
         layers: Sequence[str] = (CODE,),
         code_units: int | None = None,
-        primary: "PrimaryLoss | None" = None,
+        primary: PrimaryLoss | None = None,
         snnl_weight: float = 1.0,
         partly_labeled: bool = False,
     ) -> None:
@@ -217,50 +177,6 @@ class SNNLObjective(EmbeddingObjective):
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in chosen]
         # Weight decay would draw each temperature to 1.
         return [{"params": others}, {"params": temperatures, "weight_decay": 0.0}]
-
-
-class PrimaryLoss(nn.Module, ABC):
-    """A loss beside which the soft nearest neighbour loss is trained."""
-
-    name: str
-
-    @abstractmethod
-    def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        """Weighted mean over the rows of a batch."""
-
-
-class Reconstruction(PrimaryLoss):
-    """Mean squared error of what `decoder` makes of the codes, over rows and features."""
-
-    name = "reconstruction"
-
-    def __init__(self, decoder: nn.Module) -> None:
-        super().__init__()
-        self.decoder = decoder
-
-    def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        if weight is None:
-            return nn.functional.mse_loss(self.decoder(code), x)
-        errors = (self.decoder(code) - x).square().mean(1)  # (n,)
-        mean: Tensor = (weight * errors).sum() / weight.sum()
-        return mean
-
-
-class Classification(PrimaryLoss):
-    """Cross-entropy of a linear layer on the codes, over the rows that have a label."""
-
-    name = "classification"
-
-    def __init__(self, n_components: int, n_classes: int) -> None:
-        super().__init__()
-        self.head = linear(n_components, n_classes)
-
-    def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        losses = nn.functional.cross_entropy(
-            self.head(code), y, ignore_index=-1, reduction="none"
-        )  # (n,)
-        weight = (y >= 0).to(code.dtype) if weight is None else weight * (y >= 0)
-        return (weight * losses).sum() / weight.sum().clamp_min(torch.finfo(code.dtype).tiny)
 
 
 def _bounded_exp(log_temperatures: Tensor) -> Tensor:

@@ -1,0 +1,239 @@
+"""The transformer that minimises the triplet loss."""
+
+from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
+
+from ..functional._triplet_mining import STRATEGIES
+from ..objectives import EmbeddingObjective, TripletObjective
+from ._base import BaseEmbedding
+
+
+class TripletEmbedding(BaseEmbedding):
+    r"""Supervised nonlinear embedding by the triplet loss.
+
+    An encoder network is trained so that each row's code is closer to those of its class than
+    to those of others, by a margin: over triplets of an anchor :math:`a`, a positive :math:`p`
+    of its class and a negative :math:`n` of another, mined from each batch, it minimises the
+    mean over the active ones of
+
+    .. math::
+
+        \max(0, d_{ap} - d_{an} + \text{margin})
+
+    where :math:`d` is the distance between codes. Network, training and parameters are those
+    of :class:`SNNLEmbedding`, but for the loss.
+
+    Features should be on one scale, as by :class:`~sklearn.preprocessing.StandardScaler`.
+
+    Parameters
+    ----------
+    n_components : int, default=None
+        Width of the codes; more than `n_features` is allowed. None means
+        `min(n_features, 32)`, or, if `encoder` is a module, what it gives.
+
+    hidden_layer_sizes : array-like of int, default=(256, 256)
+        Widths of the hidden layers. `()` is a linear map. Not used with `encoder`.
+
+    activation : {"identity", "logistic", "tanh", "relu", "gelu", "silu"}, default="relu"
+        Activation of the hidden layers. Not used with `encoder`.
+
+    dropout : float, default=0.2
+        Probability, in [0, 1), with which a hidden unit is silenced in training. Not used
+        with `encoder`.
+
+    encoder : callable or torch.nn.Module, default=None
+        A network to use instead: a callable `(n_features, n_components) -> nn.Module`, or a
+        module, of which `fit` trains a copy. It reads rows (n, n_features) in float32 and
+        gives codes (n, n_components). Of random numbers, only torch's are seeded for it.
+        (A module cannot be recognised again by the cache of `Pipeline(memory=...)`, for
+        equal modules pickle differently; a function can.)
+
+    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+        Distance between codes: squared Euclidean, or one minus the cosine. With "cosine"
+        the codes have unit length, so that Euclidean neighbours are the same neighbours.
+
+    margin : float or "soft", default=1.0
+        By how much a negative should be farther than a positive, in units of the distance;
+        with "cosine", whose distances end at 2, 0.2 is usual. "soft" stands for
+        :math:`\log(1 + e^{d_{ap} - d_{an}})`, with which every triplet is active.
+
+    mining : {"all", "semihard", "hard", "random"}, default="all"
+        Which triplets of a batch are learned from: "all" that violate the margin; those
+        among them whose negative is farther than the positive, "semihard" [1]_ (not with the
+        soft margin); for each anchor its farthest positive and nearest negative, "hard"
+        [2]_ (with `dropout=0`, or else the farthest positive is far by noise, and the codes
+        collapse into one); for each anchor a violating one at "random".
+
+    learning_rate_init : float, default=0.002
+        The highest learning rate of AdamW. It rises to it over the first fifth of all
+        epochs and falls to zero over the rest.
+
+    weight_decay : float, default=0.01
+        Decoupled weight decay of AdamW.
+
+    batch_size : int or "auto", default="auto"
+        Rows in a batch, at least 4; all where there are no more. Each class in a batch has
+        two rows there at least, where the data allow it; for that a batch may have up to
+        three rows more. "auto" means 256.
+
+    max_iter : int, default=100
+        Number of epochs.
+
+    tol : float, default=None
+        Stop when the loss (the validation loss, if there is one) has not improved by `tol`
+        for `n_iter_no_change` epochs. None trains all `max_iter` epochs. The training loss,
+        a mean over active triplets only, need not fall: better go by `early_stopping`.
+
+    n_iter_no_change : int, default=10
+        Epochs to wait for an improvement, with `tol` or `early_stopping`.
+
+    early_stopping : bool, default=False
+        Hold out `validation_fraction` of the rows, stop when their loss has not improved
+        (by `tol`, or 0) for `n_iter_no_change` epochs, and keep the weights of the best.
+        The validation loss is that of one triplet for each held-out row: its nearest
+        training row of its class, and its nearest of another.
+
+    validation_fraction : float, default=0.1
+        Part of the rows, in (0, 1), that `early_stopping` holds out.
+
+    warm_start : bool, default=False
+        Continue from the network that the previous `fit` learned, with a new optimizer. The
+        fitted attributes tell of the last `fit`.
+
+    device : str or torch.device, default="auto"
+        "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA where there is one.
+
+    verbose : int, default=0
+        Whether to show a progress bar.
+
+    random_state : int or RandomState, default=None
+        Draws the weights, batches, dropout and validation rows. With an int the same data
+        give the same codes on the same machine. None draws afresh at every fit, and leaves
+        NumPy's global state alone. No global random state is changed.
+
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+        The trained encoder, on `device_`; what `transform` calls.
+
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if `X` had names that are all strings.
+
+    n_iter_ : int
+        Number of epochs trained.
+
+    loss_ : float
+        Training loss of the last epoch.
+
+    loss_curve_ : list of float
+        Training loss of each epoch, a mean over its batches.
+
+    best_loss_ : float
+        The lowest training loss.
+
+    validation_loss_curve_ : list of float or None
+        Validation loss after each epoch. None without validation.
+
+    device_ : torch.device
+        The device of `network_`.
+
+    history_ : list of dict
+        One record for each epoch: `epoch` (from 0), `loss`, `validation_loss` (None without
+        validation).
+
+    See Also
+    --------
+    SNNLEmbedding : Looks at all neighbours of a row at once, without a margin.
+    sknca.functional.triplet_loss : The loss.
+
+    References
+    ----------
+    .. [1] F. Schroff, D. Kalenichenko, J. Philbin. "FaceNet: A Unified Embedding for Face
+           Recognition and Clustering". CVPR 2015.
+    .. [2] A. Hermans, L. Beyer, B. Leibe. "In Defense of the Triplet Loss for Person
+           Re-Identification". arXiv:1703.07737, 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sknca import TripletEmbedding
+    >>> X, y = load_iris(return_X_y=True)
+    >>> embedding = TripletEmbedding(n_components=2, random_state=0)
+    >>> knn = make_pipeline(StandardScaler(), embedding, KNeighborsClassifier())
+    >>> bool(cross_val_score(knn, X, y).mean() > 0.9)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseEmbedding._parameter_constraints,
+        "margin": [Interval(Real, 0, None, closed="neither"), StrOptions({"soft"})],
+        "mining": [StrOptions(set(STRATEGIES))],
+    }
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        hidden_layer_sizes: Sequence[int] = (256, 256),
+        activation: str = "relu",
+        dropout: float = 0.2,
+        encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
+        metric: Literal["sqeuclidean", "cosine"] = "sqeuclidean",
+        margin: float | Literal["soft"] = 1.0,
+        mining: Literal["all", "semihard", "hard", "random"] = "all",
+        learning_rate_init: float = 2e-3,
+        weight_decay: float = 1e-2,
+        batch_size: int | Literal["auto"] = "auto",
+        max_iter: int = 100,
+        tol: float | None = None,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        device: str | torch.device = "auto",
+        verbose: int | bool = 0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(
+            n_components=n_components,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
+            encoder=encoder,
+            metric=metric,
+            learning_rate_init=learning_rate_init,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            device=device,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.margin = margin
+        self.mining = mining
+
+    def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:
+        if self.margin == "soft" and self.mining == "semihard":
+            raise ValueError("margin='soft' has no margin for mining='semihard' to go by.")
+        return TripletObjective(network, metric=self.metric, margin=self.margin, mining=self.mining)

@@ -1,0 +1,34 @@
+"""Anchors in blocks, their distances from all rows, and where among these their class stands."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+#: Entries in a block of distances: what stays near the cache, and a floor for the product's sake.
+_BLOCK_ENTRIES = 2**19
+_MIN_BLOCK_ROWS = 16
+
+
+def anchor_blocks(
+    queries: Tensor,  # (n, d)
+    keys: Tensor,  # (n, d)
+    bias: Tensor | None,  # (n,)
+    labels: Tensor,  # (n,), sorted
+) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
+    """For each block its rows; their distances (b, n), which are -(queries @ keys.T + bias) and
+    so true up to a constant in each row; the columns (b, w) of each anchor's class, filled up
+    with the anchor's own; and which of these (b, w) hold a partner.
+    """
+    n = len(labels)
+    offset = queries.new_zeros(n) if bias is None else -bias
+    left, right = torch.searchsorted(labels, labels), torch.searchsorted(labels, labels, right=True)
+    own = torch.arange(n, device=labels.device)
+    block_size = max(_BLOCK_ENTRIES // max(n, 1), _MIN_BLOCK_ROWS)
+    for start in range(0, n, block_size):
+        rows = slice(start, start + block_size)
+        distances = torch.addmm(offset, queries[rows], keys.T, alpha=-1)  # (b, n)
+        size = (right[rows] - left[rows])[:, None]  # (b, 1)
+        place = own[: int(size.max())]  # (w,)
+        columns = torch.where(place < size, left[rows, None] + place, own[rows, None])  # (b, w)
+        yield rows, distances, columns, columns != own[rows, None]

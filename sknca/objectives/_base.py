@@ -1,0 +1,48 @@
+"""What the training loop is given to minimise."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+#: Rows (n, d), their labels (n,), -1 where there is none, and their weights (n,) or None.
+LabelledRows = tuple[Tensor, Tensor, Tensor | None]
+
+#: The total loss, and the named parts that it is the sum of.
+Loss = tuple[Tensor, Mapping[str, Tensor]]
+
+
+class EmbeddingObjective(nn.Module, ABC):
+    """The loss of a network's codes.
+
+    Parameters
+    ----------
+    network : nn.Module
+        From rows (n, n_features) to codes (n, n_components).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    @abstractmethod
+    def forward(self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int) -> Loss:
+        """The loss of a batch."""
+
+    @abstractmethod
+    def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
+        """Loss of held-out rows that look for their neighbours among training rows, as a
+        nearest-neighbour classifier on the codes will; always as in the last epoch.
+        """
+
+    def continue_from(self, previous: "EmbeddingObjective", *, same_classes: bool) -> None:
+        """Take over what `previous` has learned beside its network, where it still fits."""
+
+    @abstractmethod
+    def settings(self, epoch: int) -> Mapping[str, Any]:
+        """What the loss goes by in this epoch."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What there is to train, as an optimizer takes it."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]

@@ -1,0 +1,73 @@
+"""The triplet loss of a network's codes."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..functional import triplet_loss
+from ..functional._triplet_loss import nearest_triplet_loss
+from ..networks import apply
+from ._base import EmbeddingObjective, LabelledRows, Loss
+
+
+class TripletObjective(EmbeddingObjective):
+    """The triplet loss of a network's codes.
+
+    Parameters
+    ----------
+    network : nn.Module
+        From rows (n, n_features) to codes (n, n_components).
+
+    metric : {"sqeuclidean", "cosine"}
+        The distance between codes.
+
+    margin : float or "soft"
+        By which a negative should be farther than a positive.
+
+    mining : {"all", "semihard", "hard", "random"}
+        Which triplets of a batch are learned from.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, metric: str, margin: float | Literal["soft"], mining: str
+    ) -> None:
+        super().__init__(network)
+        self.metric = metric
+        self.margin = margin
+        self.mining = mining
+
+    def forward(self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int) -> Loss:
+        loss = triplet_loss(
+            self.network(x),
+            y,
+            margin=self.margin,
+            strategy=self.mining,
+            metric=self.metric,
+            sample_weight=weight,
+        )
+        return loss, {}
+
+    def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
+        """Of each held-out row one triplet, the same for every way of mining: its nearest
+        neighbour of its class with its nearest of another, which a nearest-neighbour
+        classifier decides between. (The mean over active triplets would not do: the better
+        the codes, the fewer and harder these are.)
+        """
+        self.eval()
+        x, y, weight = rows
+        training_x, training_y, _ = training_rows
+        with torch.no_grad():
+            return nearest_triplet_loss(
+                apply(self.network, x),
+                y,
+                apply(self.network, training_x),
+                training_y,
+                margin=self.margin,
+                metric=self.metric,
+                sample_weight=weight,
+            )
+
+    def settings(self, epoch: int) -> Mapping[str, Any]:
+        return {}
