@@ -12,7 +12,7 @@ is as plain: with c_i the row's coefficient in the total,
     dL/da_ij = c_i sigmoid(o_i - s_i) * (softmax over the others - softmax over the partners).
 
 A term that is constant along a row drops out, so the logits need no squared norm of row i:
-a metric is a bilinear form of `queries` and `keys` and a `bias` for each key.
+they are a bilinear form of `queries` and `keys`, and an `offset` for each key.
 """
 
 import math
@@ -21,6 +21,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from ._distances import common_centre
 
 # A processor computes a hundred times slower with denormal numbers, and a trained network's
 # codes are full of exponentials that would be some. So a term far below the rounding of its
@@ -29,11 +32,15 @@ from torch import Tensor
 _NEGLIGIBLE = {torch.float32: -35.0, torch.float64: -200.0}
 _NO_PULL = {torch.float32: 1e-20, torch.float64: 1e-200}
 
+# Added to the logit of a pair that is left out. Finite, so that a mask can be multiplied by it.
+_NOWHERE = {torch.float32: -1e30, torch.float64: -1e300}
+
 
 @dataclass(frozen=True)
 class Problem:
     """What the blocks need beside the differentiable tensors."""
 
+    squared: bool  # squared Euclidean distances; else a product of the rows is the logit times T
     query_labels: Tensor  # (n,)
     key_labels: Tensor  # (m,)
     log_key_weight: Tensor | None  # (m,)
@@ -47,17 +54,15 @@ class TotalLoss(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        queries: Tensor,
-        keys: Tensor,
-        bias: Tensor | None,
-        temperature: Tensor,
+        z: Tensor,  # (n, d)
+        neighbors: Tensor | None,  # (m, d), if not the rows themselves
+        temperature: Tensor,  # ()
         problem: Problem,
-        weight: Tensor,
+        weight: Tensor,  # (n,)
         wants_gradient: bool,
     ) -> tuple[Tensor, Tensor]:
-        losses, valid, gradients = _evaluate(
-            queries, keys, bias, temperature, problem, weight if wants_gradient else None
-        )
+        coefficients = weight if wants_gradient else None
+        losses, valid, gradients = _evaluate(z, neighbors, temperature, problem, coefficients)
         ctx.gradients = gradients
         valid_weight = (weight * valid).sum()
         ctx.mark_non_differentiable(valid_weight)
@@ -66,7 +71,10 @@ class TotalLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative()
-        gradients = (None if g is None else grad_total * g for g in ctx.gradients)
+        gradients = (
+            grad_total * g if wanted and g is not None else None
+            for g, wanted in zip(ctx.gradients, ctx.needs_input_grad, strict=False)
+        )
         return *gradients, None, None, None
 
 
@@ -75,24 +83,19 @@ class RowLosses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        queries: Tensor,
-        keys: Tensor,
-        bias: Tensor | None,
-        temperature: Tensor,
-        problem: Problem,
+        ctx: Any, z: Tensor, neighbors: Tensor | None, temperature: Tensor, problem: Problem
     ) -> Tensor:
-        ctx.save_for_backward(queries, keys, bias, temperature)
+        ctx.save_for_backward(z, neighbors, temperature)
         ctx.problem = problem
-        losses, _, _ = _evaluate(queries, keys, bias, temperature, problem, None)
+        losses, _, _ = _evaluate(z, neighbors, temperature, problem, None)
         return losses
 
     @staticmethod
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative()
-        queries, keys, bias, temperature = ctx.saved_tensors
-        with torch.autocast(queries.device.type, enabled=False):
-            _, _, gradients = _evaluate(queries, keys, bias, temperature, ctx.problem, grad_losses)
+        z, neighbors, temperature = ctx.saved_tensors
+        with torch.autocast(z.device.type, enabled=False):
+            _, _, gradients = _evaluate(z, neighbors, temperature, ctx.problem, grad_losses)
         return *gradients, None
 
 
@@ -104,122 +107,221 @@ def refuse_second_derivative() -> None:
 
 
 def _evaluate(
-    queries: Tensor,  # (n, d)
-    keys: Tensor,  # (m, d)
-    bias: Tensor | None,  # (m,)
+    z: Tensor,  # (n, d)
+    neighbors: Tensor | None,  # (m, d)
     temperature: Tensor,  # ()
     problem: Problem,
     coefficients: Tensor | None,  # (n,), of each row in the total; None: no gradient wanted
-) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
-    """Row losses, which rows have a partner, and the total's gradient in the four tensors.
-
-    Rows are sorted by class, so that the partners of a block's rows stand in one narrow
-    window of columns, and only there is a mask needed.
-    """
-    losses, valid = queries.new_zeros(len(queries)), queries.new_zeros(len(queries)).bool()
-    if len(queries) == 0 or len(keys) == 0:
-        tensors = (queries, keys, bias, temperature) if coefficients is not None else (None,) * 4
-        return losses, valid, tuple(None if t is None else torch.zeros_like(t) for t in tensors)
-
-    itself_is_key = problem.among_themselves
-    key_order = problem.key_labels.argsort(stable=True)
-    order = key_order if itself_is_key else problem.query_labels.argsort(stable=True)
-    labels, key_labels = problem.query_labels[order], problem.key_labels[key_order]
-    sorted_queries = queries[order] / temperature
-    sorted_keys = keys[key_order]
-    offset = None if bias is None else bias[key_order] / temperature
-    counts = torch.ones_like(sorted_keys[:, 0], dtype=torch.bool)  # (m,) as a neighbour at all
+) -> tuple[Tensor, Tensor, tuple[Tensor | None, Tensor | None, Tensor | None]]:
+    """Row losses, which rows have a partner, and the total's gradient in the three tensors."""
+    keys = z if neighbors is None else neighbors
+    if len(z) == 0 or len(keys) == 0:
+        losses = z.new_zeros(len(z))
+        tensors = (z, neighbors, temperature) if coefficients is not None else (None,) * 3
+        none, of_neighbors, of_t = (None if t is None else torch.zeros_like(t) for t in tensors)
+        return losses, losses.bool(), (none, of_neighbors, of_t)
+    scale = temperature.reciprocal()
+    bias = None
+    if problem.squared:
+        # -|a - b|^2 = 2 a.b - |b|^2 up to what is constant along a row, about the common centre.
+        centre = common_centre(z, keys)
+        keys = keys - centre
+        queries = (keys if neighbors is None else z - centre) * (2 * scale)
+        bias = keys.square().sum(1).mul_(-scale)  # (m,)
+    else:
+        queries = z * scale
+    offset = bias
     if problem.log_key_weight is not None:
-        log_weight = problem.log_key_weight[key_order]
+        log_weight = problem.log_key_weight.clamp_min(_NOWHERE[keys.dtype])
         offset = log_weight if offset is None else offset + log_weight
-        counts = log_weight > -torch.inf
-    # The keys of a row's class are [left, right).
-    left = torch.searchsorted(key_labels, labels)  # (n,)
-    right = torch.searchsorted(key_labels, labels, right=True)
-    counted = torch.cat([counts.new_zeros(1).long(), counts.cumsum(0)])  # (m + 1,)
-    partners_of = counted[right] - counted[left] - (counts.long() if itself_is_key else 0)
-    has_partner = (partners_of > 0)[:, None]  # (n, 1)
-    valid[order] = has_partner.squeeze(1)
-    if coefficients is not None:
-        sorted_coefficients = coefficients[order, None]  # (n, 1)
-        grad_queries, grad_keys = torch.empty_like(sorted_queries), torch.zeros_like(sorted_keys)
-        grad_bias = None if bias is None else torch.zeros_like(bias)
-
-    for start, stop, first, last in _windows(left, right, len(keys), problem.block_size):
-        block = slice(start, stop)
-        others = sorted_queries[block] @ sorted_keys.T  # (b, m) logits
-        if offset is not None:
-            others += offset
-        if itself_is_key:
-            others.diagonal(start).fill_(-torch.inf)
-        window = others[:, first:last]  # (b, w), a view
-        is_partner = labels[block, None] == key_labels[first:last]  # (b, w)
-        partners = torch.where(is_partner, window, -torch.inf)  # (b, w)
-        window.masked_fill_(is_partner, -torch.inf)
-
-        log_partners, sum_partners = _exp_rows_(partners)  # (b, 1)
-        log_others, sum_others = _exp_rows_(others)  # (b, 1)
-        gap = torch.where(has_partner[block], log_others - log_partners, -torch.inf)
-        losses[order[block]] = torch.logaddexp(gap, torch.zeros_like(gap)).squeeze(1)
-
-        if coefficients is not None:
-            # A sum over a set that is not empty is at least 1, for its largest term is.
-            sum_others, sum_partners = sum_others.clamp_min(1), sum_partners.clamp_min(1)
-            window -= partners.mul_(sum_others / sum_partners)
-            # Without its row's factor: that is cheaper on the (b, d) sides of the products.
-            gradient = others  # (b, m)
-            pull = torch.threshold(gap.sigmoid(), _NO_PULL[gap.dtype], 0.0)  # (b, 1), 1 - p_i
-            factor = sorted_coefficients[block] * pull / sum_others  # (b, 1)
-            grad_queries[block] = (gradient @ sorted_keys).mul_(factor)
-            grad_keys.addmm_(gradient.T, sorted_queries[block] * factor)
-            if grad_bias is not None:
-                grad_bias.addmv_(gradient.T, factor.squeeze(1))
-
-    if coefficients is None:
-        return losses, valid, (None, None, None, None)
+    classes, key_classes, has_partner = _classes(problem, keys.dtype)
+    walk = _walk if len(z) <= problem.block_size else _walk_by_class
+    losses, grad_queries, grad_keys, grad_offset = walk(
+        queries, keys, offset, classes, key_classes, has_partner, coefficients, problem
+    )
+    if grad_queries is None or grad_keys is None:
+        return losses, has_partner, (None, None, None)
     # The logits are homogeneous in 1/T, so Euler's relation gives the gradient in T.
-    grad_temperature = -(sorted_queries * grad_queries).sum() / temperature
-    if offset is not None and bias is not None and grad_bias is not None:
-        grad_temperature -= (bias[key_order] * grad_bias).sum() / temperature**2
-        grad_bias = _unsort(grad_bias / temperature, key_order)
+    homogeneous = (queries * grad_queries).sum()
+    grad_z = grad_queries.mul_(2 * scale if problem.squared else scale)
+    if bias is not None and grad_offset is not None:
+        homogeneous += bias.dot(grad_offset)
+        grad_keys = grad_keys - keys * (2 * scale * grad_offset)[:, None]
+    grad_temperature = -homogeneous * scale
+    if neighbors is None:
+        return losses, has_partner, (grad_z + grad_keys, None, grad_temperature)
+    return losses, has_partner, (grad_z, grad_keys, grad_temperature)
+
+
+def _classes(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """A number for the class of each query (n,) and key (m,), and which queries (n,) have a
+    partner. Floats: with them a comparison can write a float, ten times as fast as a boolean.
+    """
+    ordered, order = problem.key_labels.sort()
+    left = torch.searchsorted(ordered, problem.query_labels)  # (n,)
+    right = torch.searchsorted(ordered, problem.query_labels, right=True)
+    classes = torch.where(left < right, left, -1).to(dtype)
+    if problem.among_themselves:
+        key_classes = classes
+    else:
+        key_classes = torch.searchsorted(ordered, problem.key_labels).to(dtype)
+    own = int(problem.among_themselves)
+    if problem.log_key_weight is None:
+        return classes, key_classes, right - left > own
+    counts = (problem.log_key_weight > -torch.inf).long()  # (m,), who is a neighbour at all
+    counted = functional.pad(counts[order].cumsum(0), (1, 0))  # (m + 1,)
+    return classes, key_classes, counted[right] - counted[left] > (counts if own else 0)
+
+
+#: Row losses (n,), and their gradients in queries, keys and offset.
+_Walked = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
+
+
+def _walk_by_class(
+    queries: Tensor,  # (n, d)
+    keys: Tensor,  # (m, d)
+    offset: Tensor | None,  # (m,)
+    classes: Tensor,  # (n,)
+    key_classes: Tensor,  # (m,)
+    has_partner: Tensor,  # (n,)
+    coefficients: Tensor | None,  # (n,)
+    problem: Problem,
+) -> _Walked:
+    """Walk over rows sorted by class: the partners of a block stand in one narrow window."""
+    key_order = key_classes.argsort(stable=True)
+    order = key_order if problem.among_themselves else classes.argsort(stable=True)
+    losses, grad_queries, grad_keys, grad_offset = _walk(
+        queries[order],
+        keys[key_order],
+        None if offset is None else offset[key_order],
+        classes[order],
+        key_classes[key_order],
+        has_partner[order],
+        None if coefficients is None else coefficients[order],
+        problem,
+    )
+    place, key_place = order.argsort(), key_order.argsort()
     return (
-        losses,
-        valid,
-        (
-            _unsort(grad_queries / temperature, order),
-            _unsort(grad_keys, key_order),
-            grad_bias,
-            grad_temperature,
-        ),
+        losses[place],
+        None if grad_queries is None else grad_queries[place],
+        None if grad_keys is None else grad_keys[key_place],
+        None if grad_offset is None else grad_offset[key_place],
     )
 
 
-def _windows(
-    left: Tensor, right: Tensor, n_keys: int, block_size: int
-) -> list[tuple[int, int, int, int]]:
-    """Blocks of sorted rows [start, stop) and the columns [first, last) of their classes."""
-    n = len(left)
-    starts = list(range(0, n, block_size))
-    if len(starts) == 1:
-        return [(0, n, 0, n_keys)]  # without asking the device, which would have to be waited for
-    stops = [*starts[1:], n]
-    firsts = left[starts].clamp_max(n_keys - 1)  # never an empty window
-    lasts = torch.maximum(right[[stop - 1 for stop in stops]], firsts + 1)
-    return list(zip(starts, stops, firsts.tolist(), lasts.tolist(), strict=True))
+def _walk(
+    queries: Tensor,  # (n, d)
+    keys: Tensor,  # (m, d)
+    offset: Tensor | None,  # (m,)
+    classes: Tensor,  # (n,)
+    key_classes: Tensor,  # (m,)
+    has_partner: Tensor,  # (n,)
+    coefficients: Tensor | None,  # (n,)
+    problem: Problem,
+) -> _Walked:
+    """Losses and gradients, one block of rows after the other.
+
+    The offset is one more column of the keys, with a one in each query, so that it and its
+    gradient come with the products.
+    """
+    nowhere = _NOWHERE[keys.dtype]
+    gaps = torch.zeros_like(classes)[:, None]  # (n, 1), o_i - s_i
+    left, right = queries, keys.T  # (n, d), (d, m)
+    if offset is not None:
+        left = functional.pad(queries, (0, 1), value=1.0)  # (n, d + 1)
+        right = torch.cat([right, offset[None]])  # (d + 1, m)
+    if coefficients is not None:
+        grad_queries, grad_right = torch.zeros_like(queries), torch.zeros_like(right)
+        coefficients = (coefficients * has_partner)[:, None]  # (n, 1)
+    blocks = _blocks(classes, key_classes, problem.block_size)
+    # Memory that is used again for each block is in the cache, and has not to be asked for.
+    room = queries.new_zeros(max(b.stop - b.start for b in blocks), len(keys))
+    window_rooms = queries.new_zeros(
+        2, max((b.stop - b.start) * (b.last - b.first) for b in blocks)
+    )
+
+    for b in blocks:
+        rows, columns = slice(b.start, b.stop), slice(b.first, b.last)
+        others = torch.mm(left[rows], right, out=room[: b.stop - b.start])  # (b, m), logits
+        window = others[:, columns]  # (b, w), a view
+        partners, mask = window_rooms[:, : window.numel()].view(2, *window.shape)  # (b, w)
+        if b.one_class:
+            partners.copy_(window)
+            window.fill_(nowhere)
+        else:
+            torch.ne(classes[rows, None], key_classes[columns], out=mask)
+            torch.add(window, mask, alpha=nowhere, out=partners)
+            torch.eq(classes[rows, None], key_classes[columns], out=mask)
+            window.add_(mask, alpha=nowhere)
+        if problem.among_themselves:
+            partners.diagonal(b.start - b.first).fill_(nowhere)
+
+        top_partners, sum_partners = _exp_rows_(partners)  # (b, 1)
+        top_others, sum_others = _exp_rows_(others)  # (b, 1)
+        ratio = sum_others / sum_partners
+        gap = torch.add(top_others - top_partners, ratio.log(), out=gaps[rows])  # (b, 1)
+
+        if coefficients is not None:
+            window -= partners.mul_(ratio)
+            # Without its row's factor: that is cheaper on the (b, d) sides of the products.
+            gradient = others  # (b, m)
+            pull = functional.threshold(gap.sigmoid(), _NO_PULL[gap.dtype], 0.0)  # (b, 1), 1 - p_i
+            factor = coefficients[rows] * pull / sum_others  # (b, 1)
+            torch.mm(gradient, keys, out=grad_queries[rows]).mul_(factor)
+            grad_right.addmm_((left[rows] * factor).T, gradient)
+
+    losses = functional.softplus(gaps, threshold=40.0).squeeze(1) * has_partner
+    losses = torch.where(losses > -nowhere / 4, torch.inf, losses)  # a partner, and yet none
+    if coefficients is None:
+        return losses, None, None, None
+    grad_keys = grad_right[: keys.shape[1]].T
+    return losses, grad_queries, grad_keys, None if offset is None else grad_right[-1]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Rows [start, stop), and the columns [first, last) where their classes stand."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    one_class: bool  # then all of these columns are of the class of all of these rows
+
+
+def _blocks(classes: Tensor, key_classes: Tensor, block_size: int) -> list[_Block]:
+    """At most `block_size` rows each; of rows sorted by class, if they are more, and then of one
+    class where that is large.
+    """
+    if len(classes) <= block_size:
+        # Without asking the device, which would have to be waited for.
+        return [_Block(0, len(classes), 0, len(key_classes), one_class=False)]
+    starts, position = [0], 0
+    for size in classes.unique_consecutive(return_counts=True)[1].tolist():
+        if position > starts[-1] and position + size - starts[-1] > block_size:
+            starts.append(position)
+        pieces = -(-size // block_size)
+        starts += [position + size * piece // pieces for piece in range(1, pieces)]
+        position += size
+    stops = [*starts[1:], len(classes)]
+    of_first, of_last = classes[starts], classes[[stop - 1 for stop in stops]]
+    first = torch.searchsorted(key_classes, of_first)
+    last = torch.searchsorted(key_classes, of_last, right=True)
+    one_class = (of_first == of_last) & (first < last)
+    first = first.clamp_max(len(key_classes) - 1)  # never an empty window
+    columns = torch.stack([first, torch.maximum(last, first + 1), one_class.long()], 1).tolist()
+    return [
+        _Block(start, stop, first, last, bool(one_class))
+        for start, stop, (first, last, one_class) in zip(starts, stops, columns, strict=True)
+    ]
 
 
 def _exp_rows_(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Turn logits (b, k) in place into exponentials relative to each row's largest; return
-    the logarithm of the row sums (b, 1) and the sums (b, 1) of what stands there now.
+    the largest (b, 1) and the sums (b, 1), which are at least 1, for the largest's term is; as
+    they shall be too where the row is empty.
     """
-    largest = logits.amax(1, keepdim=True).clamp_min(torch.finfo(logits.dtype).min)
+    largest = logits.amax(1, keepdim=True).clamp_min_(_NOWHERE[logits.dtype] / 2)
     floor = _NEGLIGIBLE[logits.dtype]
     torch.threshold_(logits.sub_(largest).clamp_min_(floor).exp_(), 2 * math.exp(floor), 0.0)
-    sums = logits.sum(1, keepdim=True)
-    return largest + sums.log(), sums
-
-
-def _unsort(rows: Tensor, order: Tensor) -> Tensor:
-    result = torch.empty_like(rows)
-    result[order] = rows
-    return result
+    return largest, logits.sum(1, keepdim=True).clamp_min_(1)

@@ -103,14 +103,17 @@ def real_rows(*rows: Tensor) -> tuple[Tensor, ...]:
     return tuple(torch.view_as_real(z.to(dtype)).flatten(1) for z in rows)
 
 
-def common_centre(a: Tensor, b: Tensor) -> Tensor:
-    """About the mean of all rows of both; a constant, for distances do not depend on it.
+def common_centre(a: Tensor, b: Tensor, *, on_grid: bool = False) -> Tensor:
+    """The mean of all rows of both; a constant, for distances do not depend on it.
 
-    It lies on a grid of a power of two as fine as the rows are spread, so that numbers on such
-    a grid (integers, say) are so still, and their distances come out exactly.
+    With `on_grid` a point near it, of a grid of a power of two as fine as the rows are spread:
+    numbers on such a grid (integers, say) are so still when it is subtracted, and their
+    distances come out exactly.
     """
     with torch.no_grad():
         mean = a.mean(0) if a is b else (a.sum(0) + b.sum(0)) / max(len(a) + len(b), 1)
+        if not on_grid:
+            return mean
         spread = (a - mean).abs().mean()
         step = torch.where(spread > 0, spread, 1).log2().floor().exp2()
         return (mean / step).round() * step
@@ -121,7 +124,7 @@ def expanded_squares(a: Tensor, b: Tensor) -> Tensor:
     should be 0 they may be negative by rounding.
     """
     with torch.autocast(a.device.type, enabled=False):
-        centre = common_centre(a, b)
+        centre = common_centre(a, b, on_grid=True)
         a, b = a - centre, b - centre
         a_norms = a.square().sum(1, keepdim=True)  # (n, 1)
         b_norms = b.square().sum(1)  # (m,)
@@ -135,7 +138,7 @@ def bilinear(z: Tensor, keys: Tensor, metric: str) -> tuple[Tensor, Tensor, Tens
     if metric == "cosine":
         units = unit_rows(z)
         return units, units if keys is z else unit_rows(keys), None
-    centre = common_centre(z, keys)
+    centre = common_centre(z, keys, on_grid=True)
     centred = z - centre
     keys = centred if keys is z else keys - centre
     return 2 * centred, keys, -keys.square().sum(1)

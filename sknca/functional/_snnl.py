@@ -12,11 +12,11 @@ from ._checks import (
     check_temperature,
     check_weight,
 )
-from ._distances import bilinear, cosine_distances, real_rows, squared_distances
+from ._distances import cosine_distances, real_rows, squared_distances, unit_rows
 
 #: Entries in a block of pairs: what stays near the cache, and a floor for the product's sake.
-_BLOCK_ENTRIES = 2**19
-_MIN_BLOCK_ROWS = 64
+_BLOCK_ENTRIES = 3 * 2**19
+_MIN_BLOCK_ROWS = 128
 
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -154,8 +154,12 @@ def soft_nearest_neighbor_loss(
 
     with torch.autocast(z.device.type, enabled=False):
         temperature = check_temperature(temperature, z)
-        queries, keys, bias = bilinear(z, keys, metric)
+        rows, columns = z, None if among_themselves else keys
+        if metric == "cosine":
+            rows = unit_rows(z)
+            columns = None if columns is None else unit_rows(columns)
         problem = Problem(
+            squared=metric == "sqeuclidean",
             query_labels=y,
             key_labels=key_labels,
             log_key_weight=None if key_weight is None else key_weight.log(),
@@ -163,18 +167,18 @@ def soft_nearest_neighbor_loss(
             block_size=block_size,
         )
         if reduction == "none":
-            rows: Tensor = RowLosses.apply(queries, keys, bias, temperature, problem)
-            return rows
+            losses: Tensor = RowLosses.apply(rows, columns, temperature, problem)
+            return losses
         if weight is None:
             weight = z.new_ones(len(z))
         # Known only here: inside a Function's forward, gradients are always switched off.
         wants_gradient = torch.is_grad_enabled() and any(
-            t is not None and t.requires_grad for t in (queries, keys, bias, temperature)
+            t is not None and t.requires_grad for t in (rows, columns, temperature)
         )
         total: Tensor
         valid_weight: Tensor
         total, valid_weight = TotalLoss.apply(
-            queries, keys, bias, temperature, problem, weight, wants_gradient
+            rows, columns, temperature, problem, weight, wants_gradient
         )
         if reduction == "sum":
             return total
