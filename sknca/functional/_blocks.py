@@ -15,7 +15,6 @@ A term that is constant along a row drops out, so the logits need no squared nor
 they are a bilinear form of `queries` and `keys`, and an `offset` for each key.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +25,10 @@ from torch.nn import functional
 from ._distances import common_centre
 
 # A processor computes a hundred times slower with denormal numbers, and a trained network's
-# codes are full of exponentials that would be some. So a term far below the rounding of its
-# sum (whose largest is exp(0)) becomes a true zero, and so does the pull 1 - p_i of a row
-# that no optimiser could tell from a perfect one; the product of the two stays a normal number.
+# codes are full of exponentials that would be some. So no term (of a sum whose largest is
+# exp(0)) is smaller than the exponential of this, far below the rounding of any sum, and the
+# pull 1 - p_i of a row that no optimiser could tell from a perfect one is a true zero; the
+# product of the two stays a normal number.
 _NEGLIGIBLE = {torch.float32: -35.0, torch.float64: -200.0}
 _NO_PULL = {torch.float32: 1e-20, torch.float64: 1e-200}
 
@@ -322,6 +322,5 @@ def _exp_rows_(logits: Tensor) -> tuple[Tensor, Tensor]:
     they shall be too where the row is empty.
     """
     largest = logits.amax(1, keepdim=True).clamp_min_(_NOWHERE[logits.dtype] / 2)
-    floor = _NEGLIGIBLE[logits.dtype]
-    torch.threshold_(logits.sub_(largest).clamp_min_(floor).exp_(), 2 * math.exp(floor), 0.0)
+    logits.sub_(largest).clamp_min_(_NEGLIGIBLE[logits.dtype]).exp_()
     return largest, logits.sum(1, keepdim=True).clamp_min_(1)

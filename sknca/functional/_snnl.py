@@ -148,7 +148,7 @@ def soft_nearest_neighbor_loss(
     if among_themselves:
         key_weight = weight
     if block_size is None:
-        block_size = max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // max(len(keys), 1))
+        block_size = default_block_size(len(keys))
     elif not (isinstance(block_size, int) and block_size >= 1):
         raise ValueError(f"block_size must be an integer of at least 1, got {block_size}.")
 
@@ -183,6 +183,10 @@ def soft_nearest_neighbor_loss(
         if reduction == "sum":
             return total
         return total / torch.where(valid_weight > 0, valid_weight, 1)
+
+
+def default_block_size(n_keys: int) -> int:
+    return max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // max(n_keys, 1))
 
 
 def soft_neighbor_probabilities(
