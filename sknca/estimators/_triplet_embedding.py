@@ -68,7 +68,8 @@ class TripletEmbedding(BaseEmbedding):
         among them whose negative is farther than the positive, "semihard" [1]_ (not with the
         soft margin); for each anchor its farthest positive and nearest negative, "hard"
         [2]_ (with `dropout=0`, or else the farthest positive is far by noise, and the codes
-        collapse into one); for each anchor a violating one at "random".
+        collapse into one); for each anchor a violating one at "random". With sample weights
+        a triplet weighs the product of its rows' in the first two, its anchor's in the others.
 
     learning_rate_init : float, default=0.002
         The highest learning rate of AdamW. It rises to it over the first fifth of all
@@ -96,8 +97,8 @@ class TripletEmbedding(BaseEmbedding):
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the rows, stop when their loss has not improved
         (by `tol`, or 0) for `n_iter_no_change` epochs, and keep the weights of the best.
-        The validation loss is that of one triplet for each held-out row: its nearest
-        training row of its class, and its nearest of another.
+        The validation loss is the soft loss of one triplet for each held-out row: with its
+        nearest training row of its class, and its nearest of another.
 
     validation_fraction : float, default=0.1
         Part of the rows, in (0, 1), that `early_stopping` holds out.

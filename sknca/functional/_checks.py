@@ -10,18 +10,23 @@ from torch import Tensor
 METRICS = ("sqeuclidean", "cosine")
 
 
-def check_rows(z: Tensor, name: str) -> Tensor:
-    """`z` as a floating matrix, half precision raised to float32."""
+def check_floats(z: Tensor, name: str) -> Tensor:
+    """`z` in float32 or float64."""
     if not isinstance(z, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(z).__name__}.")
-    if z.ndim != 2 or z.shape[1] == 0:
+    if not z.is_floating_point():
+        raise ValueError(f"{name} must be of a floating dtype, got {z.dtype}.")
+    return z if z.dtype in (torch.float32, torch.float64) else z.float()
+
+
+def check_rows(z: Tensor, name: str) -> Tensor:
+    """`z` as a matrix in float32 or float64."""
+    if isinstance(z, Tensor) and (z.ndim != 2 or z.shape[1] == 0):
         raise ValueError(
             f"{name} must have 2 dimensions (rows, features) and a feature, "
             f"got shape {tuple(z.shape)}."
         )
-    if not z.is_floating_point():
-        raise ValueError(f"{name} must be of a floating dtype, got {z.dtype}.")
-    return z if z.dtype in (torch.float32, torch.float64) else z.float()
+    return check_floats(z, name)
 
 
 def check_pair(a: Tensor, b: Tensor, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
@@ -56,6 +61,8 @@ def check_labels(y: Tensor, z: Tensor, name: str) -> Tensor:
 def check_weight(weight: Tensor | None, z: Tensor, name: str) -> Tensor | None:
     if weight is None:
         return None
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(weight).__name__}.")
     if weight.shape != z.shape[:1]:
         raise ValueError(
             f"{name} must have one weight for each of the {len(z)} rows, "

@@ -22,7 +22,7 @@ _TRIPLET_ENTRIES = 2**18
 
 
 class EveryTriplet(torch.autograd.Function):
-    """Weighted sum of the losses of every active (or semi-hard) triplet, and their weight."""
+    """Weighted mean of the losses of every active (or semi-hard) triplet; 0 if there is none."""
 
     @staticmethod
     def forward(
@@ -33,16 +33,17 @@ class EveryTriplet(torch.autograd.Function):
         labels: Tensor,  # (n,)
         margin: float | Literal["soft"],
         semihard: bool,
-        weight: Tensor | None,  # (n,)
+        weight: Tensor | None,  # (n,), at most 1
         wants_gradient: bool,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         order = labels.argsort(stable=True)
         place = order.argsort()
         labels, queries, keys = labels[order], queries[order], keys[order]
         bias = None if bias is None else bias[order]
-        weight = queries.new_ones(len(keys)) if weight is None else weight[order]
+        # Differences of sums of weights: of ones they are exact, of others in double precision.
+        weight = queries.new_ones(len(keys)) if weight is None else weight[order].double()
         total, count = (queries.new_zeros((), dtype=torch.float64) for _ in range(2))
-        grad_queries, grad_keys = torch.empty_like(queries), torch.zeros_like(keys)
+        grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         grad_bias = None if bias is None else torch.zeros_like(bias)
 
         for block, distances, columns, partner in anchor_blocks(queries, keys, bias, labels):
@@ -59,26 +60,25 @@ class EveryTriplet(torch.autograd.Function):
             total += (weight[block] * losses).sum()
             count += (weight[block] * counts).sum()
             if wants_gradient:
-                gradient = push.neg_()  # (b, n), in the distances; its row is still to be weighed
-                gradient.scatter_add_(1, columns, pull)
-                row_weight = weight[block, None]
+                # (b, n), in the distances; its row is still to be weighed
+                gradient = push.neg_().scatter_add_(1, columns, pull)
+                row_weight = weight[block, None].to(queries.dtype)
                 grad_queries[block] = -(gradient @ keys) * row_weight
                 grad_keys.addmm_(gradient.T, queries[block] * row_weight, alpha=-1)
                 if grad_bias is not None:
                     grad_bias.addmv_(gradient.T, row_weight.squeeze(1), alpha=-1)
 
-        ctx.gradients = (None, None, None)
-        if wants_gradient:
-            grad_bias = None if grad_bias is None else grad_bias[place]
-            ctx.gradients = grad_queries[place], grad_keys[place], grad_bias
-        count = count.to(queries.dtype)
-        ctx.mark_non_differentiable(count)
-        return total.to(queries.dtype), count
+        count = torch.where(count > 0, count, 1)
+        ctx.gradients = tuple(
+            None if g is None or not wants_gradient else (g[place] / count).to(g.dtype)
+            for g in (grad_queries, grad_keys, grad_bias)
+        )
+        return (total / count).to(queries.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_mean: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative()
-        gradients = (None if g is None else grad_total * g for g in ctx.gradients)
+        gradients = (None if g is None else grad_mean * g for g in ctx.gradients)
         return *gradients, None, None, None, None, None
 
 
@@ -94,8 +94,9 @@ def _hinge(
     of those that each positive (b, w) and each negative (b, n) is part of.
     """
     pull, push = _active(d_ap, positive_weight, d_an, negative_weight, margin, semihard)
-    pull, push = pull.mul_(positive_weight), push.mul_(negative_weight)
-    counts = pull.sum(1, dtype=torch.float64)
+    counts = (pull * positive_weight).sum(1, dtype=torch.float64)
+    pull = pull.mul_(positive_weight).to(d_ap.dtype)
+    push = push.mul_(negative_weight).to(d_an.dtype)
     losses = (pull * d_ap).sum(1, dtype=torch.float64) + margin * counts
     return losses - (push * d_an).sum(1, dtype=torch.float64), counts, pull, push
 
@@ -130,7 +131,7 @@ def _active(
         of_negatives, of_positives = nearer - inactive, of_positives - farther
     else:
         of_negatives = ahead[:, -1:] - inactive
-    return torch.zeros_like(d_ap).scatter_(1, index, of_positives), of_negatives
+    return torch.zeros_like(of_positives).scatter_(1, index, of_positives), of_negatives
 
 
 def _soft(
@@ -140,6 +141,7 @@ def _soft(
     negative_weight: Tensor,  # (b, n)
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As `_hinge`, with the soft loss; instead of a triplet's weight its weighted slope."""
+    positive_weight, negative_weight = positive_weight.to(d_ap), negative_weight.to(d_an)
     losses = d_ap.new_zeros(len(d_ap), dtype=torch.float64)
     pull, push = torch.empty_like(d_ap), torch.zeros_like(d_an)
     for rows, columns in _chunks(d_ap, d_an):

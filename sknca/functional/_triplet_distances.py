@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ._checks import check_pair
+from ._checks import check_floats, check_pair
 from ._distances import expanded_squares, squared_distances
 
 
@@ -12,7 +12,7 @@ def squared_l2_distance(a: Tensor, b: Tensor) -> Tensor:
     Parameters
     ----------
     a, b : Tensor of shape (..., d)
-        Real; the leading axes broadcast.
+        Real and floating, half precision is raised to float32; the leading axes broadcast.
 
     Returns
     -------
@@ -22,7 +22,7 @@ def squared_l2_distance(a: Tensor, b: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the last axes differ.
+        If the last axes differ, or a dtype is not floating.
 
     Examples
     --------
@@ -31,6 +31,7 @@ def squared_l2_distance(a: Tensor, b: Tensor) -> Tensor:
     >>> squared_l2_distance(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.zeros(2, 2))
     tensor([25.,  1.])
     """
+    a, b = check_floats(a, "a"), check_floats(b, "b")
     if a.shape[-1:] != b.shape[-1:]:
         raise ValueError(
             f"a and b must have as many features, got shapes {tuple(a.shape)} and {tuple(b.shape)}."
@@ -63,13 +64,7 @@ def anchor_positive_distances(anchors: Tensor, positives: Tensor) -> Tensor:
     >>> anchor_positive_distances(torch.ones(2, 2), torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
     tensor([0., 2.])
     """
-    anchors, positives = check_pair(anchors, positives, ("anchors", "positives"))
-    if len(anchors) != len(positives):
-        raise ValueError(
-            "positives must be as many as anchors, one for each, "
-            f"got {len(positives)} and {len(anchors)}."
-        )
-    return squared_l2_distance(anchors, positives)
+    return squared_l2_distance(*check_anchors(anchors, positives))
 
 
 def anchor_negative_distances(anchors: Tensor, negatives: Tensor) -> Tensor:
@@ -109,7 +104,7 @@ def anchor_negative_distances(anchors: Tensor, negatives: Tensor) -> Tensor:
 def triplet_margins(anchors: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
     """How much farther every negative is from each anchor than the anchor's positive.
 
-    Mining reads this matrix: an entry below a margin is a triplet that violates it, one
+    What mining goes by: an entry below a margin is a triplet that violates it, one
     between 0 and the margin is semi-hard.
 
     Parameters
@@ -141,6 +136,18 @@ def triplet_margins(anchors: Tensor, positives: Tensor, negatives: Tensor) -> Te
             [ 0., -4.],
             [15.,  5.]])
     """
+    anchors, positives = check_anchors(anchors, positives)
     anchors, negatives = check_pair(anchors, negatives, ("anchors", "negatives"))
-    anchor_positive = anchor_positive_distances(anchors, positives)
+    anchor_positive = anchor_positive_distances(anchors, positives).to(anchors.dtype)
     return expanded_squares(negatives, anchors).sub_(anchor_positive)
+
+
+def check_anchors(anchors: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as floating matrices of one shape."""
+    anchors, positives = check_pair(anchors, positives, ("anchors", "positives"))
+    if len(anchors) != len(positives):
+        raise ValueError(
+            "positives must be as many as anchors, one for each, "
+            f"got {len(positives)} and {len(anchors)}."
+        )
+    return anchors, positives

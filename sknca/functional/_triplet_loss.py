@@ -60,8 +60,8 @@ def triplet_loss(
 
     sample_weight : Tensor of shape (n,), default=None
         Non-negative weights. With "all" and "semihard" a triplet weighs the product of its
-        rows' weights, as if each row stood there so many times; with one triplet for an
-        anchor, as much as the anchor. Gets no gradient.
+        rows' weights, with "hard" and "random" as much as its anchor. Only their ratios
+        count, and rows of weight 0 are no rows. Gets no gradient.
 
     generator : torch.Generator, default=None
         Draws for "random". None: torch's own.
@@ -81,7 +81,7 @@ def triplet_loss(
     -----
     The mean is over active triplets, so as training goes on it need not fall: fewer
     triplets stay active, and these are the harder ones. Which triplets are active has no
-    gradient, and there is no second derivative.
+    gradient, and with "all" and "semihard" there is no second derivative.
 
     References
     ----------
@@ -106,22 +106,23 @@ def triplet_loss(
     if margin == "soft":
         if strategy == "semihard":
             raise ValueError("margin='soft' has no margin for strategy='semihard' to go by.")
-    elif check_margin(margin) == torch.inf:
-        raise ValueError(f"margin must be finite or 'soft', got {margin}.")
+    else:
+        margin = check_margin(margin)
+        if margin == torch.inf:
+            raise ValueError(f"margin must be finite or 'soft', got {margin}.")
     weight = check_weight(sample_weight, z, "sample_weight")
     if weight is not None:
-        z, y, weight = z[weight > 0], y[weight > 0], weight[weight > 0]
+        kept = (~(weight <= 0)).nonzero().squeeze(1)  # not-a-number is no zero
+        z, y, weight = z[kept], y[kept], weight[kept]
+        weight = weight / weight.max() if len(weight) else weight  # only their ratios count
     with torch.autocast(z.device.type, enabled=False):
         if strategy in ("hard", "random"):
-            total, count = _over_mined(z, y, margin, strategy, metric, weight, generator)
-        else:
-            queries, keys, bias = bilinear(z, z, metric)
-            wants_gradient = torch.is_grad_enabled() and z.requires_grad
-            semihard = strategy == "semihard"
-            total, count = EveryTriplet.apply(
-                queries, keys, bias, y, margin, semihard, weight, wants_gradient
-            )
-        return total / torch.where(count > 0, count, 1)
+            return _over_mined(z, y, margin, strategy, metric, weight, generator)
+        wants_gradient = torch.is_grad_enabled() and z.requires_grad
+        loss: Tensor = EveryTriplet.apply(
+            *bilinear(z, z, metric), y, margin, strategy == "semihard", weight, wants_gradient
+        )
+        return loss
 
 
 def _over_mined(
@@ -132,8 +133,8 @@ def _over_mined(
     metric: str,
     weight: Tensor | None,  # (n,)
     generator: torch.Generator | None,
-) -> tuple[Tensor, Tensor]:
-    """Weighted sum of the losses of one triplet for each anchor, and the active ones' weight."""
+) -> Tensor:
+    """Weighted mean of the losses of one triplet for each anchor, over the active ones."""
     anchor, positive, negative = mine_triplets(
         z.detach(),
         y,
@@ -142,6 +143,8 @@ def _over_mined(
         metric=metric,
         generator=generator,
     )
+    # Codes that are not finite have no triplets, but no loss of zero either.
+    zero = 0 * z.square().sum()
     if metric == "cosine":
         z = unit_rows(z)
     # index_select has a quicker gradient than indexing.
@@ -150,11 +153,11 @@ def _over_mined(
         gap = (anchors * (negatives - positives)).sum(1)  # (k,)
     else:
         gap = squared_l2_distance(anchors, positives) - squared_l2_distance(anchors, negatives)
-    weight = torch.ones_like(gap) if weight is None else weight[anchor]
-    losses = _losses(gap, margin)
-    active = torch.ones_like(losses) if margin == "soft" else losses.detach() > 0
-    # Codes that are not finite have no triplets, but no loss of zero either.
-    return (weight * losses).sum() + 0 * z.sum(), (weight * active).sum()
+    losses = softplus(gap) if margin == "soft" else (gap + margin).relu()
+    active = torch.ones_like(losses) if margin == "soft" else (losses.detach() > 0).to(losses)
+    share = active if weight is None else active * weight[anchor]  # (k,)
+    count = share.sum()
+    return (share / torch.where(count > 0, count, 1) * losses).sum() + zero
 
 
 def nearest_triplet_loss(
@@ -163,12 +166,11 @@ def nearest_triplet_loss(
     neighbors: Tensor,  # (m, d)
     neighbor_labels: Tensor,  # (m,)
     *,
-    margin: float | Literal["soft"],
     metric: str,
     sample_weight: Tensor | None = None,  # (n,)
 ) -> Tensor:
     """Weighted mean over the rows that have a neighbour of their class and one of another: the
-    loss of the nearest of each.
+    soft loss of the nearest of each.
     """
     distances = squared_distances if metric == "sqeuclidean" else cosine_distances
     weight = z.new_ones(len(z)) if sample_weight is None else sample_weight
@@ -180,10 +182,6 @@ def nearest_triplet_loss(
         d = distances(z[rows], neighbors)  # (b, m)
         gap = d.masked_fill(~same, torch.inf).amin(1) - d.masked_fill(same, torch.inf).amin(1)
         has_both = same.any(1) & ~same.all(1)
-        total += (weight[rows] * _losses(gap, margin))[has_both].sum()
+        total += (weight[rows] * softplus(gap))[has_both].sum()
         count += weight[rows][has_both].sum()
     return total / torch.where(count > 0, count, 1)
-
-
-def _losses(gap: Tensor, margin: float | Literal["soft"]) -> Tensor:
-    return softplus(gap) if margin == "soft" else (gap + margin).relu()

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ._anchor_blocks import anchor_blocks
 from ._checks import check_labels, check_margin, check_metric, check_pair, check_rows
-from ._distances import bilinear, real_rows, squared_distances
-from ._triplet_distances import anchor_positive_distances
+from ._distances import bilinear, common_centre, real_rows
+from ._triplet_distances import check_anchors
 
 STRATEGIES = ("all", "hard", "semihard", "random")
 
@@ -49,7 +49,8 @@ def mine_negatives(
     Returns
     -------
     indices : Tensor of shape (n_anc,)
-        Rows of `negatives`; -1 where none qualifies. Of several as near, any.
+        Rows of `negatives`; -1 where none qualifies, as where codes are not finite. Of
+        several as near, any.
 
     Raises
     ------
@@ -73,19 +74,25 @@ def mine_negatives(
             f"anchor, got {strategy!r}."
         )
     margin = check_margin(margin)
+    anchors, positives = check_anchors(anchors, positives)
     anchors, negatives = check_pair(anchors, negatives, ("anchors", "negatives"))
-    with torch.no_grad():
-        d_ap = anchor_positive_distances(anchors, positives)[:, None]  # (n_anc, 1)
-        indices = torch.full((len(anchors),), -1, device=anchors.device)
-        if len(negatives) == 0:
-            return indices
+    indices = torch.full((len(anchors),), -1, device=anchors.device)
+    if len(negatives) == 0:
+        return indices
+    with torch.no_grad(), torch.autocast(anchors.device.type, enabled=False):
+        centre = common_centre(anchors, negatives, on_grid=True)
+        anchors, positives, negatives = (z - centre for z in (anchors, positives, negatives))
+        pool = negatives.square().sum(1)  # (n_neg,)
         block_size = max(_TRIPLET_ENTRIES // len(negatives), 64)
         for start in range(0, len(anchors), block_size):
             rows = slice(start, start + block_size)
-            d_an = squared_distances(anchors[rows], negatives)  # (b, n_neg)
-            qualifies = d_an < (torch.inf if strategy == "hard" else d_ap[rows] + margin)
+            # True up to a constant in each row; and both by a product, so that ties are ties.
+            d_an = torch.addmm(pool, anchors[rows], negatives.T, alpha=-2)  # (b, n_neg)
+            own = positives[rows].square().sum(1)  # (b,)
+            d_ap = torch.addmm(own, anchors[rows], positives[rows].T, alpha=-2).diagonal()[:, None]
+            qualifies = d_an < (torch.inf if strategy == "hard" else d_ap + margin)
             if strategy == "semihard":
-                qualifies &= d_an > d_ap[rows]
+                qualifies &= d_an > d_ap
             if strategy == "random":
                 index = _any_column(qualifies, generator).squeeze(1)
             else:
@@ -124,7 +131,8 @@ def mine_triplets(
         "all" are the triplets with d_an < d_ap + margin, that is, which violate the margin;
         "semihard" those among them with d_ap < d_an [1]_; "hard" is, for each anchor, its
         farthest positive with its nearest negative [2]_, whether they violate the margin or
-        not; "random" one of the anchor's violating triplets, each as likely.
+        not; "random" one violating triplet of each anchor: any of its positives that are in
+        one, with any of the negatives that violate the margin with it.
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         The distance: squared Euclidean, or one minus the cosine.
@@ -135,7 +143,8 @@ def mine_triplets(
     Returns
     -------
     anchor, positive, negative : Tensor of shape (n_triplets,)
-        Rows of `z`; the triplets in no promised order. Of several as far or near, any.
+        Rows of `z`; the triplets in no promised order. Of several as far or near, any. Codes
+        that are not finite have no triplets.
 
     Raises
     ------

@@ -50,10 +50,10 @@ class TripletObjective(EmbeddingObjective):
         return loss, {}
 
     def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
-        """Of each held-out row one triplet, the same for every way of mining: its nearest
-        neighbour of its class with its nearest of another, which a nearest-neighbour
-        classifier decides between. (The mean over active triplets would not do: the better
-        the codes, the fewer and harder these are.)
+        """Of each held-out row the soft loss of one triplet, whatever the margin and the mining:
+        its nearest neighbour of its class with its nearest of another, which a
+        nearest-neighbour classifier decides between. (The mean over active triplets would not
+        do: the better the codes, the fewer and harder these are; and a hinge ends at 0.)
         """
         self.eval()
         x, y, weight = rows
@@ -64,7 +64,6 @@ class TripletObjective(EmbeddingObjective):
                 y,
                 apply(self.network, training_x),
                 training_y,
-                margin=self.margin,
                 metric=self.metric,
                 sample_weight=weight,
             )

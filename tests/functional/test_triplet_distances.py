@@ -67,10 +67,11 @@ def test_gradients(batch):
     assert torch.autograd.gradcheck(anchor_positive_distances, (anchors, positives))
 
 
-def test_integers_stay_exact_under_an_offset():
+@pytest.mark.parametrize("offset", [0, 12345, 2**17])
+def test_integers_stay_exact_under_an_offset(offset):
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randint(0, 50, (n, 4), generator=generator).float() for n in (30, 40))
-    distances = anchor_negative_distances(a + 2.0**17, b + 2.0**17)
+    distances = anchor_negative_distances(a + offset, b + offset)
     expected = squared_l2_distance(b[:, None], a[None])
     assert torch.equal(distances, expected)
 
@@ -85,6 +86,18 @@ def test_no_tensor_of_all_differences(wants_gradient):
     assert result <= memory.peak <= 1.5 * result
 
 
+def test_distances_are_never_negative():
+    z = torch.randn(500, 16, generator=torch.Generator().manual_seed(0))
+    assert anchor_negative_distances(z, z).amin() >= 0
+
+
+def test_dtypes():
+    half = torch.full((1, 2), 300.0, dtype=torch.float16)
+    assert squared_l2_distance(half, -half).tolist() == [720000.0]
+    single, double = torch.randn(3, 2), torch.randn(3, 2, dtype=torch.float64)
+    assert triplet_margins(single, double, single).dtype == torch.float64
+
+
 def test_inputs_stay_as_they_are(batch):
     before = [z.clone() for z in batch]
     triplet_margins(*batch)
@@ -95,6 +108,10 @@ def test_errors(batch):
     anchors, positives, negatives = batch
     with pytest.raises(ValueError, match=r"features, got shapes \(5, 3\) and \(5, 2\)"):
         squared_l2_distance(anchors, positives[:, :2])
+    with pytest.raises(ValueError, match="a must be of a floating dtype, got torch.uint8"):
+        squared_l2_distance(anchors.to(torch.uint8), positives)
+    with pytest.raises(TypeError, match="b must be a torch.Tensor, got ndarray"):
+        squared_l2_distance(anchors, positives.numpy())
     with pytest.raises(ValueError, match="positives must be as many as anchors.*got 4 and 5"):
         triplet_margins(anchors, positives[:4], negatives)
     with pytest.raises(ValueError, match="anchors and negatives must have as many features"):

@@ -138,21 +138,55 @@ def test_laws(metric, margin, strategy):
             torch.testing.assert_close(triplet_loss(2 * z, y, **options), 4 * loss)
 
 
-@pytest.mark.parametrize("strategy", ["all", "semihard"])
-def test_integer_weights_are_repetitions(strategy):
-    # Where no partner is a copy: a row is no positive of its own, but is one of its copy.
+@pytest.mark.parametrize(("margin", "strategy"), CASES)
+def test_rows_of_no_weight_are_no_rows(margin, strategy):
     z, y = batch()
-    z, y = z.repeat_interleave(2, 0), y.repeat_interleave(2)
-    weight = torch.ones(len(z)).index_fill(0, torch.tensor([3, 8]), 0)
-    kept = weight > 0
-    torch.testing.assert_close(
-        triplet_loss(z, y, strategy=strategy, sample_weight=weight),
-        triplet_loss(z[kept], y[kept], strategy=strategy),
-    )
-    torch.testing.assert_close(
-        triplet_loss(z, y, strategy=strategy, sample_weight=weight * 7),
-        triplet_loss(z[kept], y[kept], strategy=strategy),
-    )
+    kept = torch.ones(len(z), dtype=torch.bool)
+    kept[[3, 8]] = False
+    expected = triplet_loss(z[kept], y[kept], margin=margin, strategy=strategy)
+    z[3], z[8] = torch.nan, z[0]
+    loss = triplet_loss(z, y, margin=margin, strategy=strategy, sample_weight=kept.float())
+    torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-14, 1e13])
+@pytest.mark.parametrize(("margin", "strategy"), CASES)
+def test_only_ratios_of_weights_count(margin, strategy, scale):
+    z, y = batch(dtype=torch.float32)
+    z.requires_grad_()
+    weight = torch.rand(len(z), generator=torch.Generator().manual_seed(1))
+    losses = [
+        triplet_loss(z, y, margin=margin, strategy=strategy, sample_weight=w)
+        for w in (weight, weight * scale)
+    ]
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, z)[0] for loss in losses))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("strategy", ["all", "semihard"])
+def test_a_heavy_row_does_not_drown_the_others(strategy, seed):
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.cat([3 * torch.randn(60, 4, generator=generator), torch.zeros(1, 4)])
+    y = torch.arange(61) % 3
+    y[-1] = 9
+    weight = torch.full((61,), 1e-6).index_fill(0, torch.tensor([60]), 1)
+    options = {"margin": 0.1, "strategy": strategy, "sample_weight": weight}
+    loss = triplet_loss(z, y, **options)
+    torch.testing.assert_close(loss, triplet_loss(z.double(), y, **options).float())
+
+
+def test_large_distances_have_a_finite_mean():
+    z, y = batch(dtype=torch.float32)
+    for strategy in ("all", "hard"):
+        assert triplet_loss(z * 1e18, y, strategy=strategy).isfinite()
+
+
+@pytest.mark.parametrize("strategy", ["all", "semihard", "hard", "random"])
+def test_weights_that_are_no_numbers_are_no_zeros(strategy):
+    z, y = batch()
+    weight = torch.ones(len(z)).index_fill(0, torch.tensor([3]), torch.nan)
+    assert triplet_loss(z, y, strategy=strategy, sample_weight=weight).isnan()
 
 
 @pytest.mark.parametrize("strategy", ["all", "semihard", "hard", "random"])
@@ -187,6 +221,8 @@ def test_codes_that_are_not_finite_are_no_zero_loss(strategy):
     z, y = batch()
     z[4, 1] = torch.nan
     assert triplet_loss(z, y, strategy=strategy).isnan()
+    z = torch.tensor([[0.0, 0.0], [1e20, 0.0], [0.0, 3e20], [1e20, 1e20]])
+    assert not triplet_loss(z, torch.tensor([0, 0, 1, 1]), strategy=strategy).isfinite()
 
 
 def test_soft_is_exact_far_out():
@@ -267,6 +303,8 @@ def test_errors():
         triplet_loss(z, y, metric="l2")
     with pytest.raises(ValueError, match="sample_weight must not be negative"):
         triplet_loss(z, y, sample_weight=-torch.ones(len(z)))
+    with pytest.raises(TypeError, match="sample_weight must be a torch.Tensor, got ndarray"):
+        triplet_loss(z, y, sample_weight=torch.ones(len(z)).numpy())
     with pytest.raises(TypeError, match="z must be a torch.Tensor"):
         triplet_loss(z.numpy(), y)
 
@@ -275,6 +313,13 @@ def test_errors():
 @pytest.mark.parametrize(("margin", "strategy"), CASES)
 def test_cuda_agrees(margin, strategy):
     z, y = batch()
-    loss = triplet_loss(z, y, margin=margin, strategy=strategy)
-    on_gpu = triplet_loss(z.cuda(), y.cuda(), margin=margin, strategy=strategy)
-    torch.testing.assert_close(on_gpu.cpu(), loss)
+    z.requires_grad_()
+    weight = torch.rand(len(z), generator=torch.Generator().manual_seed(1))
+    for w in (None, weight):
+        options = {"margin": margin, "strategy": strategy, "sample_weight": w}
+        loss = triplet_loss(z, y, **options)
+        on_gpu = triplet_loss(z.cuda(), y.cuda(), **options)
+        torch.testing.assert_close(on_gpu.cpu(), loss)
+        torch.testing.assert_close(
+            torch.autograd.grad(on_gpu, z)[0], torch.autograd.grad(loss, z)[0]
+        )

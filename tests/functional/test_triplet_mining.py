@@ -145,6 +145,21 @@ class TestMineTriplets:
             peaks.append(memory.peak)
         assert peaks[1] < 2.2 * peaks[0]
 
+    @pytest.mark.parametrize("strategy", ["all", "semihard"])
+    def test_memory_of_a_list_is_that_of_blocks_and_of_the_list(self, strategy):
+        n = 2048
+        z, y = torch.randn(n, 8), torch.arange(n) % 10
+        z[:, 0] += 1e3 * y  # far apart: no triplet is active
+        with LiveMemory() as memory:
+            mined = mine_triplets(z, y, strategy=strategy)
+        assert len(mined[0]) == 0
+        assert memory.peak < 64 * 2**20  # where n * n * n / 100 bytes would be 80 MiB
+
+    def test_ties_do_not_violate_a_margin_of_zero(self):
+        z = torch.tensor([[0.0], [1.0], [-1.0]])
+        mined = mine_triplets(z, torch.tensor([0, 0, 1]), margin=0, strategy="random")
+        assert [len(i) for i in mined] == [0, 0, 0]
+
     def test_nothing_to_mine(self):
         for n in (0, 1):
             mined = mine_triplets(torch.zeros(n, 2), torch.zeros(n, dtype=torch.long))
@@ -208,6 +223,18 @@ class TestMineNegatives:
             d_an = d_an.masked_fill(far, torch.inf)
         expected = torch.where(d_an.amin(1) < torch.inf, d_an.argmin(1), -1)
         assert torch.equal(found, expected)
+
+    def test_ties_are_no_semihard_negatives(self):
+        generator = torch.Generator().manual_seed(0)
+        a, p = (torch.randn(50, 16, generator=generator) for _ in range(2))
+        found = mine_negatives(a, p, p.clone(), margin=1e-3)
+        assert not (found == torch.arange(50)).any()
+
+    def test_a_positive_that_is_not_finite_spoils_its_anchor_only(self):
+        positives = self.positives.clone()
+        positives[0] = torch.nan
+        found = mine_negatives(self.anchors, positives, self.negatives)
+        assert found.tolist() == [-1, -1, 2, -1]
 
     def test_memory_is_that_of_blocks(self):
         anchors, negatives = torch.randn(4096, 8), torch.randn(16384, 8)
