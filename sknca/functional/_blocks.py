@@ -141,13 +141,16 @@ def _evaluate(
     )
     if grad_queries is None or grad_keys is None:
         return losses, has_partner, (None, None, None)
-    # The logits are homogeneous in 1/T, so Euler's relation gives the gradient in T.
-    homogeneous = (queries * grad_queries).sum()
+    grad_temperature = None
+    if temperature.requires_grad:
+        # The logits are homogeneous in 1/T, so Euler's relation gives the gradient in T.
+        homogeneous = (queries * grad_queries).sum()
+        if bias is not None and grad_offset is not None:
+            homogeneous += bias.dot(grad_offset)
+        grad_temperature = -homogeneous * scale
     grad_z = grad_queries.mul_(2 * scale if problem.squared else scale)
-    if bias is not None and grad_offset is not None:
-        homogeneous += bias.dot(grad_offset)
+    if problem.squared and grad_offset is not None:
         grad_keys = grad_keys - keys * (2 * scale * grad_offset)[:, None]
-    grad_temperature = -homogeneous * scale
     if neighbors is None:
         return losses, has_partner, (grad_z + grad_keys, None, grad_temperature)
     return losses, has_partner, (grad_z, grad_keys, grad_temperature)

@@ -1,5 +1,6 @@
 """The soft nearest neighbour losses of a network's layers, and a primary loss beside them."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -127,13 +128,13 @@ class SNNLObjective(EmbeddingObjective):
             if training is not None:
                 training_answers, training_y, training_weight = training
                 among = {
-                    "neighbors": training_answers[layer][:, : self.code_units],
+                    "neighbors": self._seen(training_answers[layer]),
                     "neighbor_labels": training_y,
                     "neighbor_weight": self._weight_of_labeled(training_y, training_weight),
                 }
             losses.append(
                 soft_nearest_neighbor_loss(
-                    answers[layer][:, : self.code_units],
+                    self._seen(answers[layer]),
                     y,
                     temperature,
                     metric=self.metric,
@@ -141,7 +142,11 @@ class SNNLObjective(EmbeddingObjective):
                     **among,
                 )
             )
-        return torch.stack(losses).sum()
+        return functools.reduce(torch.add, losses)
+
+    def _seen(self, answer: Tensor) -> Tensor:
+        """The units of a layer that the loss sees."""
+        return answer if self.code_units is None else answer[:, : self.code_units]
 
     def _weight_of_labeled(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
         """A row without a label is no row of the loss and nobody's neighbour: it weighs 0."""

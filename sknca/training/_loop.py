@@ -48,7 +48,9 @@ class TrainingData:
     rows: Tensor  # (n_train,), on the device
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        return self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows]
+        # index_select is quicker than indexing.
+        x, y = self.x.index_select(0, rows), self.y.index_select(0, rows)
+        return x, y, None if self.weight is None else self.weight.index_select(0, rows)
 
 
 def train(
@@ -114,6 +116,7 @@ def train(
     history: list[EpochRecord] = []
     best_state: dict[str, Any] | None = None
     labels = data.y[data.rows].cpu()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     try:
         for epoch in range(max_iter):
             objective.train()
@@ -123,9 +126,10 @@ def train(
             for step, batch in enumerate(batches):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate((epoch + step / len(batches)) / max_iter)
-                rows = data.rows[batch.to(data.rows.device)]  # (batch_size,)
+                rows = data.rows.index_select(0, batch.to(data.rows.device))  # (batch_size,)
                 total, parts = objective(*data.take(rows), epoch)
-                optimizer.zero_grad()
+                for parameter in parameters:
+                    parameter.grad = None
                 total.backward()
                 optimizer.step()
                 n_rows += len(rows)
