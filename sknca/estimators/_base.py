@@ -379,7 +379,10 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
             length with `metric="cosine"`. A row's code does not depend on the other rows.
         """
         check_is_fitted(self)
-        rows: NDArray[Any] = validate_data(self, X, dtype=FLOATS, reset=False)
+        # Whether all is finite is seen on the way, where the rows are in the cache.
+        rows: NDArray[Any] = validate_data(
+            self, X, dtype=FLOATS, reset=False, ensure_all_finite=False
+        )
         return apply_to_array(self.network_, rows, self._n_features_out, self.device_)
 
     def __sklearn_tags__(self) -> Tags:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import (
+    assert_all_finite,
     check_array,
     check_consistent_length,
     check_random_state,
@@ -19,6 +20,9 @@ from ..networks import CHUNK_ROWS, apply
 #: The dtypes that rows may have. Numbers of any other become the first of them.
 FLOATS = (np.float64, np.float32, np.float16)
 
+#: So many rows are copied together, on their way through a network.
+_ROWS_AT_HAND = 8 * CHUNK_ROWS
+
 
 def to_tensor(array: NDArray[Any], device: torch.device) -> Tensor:
     """A float32 copy of `array` on the device, whatever its strides, flags or owner.
@@ -26,24 +30,39 @@ def to_tensor(array: NDArray[Any], device: torch.device) -> Tensor:
     Raises
     ------
     ValueError
-        If an entry is too large for float32.
+        If an entry is not finite, or too large for float32.
     """
-    tensor = torch.empty(array.shape, dtype=torch.float32, device="cpu")
+    return _fill(torch.empty(array.shape, dtype=torch.float32, device="cpu"), array).to(device)
+
+
+def _fill(tensor: Tensor, array: NDArray[Any]) -> Tensor:
     with np.errstate(over="ignore"):
         tensor.numpy()[...] = array
-    if array.dtype == np.float64 and not bool(tensor.isfinite().all()):
+    # The sum alone mostly tells: it is finite where all are, unless they are huge.
+    if not tensor.sum().isfinite() and not bool(tensor.isfinite().all()):
+        assert_all_finite(array, input_name="X")
         raise ValueError("Input X contains infinity or a value too large for dtype('float32').")
-    return tensor.to(device)
+    return tensor
 
 
 def apply_to_array(
     network: nn.Module, rows: NDArray[Any], width: int, device: torch.device
 ) -> NDArray[Any]:
-    """What a trained network answers to the rows, (n, width), in their dtype."""
+    """What a trained network answers to the rows, (n, width), in their dtype.
+
+    Raises
+    ------
+    ValueError
+        If an entry is not finite, or too large for float32.
+    """
     answers = np.empty((len(rows), width), dtype=rows.dtype)
-    for start in range(0, len(rows), CHUNK_ROWS):
-        chunk = slice(start, start + CHUNK_ROWS)
-        answers[chunk] = apply(network, to_tensor(rows[chunk], device)).numpy(force=True)
+    # Copies, for a network may work in place; always in the same memory, which is at hand.
+    size = min(_ROWS_AT_HAND, len(rows))
+    room = torch.empty(size, rows.shape[1], dtype=torch.float32, device="cpu")
+    for start in range(0, len(rows), size):
+        some = rows[start : start + size]
+        codes = apply(network, _fill(room[: len(some)], some).to(device))
+        answers[start : start + size] = codes.numpy(force=True)
     return answers
 
 
