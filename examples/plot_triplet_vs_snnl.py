@@ -4,9 +4,10 @@ Triplets against soft neighbours
 
 The same encoder, the same batches, two losses. The triplet loss asks of single triples that a
 negative be farther than a positive by a margin, and is content then; the soft nearest neighbour
-loss lets each row look at all of its neighbours at once, the nearer the more. In two
-dimensions the difference shows: triplets draw every class together as a whole, for each pair
-of a class is somebody's anchor and positive; soft neighbours only ask for company nearby.
+loss lets each row look at all of its neighbours at once, the nearer the more. Triplets draw
+every class together as a whole, for each pair of a class is somebody's anchor and positive; soft
+neighbours only ask for company nearby. Each handwritten digit is one cloud of points, which
+suits the triplets: they come out ahead here.
 """
 
 import matplotlib.pyplot as plt

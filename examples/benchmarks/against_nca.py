@@ -80,7 +80,7 @@ def compare(name, limit):
         scaler = StandardScaler().fit(X_train)
         X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
     methods = {
-        "SNNLEmbedding(max_iter=15)": SNNLEmbedding(max_iter=15, random_state=0),
+        "SNNLEmbedding(max_iter=30)": SNNLEmbedding(max_iter=30, random_state=0),
         "SNNLEmbedding()": SNNLEmbedding(random_state=0),
         "NCA": StoppedNCA(min(32, X_train.shape[1]), limit),
     }

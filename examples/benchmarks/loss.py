@@ -1,6 +1,6 @@
 """The loss, forward and backward, against other ways to compute it and against the floor.
 
-python examples/benchmarks/loss.py [--largest 60000]
+python examples/benchmarks/loss.py [256 1024 4096 16384 60000]
 
 float32, d = 32. The peers: the same formula in log-space on the whole matrix of distances,
 differentiated by autograd; the article's formula, with its epsilon; pytorch-metric-learning's
@@ -84,10 +84,10 @@ def measure(n, n_classes, metric):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--largest", type=int, default=SIZES[-1], help="greatest number of rows")
-    largest = parser.parse_args().largest
+    parser.add_argument("sizes", nargs="*", type=int, default=SIZES, help="numbers of rows")
+    sizes = parser.parse_args().sizes
     print(f"{machine()}; d = {D}, float32; median time, peak of live tensors")
-    for n in filter(lambda n: n <= largest, SIZES):
+    for n in sizes:
         for n_classes in (10, 1000):
             for metric in DISTANCES:
                 measure(n, n_classes, metric)
