@@ -32,6 +32,9 @@ from ._distances import common_centre
 _NEGLIGIBLE = {torch.float32: -35.0, torch.float64: -200.0}
 _NO_PULL = {torch.float32: 1e-20, torch.float64: 1e-200}
 
+# Whole numbers beyond this one are not told apart in float32.
+_WHOLE_IN_FLOAT32 = 2**24
+
 # Added to the logit of a pair that is left out. Finite, so that a mask can be multiplied by it.
 _NOWHERE = {torch.float32: -1e30, torch.float64: -1e300}
 
@@ -160,6 +163,8 @@ def _classes(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tens
     """A number for the class of each query (n,) and key (m,), and which queries (n,) have a
     partner. Floats: with them a comparison can write a float, ten times as fast as a boolean.
     """
+    if len(problem.key_labels) > _WHOLE_IN_FLOAT32:
+        dtype = torch.float64
     ordered, order = problem.key_labels.sort()
     left = torch.searchsorted(ordered, problem.query_labels)  # (n,)
     right = torch.searchsorted(ordered, problem.query_labels, right=True)
@@ -228,7 +233,7 @@ def _walk(
     gradient come with the products.
     """
     nowhere = _NOWHERE[keys.dtype]
-    gaps = torch.zeros_like(classes)[:, None]  # (n, 1), o_i - s_i
+    gaps = queries.new_zeros(len(queries), 1)  # (n, 1), o_i - s_i
     left, right = queries, keys.T  # (n, d), (d, m)
     if offset is not None:
         left = functional.pad(queries, (0, 1), value=1.0)  # (n, d + 1)

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from functional.test_distances import ARTICLE
 from sknca.functional import (
+    _blocks,
     cosine_distances,
     soft_nearest_neighbor_loss,
     soft_neighbor_probabilities,
@@ -412,6 +413,15 @@ class TestHardCases:
             results.append((loss.detach(), leaf.grad))
         assert torch.equal(results[0][0], results[1][0])
         assert torch.equal(results[0][1], results[1][1])
+
+    @pytest.mark.parametrize("block_size", [None, 5])
+    def test_more_rows_than_float32_tells_apart(self, monkeypatch, block_size):
+        z, y = torch.randn(40, 3), torch.arange(40) % 7
+        expected = soft_nearest_neighbor_loss(z, y, block_size=block_size)
+        monkeypatch.setattr(_blocks, "_WHOLE_IN_FLOAT32", 1)
+        loss = soft_nearest_neighbor_loss(z, y, block_size=block_size)
+        assert loss.dtype == torch.float32
+        torch.testing.assert_close(loss, expected)
 
     def test_an_overflow_is_not_a_missing_partner(self):
         z = torch.tensor([[0.0], [1e3], [2e3]])
