@@ -12,25 +12,16 @@ gradient. A way is left out where its matrices would not fit into `MOST_BYTES`.
 import argparse
 
 import torch
+from _dense import DISTANCES, dense
 from _measure import in_turn, machine, peak_bytes
 from pytorch_metric_learning import distances, losses
 
-from sknca.functional import cosine_distances, soft_nearest_neighbor_loss, squared_distances
+from sknca.functional import soft_nearest_neighbor_loss
 from sknca.functional._snnl import default_block_size
 
 D = 32
 SIZES = (256, 1024, 4096, 16384, 60000)
 MOST_BYTES = 12e9
-DISTANCES = {"sqeuclidean": squared_distances, "cosine": cosine_distances}
-
-
-def dense(z, y, metric):
-    logits = -DISTANCES[metric](z, z)
-    itself = torch.eye(len(z), dtype=torch.bool)
-    partners = (y[:, None] == y) & ~itself
-    everyone = logits.masked_fill(itself, -torch.inf).logsumexp(1)
-    rows = everyone - logits.masked_fill(~partners, -torch.inf).logsumexp(1)
-    return rows[partners.any(1)].mean()
 
 
 def article(z, y, metric):

@@ -16,13 +16,14 @@ import warnings
 from pathlib import Path
 
 import torch
+from _dense import dense
 from _measure import in_turn, machine
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 from torch.utils.data import DataLoader, TensorDataset
 
 from sknca import SNNLEmbedding
-from sknca.functional import soft_nearest_neighbor_loss, squared_distances
+from sknca.functional import soft_nearest_neighbor_loss
 from sknca.networks import MLP
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -37,22 +38,13 @@ def network(x):
     return MLP(d, min(d, 32), hidden_layer_sizes=(256, 256), activation="relu", dropout=0.0)
 
 
-def dense(z, y):
-    logits = -squared_distances(z, z)
-    itself = torch.eye(len(z), dtype=torch.bool)
-    partners = (y[:, None] == y) & ~itself
-    everyone = logits.masked_fill(itself, -torch.inf).logsumexp(1)
-    rows = everyone - logits.masked_fill(~partners, -torch.inf).logsumexp(1)
-    return rows[partners.any(1)].mean()
-
-
 def plain_loop(x, y, epochs):
     net = network(x)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
     batches = DataLoader(TensorDataset(x, y), batch_size=BATCH_SIZE, shuffle=True)
     for _ in range(epochs):
         for x_batch, y_batch in batches:
-            loss = dense(net(x_batch), y_batch)
+            loss = dense(net(x_batch), y_batch, "sqeuclidean")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -83,7 +83,8 @@ def mine_negatives(
         centre = common_centre(anchors, negatives, on_grid=True)
         anchors, positives, negatives = (z - centre for z in (anchors, positives, negatives))
         pool = negatives.square().sum(1)  # (n_neg,)
-        block_size = max(_TRIPLET_ENTRIES // len(negatives), 64)
+        # Not too many, for the positives come from a block x block product.
+        block_size = min(max(_TRIPLET_ENTRIES // len(negatives), 64), 1024)
         for start in range(0, len(anchors), block_size):
             rows = slice(start, start + block_size)
             # True up to a constant in each row; and both by a product, so that ties are ties.

@@ -242,6 +242,12 @@ class TestMineNegatives:
             mine_negatives(anchors, anchors, negatives)
         assert memory.peak < 0.2 * 4 * 4096 * 16384
 
+    def test_memory_is_that_of_blocks_with_a_small_pool_too(self):
+        anchors, negatives = torch.randn(20000, 8), torch.randn(3, 8)
+        with LiveMemory() as memory:
+            mine_negatives(anchors, anchors, negatives)
+        assert memory.peak < 16 * 2**20
+
     def test_an_empty_pool(self):
         for strategy in ("semihard", "hard", "random"):
             found = mine_negatives(
