@@ -31,8 +31,9 @@ from torch import Tensor, nn
 
 from ..functional._checks import METRICS
 from ..networks import ACTIVATIONS, UnitCode
-from ..objectives import EmbeddingObjective, LabelledRows
+from ..objectives import EmbeddingObjective
 from ..training import (
+    Batch,
     EpochRecord,
     Stopping,
     TrainingData,
@@ -51,7 +52,7 @@ from ._data import (
     positions,
     to_tensor,
 )
-from ._devices import PortableEstimator, resolve_device
+from ._devices import PortableEstimator, home_of_rows, resolve_device
 from ._encoders import make_mlp, width_of_answer
 from ._progress import progress_bar
 
@@ -233,20 +234,20 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
         seed = draw_seed(self.random_state)
         self.device_ = resolve_device(self.device)
         with isolated(seed, self.device_) as generator:
-            x, y = to_tensor(X, self.device_), self._to_device(labels)
+            x = to_tensor(X, home_of_rows(self.device_, 4 * X.size))
             weight = None if sample_weight is None else to_tensor(sample_weight, self.device_)
-            data = TrainingData(x, y, weight, self._to_device(rows))
-            held_out: LabelledRows | None = None
+            data = TrainingData(x, self._to_device(labels), weight, torch.from_numpy(rows))
+            held_out: Batch | None = None
             if X_val is not None:
                 held_out = to_tensor(X_val, self.device_), self._to_device(labels_val), None
             elif self.early_stopping:
-                kept, left_out = hold_out(y[data.rows].cpu(), self.validation_fraction, generator)
+                kept, left_out = hold_out(data.labels, self.validation_fraction, generator)
                 self._check_partners(labels[rows[kept]])
-                held_out = data.take(data.rows[left_out.to(self.device_)])
-                data = replace(data, rows=data.rows[kept.to(self.device_)])
+                held_out = data.take(data.rows[left_out])
+                data = replace(data, rows=data.rows[kept])
 
             network = self._make_network(X.shape[1], continued).to(self.device_, torch.float32)
-            self._n_features_out = self._check_width(network, data.x)
+            self._n_features_out = self._check_width(network, x[:2].to(self.device_))
             objective = self._make_objective(network, partly_labeled=bool((labels < 0).any()))
             if continued is not None:
                 same_classes = classes_before == self._known_classes()

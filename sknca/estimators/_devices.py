@@ -30,6 +30,15 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return resolved
 
 
+def home_of_rows(device: torch.device, n_bytes: int) -> torch.device:
+    """Where so many bytes of rows are to lie for a training on `device`: there, if they leave
+    half of its free memory, else on the host.
+    """
+    if device.type == "cuda" and n_bytes > torch.cuda.mem_get_info(device)[0] / 2:
+        return torch.device("cpu")
+    return device
+
+
 class PortableEstimator(BaseEstimator):
     """Pickles that open on a machine without the device of the fit: weights go by the CPU."""
 

@@ -1,5 +1,6 @@
 """Arguments of the losses: what is taken, and the words in which the rest is refused."""
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -79,7 +80,11 @@ def check_weight(weight: Tensor | None, z: Tensor, name: str) -> Tensor | None:
 
 def check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor:
     if not isinstance(temperature, Tensor):
-        temperature = torch.tensor(temperature, dtype=z.dtype, device="cpu")
+        rounded = torch.tensor(temperature, dtype=z.dtype, device="cpu").item()
+        if not 0 < rounded < math.inf:
+            raise ValueError(f"temperature must be positive, got {rounded}.")
+        # Written by the device itself: it would have to be waited for, to send it a tensor.
+        return torch.full((), rounded, dtype=z.dtype, device=z.device)
     if temperature.numel() != 1:
         raise ValueError(f"temperature must be one number, got shape {tuple(temperature.shape)}.")
     temperature = temperature.reshape(())

@@ -1,12 +1,14 @@
 """Batches, schedules, stopping and the loop: training that knows neither loss nor network."""
 
 from ._isolation import isolated, torch_defaults
-from ._loop import EpochRecord, Objective, TrainingData, train
+from ._loop import EpochRecord, Objective, train
+from ._rows import Batch, TrainingData
 from ._schedules import annealed, one_cycle, temperature_plan
 from ._stopping import Stopping
 from ._validation import hold_out, validation_neighbors
 
 __all__ = [
+    "Batch",
     "EpochRecord",
     "Objective",
     "Stopping",

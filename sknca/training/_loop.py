@@ -4,13 +4,13 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ._batches import class_aware_batches
+from ._rows import TrainingData
 from ._stopping import Stopping
 
 #: What is known of an epoch: `epoch`, `loss`, the objective's parts and settings, and
@@ -36,21 +36,6 @@ class Objective(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """All rows, resident on the device, and which of them are trained on."""
-
-    x: Tensor  # (n, d)
-    y: Tensor  # (n,)
-    weight: Tensor | None  # (n,)
-    rows: Tensor  # (n_train,), on the device
-
-    def take(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        # index_select is quicker than indexing.
-        x, y = self.x.index_select(0, rows), self.y.index_select(0, rows)
-        return x, y, None if self.weight is None else self.weight.index_select(0, rows)
 
 
 def train(
@@ -115,26 +100,25 @@ def train(
     """
     history: list[EpochRecord] = []
     best_state: dict[str, Any] | None = None
-    labels = data.y[data.rows].cpu()
+    labels = data.labels
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     try:
         for epoch in range(max_iter):
             objective.train()
             n_rows = 0
             sums: dict[str, Tensor] = {}  # kept on the device: an epoch waits for it once
-            batches = class_aware_batches(labels, batch_size, generator)
-            for step, batch in enumerate(batches):
+            places = class_aware_batches(labels, batch_size, generator)
+            for step, (x, y, weight) in enumerate(data.batches(places)):
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate((epoch + step / len(batches)) / max_iter)
-                rows = data.rows.index_select(0, batch.to(data.rows.device))  # (batch_size,)
-                total, parts = objective(*data.take(rows), epoch)
+                    group["lr"] = learning_rate((epoch + step / len(places)) / max_iter)
+                total, parts = objective(x, y, weight, epoch)
                 for parameter in parameters:
                     parameter.grad = None
                 total.backward()
                 optimizer.step()
-                n_rows += len(rows)
+                n_rows += len(x)
                 for name, value in {"loss": total, **parts}.items():
-                    sums[name] = sums.get(name, 0) + value.detach() * len(rows)
+                    sums[name] = sums.get(name, 0) + value.detach() * len(x)
 
             record: EpochRecord = {"epoch": epoch}
             record |= {name: value.item() / n_rows for name, value in sums.items()}

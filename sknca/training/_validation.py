@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._batches import class_aware_sample, shuffled_ranks
-from ._loop import TrainingData
+from ._rows import Batch, TrainingData
 
 #: More training rows than these would make an epoch's validation dearer, not truer.
 _MAX_NEIGHBORS = 4096
@@ -48,12 +48,11 @@ def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tup
     return (~is_held_out).nonzero().squeeze(1), is_held_out.nonzero().squeeze(1)
 
 
-def validation_neighbors(
-    data: TrainingData, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor | None]:
+def validation_neighbors(data: TrainingData, generator: torch.Generator) -> Batch:
     """The training rows (x, y, weight) among which held-out rows look for neighbours: all
     that have a label, or a fixed sample of them where there are many.
     """
-    rows = data.rows[data.y[data.rows] >= 0]
-    sample = class_aware_sample(data.y[rows].cpu(), _MAX_NEIGHBORS, generator)
-    return data.take(rows[sample.to(rows.device)])
+    labels = data.labels
+    labeled = labels >= 0
+    sample = class_aware_sample(labels[labeled], _MAX_NEIGHBORS, generator)
+    return data.take(data.rows[labeled][sample])

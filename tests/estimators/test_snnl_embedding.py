@@ -377,3 +377,13 @@ def test_cuda_learns_the_same(iris):
     settings = {"dropout": 0, "max_iter": 5, "random_state": 0}
     codes = [SNNLEmbedding(device=d, **settings).fit(X, y).transform(X) for d in ("cpu", "cuda")]
     np.testing.assert_allclose(codes[0], codes[1], rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.cuda
+def test_cuda_learns_the_same_from_rows_that_do_not_fit(iris, monkeypatch):
+    X, y = iris
+    settings = {"device": "cuda", "max_iter": 5, "batch_size": 32, "random_state": 0}
+    resident = SNNLEmbedding(**settings).fit(X, y).transform(X)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 1000))
+    streamed = SNNLEmbedding(**settings).fit(X, y).transform(X)
+    np.testing.assert_allclose(streamed, resident, rtol=1e-3, atol=1e-4)

@@ -196,3 +196,18 @@ class TestLearnedTemperature:
         assert len(network_group["params"]) == len(list(network.parameters()))
         assert temperature_group["weight_decay"] == 0
         assert len(temperature_group["params"]) == 1
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+def test_cuda_step_waits_for_nothing(network, rows, metric):
+    x, y, weight = (t.cuda() for t in (*rows, WEIGHT))
+    objective = SNNLObjective(network, metric=metric, temperatures=[0.5]).cuda()
+    objective(x, y, weight, 0)[0].backward()  # loads the libraries
+    torch.cuda.synchronize()
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        objective(x, y, weight, 0)[0].backward()
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
