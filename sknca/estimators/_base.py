@@ -30,7 +30,7 @@ from sklearn.utils.validation import (
 from torch import Tensor, nn
 
 from ..functional._checks import METRICS
-from ..networks import ACTIVATIONS, UnitCode
+from ..networks import ACTIVATIONS, MLP, SkipMLP, UnitCode
 from ..objectives import EmbeddingObjective
 from ..training import (
     Batch,
@@ -46,6 +46,7 @@ from ..training import (
 from ._data import (
     FLOATS,
     apply_to_array,
+    centre_of,
     check_partners,
     check_validation_data,
     draw_seed,
@@ -53,10 +54,13 @@ from ._data import (
     to_tensor,
 )
 from ._devices import PortableEstimator, home_of_rows, resolve_device
-from ._encoders import make_mlp, width_of_answer
+from ._encoders import make_network, width_of_answer
 from ._progress import progress_bar
 
 _AUTO_BATCH_SIZE = 256
+
+#: More rows would tell the spread and the principal components no better.
+_ROWS_TO_START_FROM = 4096
 
 
 class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableEstimator, ABC):
@@ -69,6 +73,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
     _objective: EmbeddingObjective
     device_: torch.device
     classes_: NDArray[Any]
+    _centre: NDArray[np.float64] | None  # subtracted from rows before they become tensors
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
@@ -234,19 +239,23 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
         seed = draw_seed(self.random_state)
         self.device_ = resolve_device(self.device)
         with isolated(seed, self.device_) as generator:
-            x = to_tensor(X, home_of_rows(self.device_, 4 * X.size))
+            if continued is None:
+                # A user's own encoder may want pixels, say, as they are.
+                self._centre = centre_of(X, rows) if self.encoder is None else None
+            x = to_tensor(X, home_of_rows(self.device_, 4 * X.size), self._centre)
             weight = None if sample_weight is None else to_tensor(sample_weight, self.device_)
             data = TrainingData(x, self._to_device(labels), weight, torch.from_numpy(rows))
             held_out: Batch | None = None
             if X_val is not None:
-                held_out = to_tensor(X_val, self.device_), self._to_device(labels_val), None
+                x_val = to_tensor(X_val, self.device_, self._centre)
+                held_out = x_val, self._to_device(labels_val), None
             elif self.early_stopping:
                 kept, left_out = hold_out(data.labels, self.validation_fraction, generator)
                 self._check_partners(labels[rows[kept]])
                 held_out = data.take(data.rows[left_out])
                 data = replace(data, rows=data.rows[kept])
 
-            network = self._make_network(X.shape[1], continued).to(self.device_, torch.float32)
+            network = self._make_network(data, continued).to(self.device_, torch.float32)
             self._n_features_out = self._check_width(network, x[:2].to(self.device_))
             objective = self._make_objective(network, partly_labeled=bool((labels < 0).any()))
             if continued is not None:
@@ -301,14 +310,16 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
     def _to_device(self, indices: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(indices).to(self.device_)
 
-    def _make_network(self, n_features: int, continued: nn.Module | None) -> nn.Module:
+    def _make_network(self, data: TrainingData, continued: nn.Module | None) -> nn.Module:
         """A network of its own: what was learned before and the user's module stay as they are."""
         if continued is not None:
             encoder = continued.encoder if isinstance(continued, UnitCode) else continued
             encoder = copy.deepcopy(encoder)
         else:
-            encoder = make_mlp(
+            n_features = data.x.shape[1]
+            encoder = make_network(
                 self.encoder,
+                SkipMLP if len(self.hidden_layer_sizes) else MLP,
                 n_features,
                 self.n_components or min(n_features, 32),
                 hidden_layer_sizes=self.hidden_layer_sizes,
@@ -316,6 +327,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
                 dropout=self.dropout,
                 name="encoder",
             )
+            if self.encoder is None and isinstance(encoder, SkipMLP):
+                encoder.start_from(data.sample(_ROWS_TO_START_FROM).cpu())
         return UnitCode(encoder) if self.metric == "cosine" else encoder
 
     def _check_width(self, network: nn.Module, x: Tensor) -> int:
@@ -384,7 +397,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
         rows: NDArray[Any] = validate_data(
             self, X, dtype=FLOATS, reset=False, ensure_all_finite=False
         )
-        return apply_to_array(self.network_, rows, self._n_features_out, self.device_)
+        width = self._n_features_out
+        return apply_to_array(self.network_, rows, width, self.device_, self._centre)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

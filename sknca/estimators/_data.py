@@ -24,20 +24,37 @@ FLOATS = (np.float64, np.float32, np.float16)
 _ROWS_AT_HAND = 8 * CHUNK_ROWS
 
 
-def to_tensor(array: NDArray[Any], device: torch.device) -> Tensor:
-    """A float32 copy of `array` on the device, whatever its strides, flags or owner.
+def centre_of(array: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean (n_features,) of those rows of the array."""
+    counted = np.zeros((len(array), 1), dtype=bool)
+    counted[rows] = True
+    with np.errstate(over="ignore", invalid="ignore"):  # is seen where rows become tensors
+        mean: NDArray[np.float64] = array.mean(0, dtype=np.float64, where=counted)
+    return mean
+
+
+def to_tensor(
+    array: NDArray[Any], device: torch.device, centre: NDArray[np.float64] | None = None
+) -> Tensor:
+    """A float32 copy of `array` on the device, whatever its strides, flags or owner; about
+    the `centre`, so that what lies far from zero loses no digits.
 
     Raises
     ------
     ValueError
         If an entry is not finite, or too large for float32.
     """
-    return _fill(torch.empty(array.shape, dtype=torch.float32, device="cpu"), array).to(device)
+    tensor = torch.empty(array.shape, dtype=torch.float32, device="cpu")
+    return _fill(tensor, array, centre).to(device)
 
 
-def _fill(tensor: Tensor, array: NDArray[Any]) -> Tensor:
-    with np.errstate(over="ignore"):
-        tensor.numpy()[...] = array
+def _fill(tensor: Tensor, array: NDArray[Any], centre: NDArray[np.float64] | None) -> Tensor:
+    with np.errstate(over="ignore", invalid="ignore"):
+        if centre is None:
+            tensor.numpy()[...] = array
+        else:
+            centre = centre.astype(np.promote_types(array.dtype, np.float32))
+            np.subtract(array, centre, out=tensor.numpy(), casting="same_kind")
     # The sum alone mostly tells: it is finite where all are, unless they are huge.
     if not tensor.sum().isfinite() and not bool(tensor.isfinite().all()):
         assert_all_finite(array, input_name="X")
@@ -46,9 +63,13 @@ def _fill(tensor: Tensor, array: NDArray[Any]) -> Tensor:
 
 
 def apply_to_array(
-    network: nn.Module, rows: NDArray[Any], width: int, device: torch.device
+    network: nn.Module,
+    rows: NDArray[Any],
+    width: int,
+    device: torch.device,
+    centre: NDArray[np.float64] | None = None,
 ) -> NDArray[Any]:
-    """What a trained network answers to the rows, (n, width), in their dtype.
+    """What a trained network answers to the rows about the centre, (n, width), in their dtype.
 
     Raises
     ------
@@ -61,7 +82,7 @@ def apply_to_array(
     room = torch.empty(size, rows.shape[1], dtype=torch.float32, device="cpu")
     for start in range(0, len(rows), size):
         some = rows[start : start + size]
-        codes = apply(network, _fill(room[: len(some)], some).to(device))
+        codes = apply(network, _fill(room[: len(some)], some, centre).to(device))
         answers[start : start + size] = codes.numpy(force=True)
     return answers
 

@@ -11,8 +11,9 @@ from ..networks import MLP
 from ..training import torch_defaults
 
 
-def make_mlp(
+def make_network(
     maker: nn.Module | Callable[[int, int], nn.Module] | None,
+    default: type[MLP],
     n_inputs: int,
     n_outputs: int,
     *,
@@ -21,8 +22,8 @@ def make_mlp(
     dropout: float,
     name: str,
 ) -> nn.Module:
-    """A new network: what the user's `maker` makes, a copy of it if it is a module, or an MLP
-    after the other parameters.
+    """A new network: what the user's `maker` makes, a copy of it if it is a module, or a
+    `default` after the other parameters.
 
     Raises
     ------
@@ -34,7 +35,7 @@ def make_mlp(
             raise ValueError(
                 f"hidden_layer_sizes must be a sequence of integers > 0, got {hidden_layer_sizes}."
             )
-        return MLP(
+        return default(
             n_inputs,
             n_outputs,
             hidden_layer_sizes=[int(size) for size in hidden_layer_sizes],

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from ..metrics import entanglement_score
-from ..networks import apply_layers, choose_layers, describe_layer
+from ..networks import MLP, apply_layers, choose_layers, describe_layer
 from ..objectives import (
     Classification,
     EmbeddingObjective,
@@ -27,7 +27,7 @@ from ..objectives import (
 from ..training import temperature_plan
 from ._base import BaseEmbedding
 from ._data import FLOATS, apply_to_array, to_tensor
-from ._encoders import make_mlp, width_of_answer
+from ._encoders import make_network, width_of_answer
 
 
 class SNNLEmbedding(BaseEmbedding):
@@ -112,7 +112,7 @@ class SNNLEmbedding(BaseEmbedding):
         in nothing else. Where they are more than half, every batch is half of rows with a
         label, which come several times in an epoch. None: every value is a label.
 
-    learning_rate_init : float, default=0.002
+    learning_rate_init : float, default=0.003
         The highest learning rate of AdamW. It rises to it over the first fifth of all
         epochs and falls to zero over the rest.
 
@@ -124,7 +124,7 @@ class SNNLEmbedding(BaseEmbedding):
         two rows there at least, where the data allow it; for that a batch may have up to
         three rows more. "auto" means 256.
 
-    max_iter : int, default=100
+    max_iter : int, default=75
         Number of epochs.
 
     tol : float, default=None
@@ -261,10 +261,10 @@ class SNNLEmbedding(BaseEmbedding):
         snnl_weight: float = 1.0,
         decoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
         unlabeled: Any = None,
-        learning_rate_init: float = 2e-3,
+        learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
         batch_size: int | Literal["auto"] = "auto",
-        max_iter: int = 100,
+        max_iter: int = 75,
         tol: float | None = None,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
@@ -329,8 +329,9 @@ class SNNLEmbedding(BaseEmbedding):
 
     def _make_primary_loss(self) -> PrimaryLoss | None:
         if self.primary_loss == "reconstruction":
-            decoder = make_mlp(
+            decoder = make_network(
                 self.decoder,
+                MLP,
                 self._n_features_out,
                 self.n_features_in_,
                 hidden_layer_sizes=list(self.hidden_layer_sizes)[::-1],
@@ -387,7 +388,8 @@ class SNNLEmbedding(BaseEmbedding):
                 f"X has {codes.shape[1]} features, but the decoder of {type(self).__name__} is "
                 f"expecting codes of {self._n_features_out} components."
             )
-        return apply_to_array(self.decoder_, codes, self.n_features_in_, self.device_)
+        rows = apply_to_array(self.decoder_, codes, self.n_features_in_, self.device_)
+        return rows if self._centre is None else rows + self._centre.astype(rows.dtype)
 
     def layer_entanglement(
         self,
@@ -428,7 +430,8 @@ class SNNLEmbedding(BaseEmbedding):
         score = partial(entanglement_score, labels=labels, temperature=temperature, metric=metric)
         entanglement = {"input": score(rows)}
         names = choose_layers(self.network_, "all")
-        answers = apply_layers(self.network_, to_tensor(rows, self.device_), names)
+        x = to_tensor(rows, self.device_, self._centre)
+        answers = apply_layers(self.network_, x, names)
         for name in names:
             layer = describe_layer(self.network_, name)
             entanglement[layer] = score(answers[name].numpy(force=True))

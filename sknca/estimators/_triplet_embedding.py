@@ -71,7 +71,7 @@ class TripletEmbedding(BaseEmbedding):
         collapse into one); for each anchor a violating one at "random". With sample weights
         a triplet weighs the product of its rows' in the first two, its anchor's in the others.
 
-    learning_rate_init : float, default=0.002
+    learning_rate_init : float, default=0.003
         The highest learning rate of AdamW. It rises to it over the first fifth of all
         epochs and falls to zero over the rest.
 
@@ -83,7 +83,7 @@ class TripletEmbedding(BaseEmbedding):
         two rows there at least, where the data allow it; for that a batch may have up to
         three rows more. "auto" means 256.
 
-    max_iter : int, default=100
+    max_iter : int, default=75
         Number of epochs.
 
     tol : float, default=None
@@ -198,10 +198,10 @@ class TripletEmbedding(BaseEmbedding):
         metric: Literal["sqeuclidean", "cosine"] = "sqeuclidean",
         margin: float | Literal["soft"] = 1.0,
         mining: Literal["all", "semihard", "hard", "random"] = "all",
-        learning_rate_init: float = 2e-3,
+        learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
         batch_size: int | Literal["auto"] = "auto",
-        max_iter: int = 100,
+        max_iter: int = 75,
         tol: float | None = None,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,

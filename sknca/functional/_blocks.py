@@ -243,8 +243,8 @@ def _walk(
         coefficients = (coefficients * has_partner)[:, None]  # (n, 1)
     blocks = _blocks(classes, key_classes, problem.block_size)
     # Memory that is used again for each block is in the cache, and has not to be asked for.
-    room = queries.new_zeros(max(b.stop - b.start for b in blocks), len(keys))
-    window_rooms = queries.new_zeros(
+    room = queries.new_empty(max(b.stop - b.start for b in blocks), len(keys))
+    window_rooms = queries.new_empty(
         2, max((b.stop - b.start) * (b.last - b.first) for b in blocks)
     )
 

@@ -1,0 +1,106 @@
+"""Tables as they come: what the default embedding makes of them."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_classification
+from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sknca import SNNLEmbedding
+
+SETTINGS = {"max_iter": 10, "random_state": 0}
+
+
+def accuracy(X, y, *steps, scoring=None):
+    """By cross-validation, of nearest neighbours behind these steps."""
+    pipeline = make_pipeline(*steps, KNeighborsClassifier())
+    return cross_val_score(pipeline, X, y, cv=3, scoring=scoring).mean()
+
+
+def of_codes(X, y, **options):
+    return accuracy(X, y, SNNLEmbedding(random_state=0), **options)
+
+
+def test_units_of_features_do_not_matter(iris):
+    X, y = iris
+    codes = SNNLEmbedding(**SETTINGS).fit(X, y).transform(X)
+    in_other_units = X * [1e-6, 1.0, 2.0**10, 1e6]
+    again = SNNLEmbedding(**SETTINGS).fit(in_other_units, y).transform(in_other_units)
+    np.testing.assert_allclose(again, codes, rtol=1e-2, atol=1e-2)
+
+
+def test_offsets_do_not_matter(iris):
+    X, y = iris
+    codes = SNNLEmbedding(**SETTINGS).fit(X, y).transform(X)
+    far = X + np.array([1e6, -1e6, 0.0, 1e5])
+    again = SNNLEmbedding(**SETTINGS).fit(far, y).transform(far)
+    np.testing.assert_allclose(again, codes, rtol=1e-2, atol=1e-2)
+
+
+def test_own_encoders_see_rows_as_they_are(iris):
+    X, y = iris
+    seen = []
+
+    def encoder(d, k):
+        module = torch.nn.Linear(d, k)
+        module.register_forward_pre_hook(lambda _, args: seen.append(args[0].min().item()))
+        return module
+
+    SNNLEmbedding(encoder=encoder, max_iter=1).fit(X, y).transform(X)
+    assert min(seen) == pytest.approx(X.min())
+
+
+def test_heavy_tails(iris):
+    X, y = iris
+    rng = np.random.default_rng(0)
+    X = np.hstack([X, rng.standard_cauchy((150, 2))])
+    X[3, 1] = 1e30
+    assert of_codes(X, y) > 0.85
+
+
+def test_constant_columns(iris):
+    X, y = iris
+    X = np.hstack([X, np.full((150, 1), 1e6), np.zeros((150, 1))])
+    assert of_codes(X, y) > 0.93
+
+
+def test_more_features_than_rows():
+    X, y = make_classification(60, 500, n_informative=20, class_sep=3, random_state=0)
+    assert of_codes(X, y) > accuracy(X, y, StandardScaler()) - 0.1  # 20 rows tell little
+
+
+def test_noise_features():
+    X, y = make_classification(600, 5, n_informative=5, n_redundant=0, random_state=0)
+    X = np.hstack([X, np.random.default_rng(0).normal(size=(600, 1000))])
+    assert of_codes(X, y) > accuracy(X, y, StandardScaler())
+
+
+def test_few_rows_of_many_classes():
+    rng = np.random.default_rng(0)
+    centres = 3 * rng.normal(size=(100, 20))
+    y = np.repeat(np.arange(100), 5)
+    X = centres[y] + rng.normal(size=(500, 20))
+    assert of_codes(X, y) > 0.9
+
+
+def test_imbalance():
+    X, y = make_classification(2020, weights=[2000 / 2020], class_sep=2, random_state=0, flip_y=0)
+    score = "balanced_accuracy"
+    assert of_codes(X, y, scoring=score) > accuracy(X, y, StandardScaler(), scoring=score)
+
+
+def test_shuffled_labels_are_seen_through(iris):
+    X, y = iris
+    shuffled = np.random.default_rng(0).permutation(y)
+    X_val, y_val = X[::3], shuffled[::3]
+    kept = np.arange(150) % 3 > 0
+    embedding = SNNLEmbedding(random_state=0)
+    embedding.fit(X[kept], shuffled[kept], X_val=X_val, y_val=y_val)
+    losses = embedding.validation_loss_curve_
+    assert losses[-1] > losses[0]  # while the training loss falls:
+    assert embedding.loss_curve_[-1] < embedding.loss_curve_[0]
+    knn = KNeighborsClassifier().fit(embedding.transform(X[kept]), shuffled[kept])
+    assert knn.score(embedding.transform(X_val), y_val) < 0.5
