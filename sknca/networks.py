@@ -150,7 +150,7 @@ class SkipMLP(MLP):
         # many, and change nothing else.
         self.gain = min(1.0, math.sqrt(_FEW_FEATURES / n_inputs))
         with torch.no_grad():
-            self.hidden[0][0].weight /= self.gain
+            self.get_parameter("hidden.0.0.weight").div_(self.gain)
 
     def start_from(self, x: Tensor) -> None:
         """Set the scale and the linear map after rows `x` (n, n_inputs), centred."""

@@ -13,6 +13,7 @@ AdamW. MLPClassifier has the same hidden layers, batches and epochs. digits, or 
 import argparse
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,10 +33,12 @@ from _datasets import load_images
 BATCH_SIZE = 256
 
 
+NETWORK = partial(MLP, hidden_layer_sizes=(256, 256), activation="relu", dropout=0.0)
+
+
 def network(x):
     torch.manual_seed(0)
-    d = x.shape[1]
-    return MLP(d, min(d, 32), hidden_layer_sizes=(256, 256), activation="relu", dropout=0.0)
+    return NETWORK(x.shape[1], min(x.shape[1], 32))
 
 
 def plain_loop(x, y, epochs):
@@ -65,7 +68,7 @@ def main(X, y, epochs, seconds):
     x, labels = torch.from_numpy(X), torch.from_numpy(y).long()
     common = {"batch_size": BATCH_SIZE, "max_iter": epochs, "random_state": 0}
     functions = {
-        "SNNLEmbedding.fit": lambda: SNNLEmbedding(dropout=0, **common).fit(X, y),
+        "SNNLEmbedding.fit": lambda: SNNLEmbedding(encoder=NETWORK, **common).fit(X, y),
         "plain loop": lambda: plain_loop(x, labels, epochs),
         "bare loop": lambda: bare_loop(x, labels, epochs),
         "MLPClassifier.fit": lambda: MLPClassifier(

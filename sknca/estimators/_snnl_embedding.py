@@ -45,7 +45,10 @@ class SNNLEmbedding(BaseEmbedding):
     encoder (`hidden_layer_sizes=()`) with the default metric and temperature has the
     stochastic neighbours of Neighbourhood Components Analysis.
 
-    Features should be on one scale, as by :class:`~sklearn.preprocessing.StandardScaler`.
+    The default encoder brings each feature to unit spread and draws far-out values in, so that
+    units and offsets of features do not matter to it. An `encoder` of your own, and a linear
+    one, get them as they are: scale them first, as by
+    :class:`~sklearn.preprocessing.StandardScaler`.
 
     Parameters
     ----------
@@ -54,7 +57,8 @@ class SNNLEmbedding(BaseEmbedding):
         `min(n_features, 32)`, or, if `encoder` is a module, what it gives.
 
     hidden_layer_sizes : array-like of int, default=(256, 256)
-        Widths of the hidden layers. `()` is a linear map. Not used with `encoder`.
+        Widths of the hidden layers. Beside them runs a linear map, which starts at the
+        principal components. `()` is a linear map alone. Not used with `encoder`.
 
     activation : {"identity", "logistic", "tanh", "relu", "gelu", "silu"}, default="relu"
         Activation of the hidden layers. Not used with `encoder`.

@@ -104,3 +104,20 @@ def test_shuffled_labels_are_seen_through(iris):
     assert embedding.loss_curve_[-1] < embedding.loss_curve_[0]
     knn = KNeighborsClassifier().fit(embedding.transform(X[kept]), shuffled[kept])
     assert knn.score(embedding.transform(X_val), y_val) < 0.5
+
+
+def test_far_rows_are_reconstructed(iris):
+    X, y = iris
+    far = X + 1e6
+    embedding = SNNLEmbedding(primary_loss="reconstruction", random_state=0).fit(far, y)
+    again = embedding.inverse_transform(embedding.transform(far))
+    assert np.abs(again - far).mean() < 0.3
+
+
+def test_warm_start_keeps_the_centre(iris):
+    X, y = iris
+    embedding = SNNLEmbedding(warm_start=True, max_iter=1, random_state=0).fit(X, y)
+    embedding.set_params(learning_rate_init=1e-12)
+    codes = embedding.transform(X)
+    embedding.fit(X[:100], y[:100])  # of another mean
+    np.testing.assert_allclose(embedding.transform(X), codes, atol=1e-5)

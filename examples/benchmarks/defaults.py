@@ -1,0 +1,118 @@
+"""What each default of SNNLEmbedding is worth: other choices beside it, one at a time.
+
+python examples/benchmarks/defaults.py [--only "plain MLP" "dropout 0.4"]
+
+Judged on the data sets that selected the defaults (those of SELECTING that are at hand), and
+there on training rows alone: of the training part of each split of knn_accuracy.py, at most
+1000 rows are parted 70 to 30, and 5 nearest neighbours behind the embedding are scored on the
+30 %. Small sets get 8 splits, others 3. The sets that confirm are all others of
+knn_accuracy.py.
+"""
+
+import argparse
+import time
+from functools import partial
+
+import numpy as np
+from _measure import machine
+from knn_accuracy import load_all, split
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from sknca import SNNLEmbedding
+from sknca.networks import MLP
+
+SELECTING = (
+    "wine",
+    "glass",
+    "keel_penbased",
+    "mnist",
+    "satellite",
+    "sonar",
+    "soybean",
+    "tissue_gene_expression",
+    "vehicle",
+    "vowel",
+)
+MOST_ROWS = 1000
+FEW_ROWS, SPLITS_OF_FEW, SPLITS = 300, 8, 3
+
+MLP_OF_THE_SAME_SIZE = partial(MLP, hidden_layer_sizes=(256, 256), activation="relu", dropout=0.2)
+CHOICES = {
+    "default": {},
+    "plain MLP": {"encoder": MLP_OF_THE_SAME_SIZE},
+    "linear": {"hidden_layer_sizes": ()},
+    "hidden 512": {"hidden_layer_sizes": (512,)},
+    "hidden 256, 256, 256": {"hidden_layer_sizes": (256, 256, 256)},
+    "silu": {"activation": "silu"},
+    "dropout 0": {"dropout": 0.0},
+    "dropout 0.4": {"dropout": 0.4},
+    "temperature 0.3": {"temperature": 0.3},
+    "temperature 3": {"temperature": 3.0},
+    "cosine, temperature 0.1": {"metric": "cosine", "temperature": 0.1},
+    "40 epochs": {"max_iter": 40},
+    "150 epochs": {"max_iter": 150},
+    "learning rate 0.001": {"learning_rate_init": 1e-3},
+    "learning rate 0.01": {"learning_rate_init": 1e-2},
+    "weight decay 0.1": {"weight_decay": 0.1},
+    "batches of 128": {"batch_size": 128},
+    "batches of 512": {"batch_size": 512},
+}
+
+
+def tasks():
+    """Name, seed, and the two parts of training rows, standardised, with their labels."""
+    for name, X, y, official in load_all():
+        if name not in SELECTING:
+            continue
+        for seed in range(SPLITS_OF_FEW if len(X) < FEW_ROWS else SPLITS):
+            if seed == 0 and official is not None:
+                rows = official[0]
+            else:
+                rows = next(split(y, seed, test_size=0.3))[0]
+            counts = np.unique(y[rows], return_counts=True)[1]
+            strata = y[rows] if counts.min() > 1 else None
+            rows, validation = train_test_split(
+                rows, train_size=0.7, stratify=strata, random_state=seed
+            )
+            rows, validation = rows[:MOST_ROWS], validation[:MOST_ROWS]
+            scaler = StandardScaler().fit(X[rows])
+            parts = scaler.transform(X[rows]), y[rows], scaler.transform(X[validation])
+            yield name, seed, *parts, y[validation]
+
+
+def score(parameters, X, y, X_val, y_val, seed):
+    embedding = SNNLEmbedding(random_state=seed, **parameters)
+    start = time.perf_counter()
+    codes = embedding.fit(X, y).transform(X)
+    seconds = time.perf_counter() - start
+    knn = KNeighborsClassifier(5).fit(codes, y)
+    return knn.score(embedding.transform(X_val), y_val), seconds
+
+
+def main(labels):
+    every = list(tasks())
+    names = list(dict.fromkeys(name for name, *_ in every))
+    print(f"{machine()}; {', '.join(names)}")
+    print(f"{'':26s}accuracy  against default  median fit time")
+    default = None
+    for label in labels:
+        figures = {name: [] for name in names}
+        for name, seed, *data in every:
+            figures[name].append(score(CHOICES[label], *data, seed))
+        accuracy, seconds = np.array([np.mean(f, axis=0) for f in figures.values()]).T
+        default = accuracy if default is None else default
+        gains = accuracy - default
+        print(
+            f"{label:26s}{accuracy.mean():8.4f} {gains.mean():+10.4f} ({(gains > 0).sum():2d} up, "
+            f"{(gains < 0).sum():2d} down) {np.median(seconds):8.2f} s",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=list(CHOICES), choices=list(CHOICES))
+    chosen = parser.parse_args().only
+    main(["default", *(label for label in chosen if label != "default")])
