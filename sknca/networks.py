@@ -56,7 +56,7 @@ class Dropout(nn.Module):
         if not x.is_cpu:
             return functional.dropout(x, self.p)
         draws = x.new_empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        threshold = round(self.p * 2**16) - 2**15
+        threshold = min(round(self.p * 2**16), 2**16 - 1) - 2**15
         kept = torch.empty_like(x)
         # A comparison that writes floats is quicker than one that writes booleans to be used.
         torch.ge(draws.view(torch.int16)[: x.numel()].view_as(x), threshold, out=kept)
@@ -156,7 +156,8 @@ class SkipMLP(MLP):
         """Set the scale and the linear map after rows `x` (n, n_inputs), centred."""
         with torch.no_grad():
             spread = x.std(0, correction=0)  # (n_inputs,)
-            self.scale.copy_(torch.where(spread > 0, 1 / spread, 0))
+            tiny = torch.finfo(spread.dtype).tiny  # of less, the inverse is infinite
+            self.scale.copy_(torch.where(spread >= tiny, 1 / spread, 0))
             x = self._squash(x)
             n_found = min(*x.shape, self.skip.out_features + 8)  # more than asked for: exacter
             _, _, directions = torch.pca_lowrank(x, n_found)  # (n_inputs, n_found)

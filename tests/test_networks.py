@@ -156,6 +156,13 @@ class TestSkipMLP:
         x[0] = 1e18
         assert network._squash(x).abs().max() <= 3
 
+    @pytest.mark.parametrize("unit", [1e-44, 1e-30, 1e30])
+    def test_extreme_units(self, unit):
+        x = unit * torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+        network = SkipMLP(6, 3, hidden_layer_sizes=(8,), activation="relu", dropout=0.0)
+        network.start_from(x)
+        assert network(x).isfinite().all()
+
     @pytest.mark.parametrize(("n", "d", "k"), [(2, 6, 4), (50, 3, 5), (5, 1, 1)])
     def test_fewer_directions_than_components(self, n, d, k):
         network = SkipMLP(d, k, hidden_layer_sizes=(4,), activation="relu", dropout=0.0)
@@ -184,6 +191,9 @@ class TestDropout:
         assert (y == 0).double().mean().item() == pytest.approx(p, abs=0.01)
         for line in (y[0], y[:, 0]):  # independent of the place
             assert (line == 0).double().mean().item() == pytest.approx(p, abs=0.1)
+
+    def test_nearly_all(self):
+        assert Dropout(1 - 1e-9)(torch.ones(10, 10)).isfinite().all()
 
     def test_does_nothing_after_training(self):
         x = torch.randn(5, 3)
