@@ -3,8 +3,8 @@
 python examples/benchmarks/defaults.py [--only "plain MLP" "dropout 0.4"]
 
 Judged on the data sets that selected the defaults (those of SELECTING that are at hand), and
-there on training rows alone: of the training part of each split of knn_accuracy.py, at most
-1000 rows are parted 70 to 30, and 5 nearest neighbours behind the embedding are scored on the
+there on training rows alone: the training part of each split of knn_accuracy.py is parted 70 to
+30, at most 1000 rows of either, and 5 nearest neighbours behind the embedding are scored on the
 30 %. Small sets get 8 splits, others 3. The sets that confirm are all others of
 knn_accuracy.py.
 """
