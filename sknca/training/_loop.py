@@ -116,6 +116,9 @@ def train(
                     parameter.grad = None
                 total.backward()
                 optimizer.step()
+                # A network that computes in bfloat16, say, keeps copies of its weights there
+                # for as long as any autocast is open around it, and one may be.
+                torch.clear_autocast_cache()
                 n_rows += len(x)
                 for name, value in {"loss": total, **parts}.items():
                     sums[name] = sums.get(name, 0) + value.detach() * len(x)
@@ -143,4 +146,5 @@ def train(
     optimizer.zero_grad()  # the gradients are as large as the network, and of no more use
     if best_state is not None:
         objective.load_state_dict(best_state)
+        torch.clear_autocast_cache()
     return history

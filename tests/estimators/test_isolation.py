@@ -2,6 +2,8 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -123,3 +125,22 @@ def test_surrounding_modes_do_not_matter(iris, context):
     expected = codes(*iris)
     with context():
         np.testing.assert_array_equal(codes(*iris), expected)
+
+
+class InBfloat16(nn.Linear):
+    """Asserts that what it computes with are its weights of now."""
+
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = super().forward(x)
+        expected = nn.functional.linear(*(t.bfloat16() for t in (x, self.weight, self.bias)))
+        assert torch.equal(answer, expected)
+        return answer.float()
+
+
+@pytest.mark.parametrize("outside", [nullcontext, partial(torch.autocast, "cpu", torch.bfloat16)])
+def test_an_encoder_may_compute_in_mixed_precision(iris, outside):
+    X, y = iris
+    with outside():
+        embedding = SNNLEmbedding(2, encoder=InBfloat16, max_iter=3, random_state=0)
+        embedding.fit(X, y, X_val=X, y_val=y).transform(X)
