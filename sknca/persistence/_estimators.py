@@ -40,12 +40,13 @@ _FITTED: dict[type[BaseEstimator], dict[str, Any]] = {
         "_class_sizes": np.ndarray,
         "_log_weight": np.ndarray,
         "_rows": np.ndarray,
+        "classes_": np.ndarray,
         "n_features_in_": int,
     },
     TripletEmbedding: _OF_EMBEDDINGS,
 }
-#: What it may set; the last comes from `set_output`.
-_OPTIONAL = {
+#: What may be there; `_sklearn_output_config` is of `set_output`.
+_OPTIONAL: dict[str, Any] = {
     "classes_": np.ndarray,
     "feature_names_in_": np.ndarray,
     "_sklearn_output_config": dict,
@@ -200,7 +201,8 @@ def load(
         estimator = _build(data, {name: value for name, value in own.items() if value is not None})
     # Whoever can write a checksum can write anything under it, and it may fail in any way.
     except Exception as error:
-        raise ValueError(f"{os.fspath(path)} cannot be loaded: {error}") from error
+        reason = error if isinstance(error, ValueError) else repr(error)
+        raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
     if not isinstance(estimator, SoftNeighborsClassifier):
         name = type(estimator).__name__
         estimator.device_ = resolved or device_of_fit(estimator.device_, name, stacklevel=2)
@@ -222,13 +224,14 @@ def _build(data: bytes, own: dict[str, Any]) -> Any:
     parameters = {name: decode(value, arrays) for name, value in content["parameters"].items()}
     estimator: Any = _CLASSES[content["class"]](**parameters, **own)
     estimator._validate_params()
-    for name, expected in (_FITTED[type(estimator)] | _OPTIONAL).items():
+    required = _FITTED[type(estimator)]
+    for name, expected in (_OPTIONAL | required).items():
         if name in content["fitted"]:
             value = decode(content["fitted"][name], arrays)
             if not isinstance(value, expected):
                 raise ValueError(f"its attribute {name} is of another type, {type(value)}")
             setattr(estimator, name, value)
-        elif name not in _OPTIONAL:
+        elif name in required:
             raise ValueError(f"it lacks the attribute {name}")
     if not isinstance(estimator, SoftNeighborsClassifier):
         _set_networks(estimator, decode(content["objective"], arrays), arrays, own)

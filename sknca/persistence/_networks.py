@@ -158,8 +158,10 @@ def _build(
         dropout=described["dropout"] if described else 0.0,
         name=name,
     )
+    network.to("cpu", torch.float32)
     if described is None:
-        width_of_answer(network, torch.zeros(2, n_inputs, device="cpu"), n_outputs, name)
+        rows = torch.zeros(2, n_inputs, device="cpu", dtype=torch.float32)
+        width_of_answer(network, rows, n_outputs, name)
     elif isinstance(network, SkipMLP):
         network.gain = float(described["gain"])
     return network

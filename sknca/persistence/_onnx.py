@@ -118,10 +118,9 @@ class _Transform(nn.Module):
     def __init__(self, estimator: SNNLEmbedding | TripletEmbedding, dtype: torch.dtype) -> None:
         super().__init__()
         self.network = copy.deepcopy(estimator.network_).cpu()
-        centre = estimator._centre
-        self.register_buffer(
-            "centre", None if centre is None else torch.tensor(centre, dtype=dtype)
-        )
+        self.register_buffer("centre", None)
+        if estimator._centre is not None:
+            self.centre = torch.tensor(estimator._centre, dtype=dtype, device="cpu")
 
     def forward(self, x: Tensor) -> Tensor:
         x = x if self.centre is None else x - self.centre
