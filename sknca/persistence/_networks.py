@@ -64,12 +64,13 @@ def _describe(network: nn.Module, name: str, given: Container[str]) -> dict[str,
                 "to be saved; it was set to another value after fit."
             )
         return None
-    hidden = list(network.get_submodule("hidden").children())
-    described = {
-        # Where there is no hidden layer, there is nothing to be told.
-        "activation": _ACTIVATION_NAMES[type(hidden[0].get_submodule("1"))] if hidden else "relu",
-        "dropout": hidden[0].get_submodule("2").p if hidden else 0.0,
-    }
+    layers = list(network.get_submodule("hidden").children())
+    kinds = {(type(one.get_submodule("1")), one.get_submodule("2").p) for one in layers}
+    # Where there is no hidden layer, nothing is to be told.
+    activation, dropout = kinds.pop() if kinds else (nn.ReLU, 0.0)
+    if kinds or activation not in _ACTIVATION_NAMES:
+        raise ValueError(f"The {name}'s layers were changed after fit, and cannot be saved.")
+    described = {"activation": _ACTIVATION_NAMES[activation], "dropout": dropout}
     return described | ({"gain": network.gain} if isinstance(network, SkipMLP) else {})
 
 

@@ -248,13 +248,17 @@ def test_estimators_of_others(estimator, path):
         sknca.save(estimator, path)
 
 
-def test_what_a_file_cannot_hold(small, path):
+def test_what_a_file_cannot_hold(small, rows, path):
     small.set_params(random_state=np.random.RandomState(0))
     with pytest.raises(ValueError, match=r"random_state=RandomState\(MT19937\) .* cannot be saved"):
         sknca.save(small, path)
     small.set_params(random_state=None).network_ = nn.Linear(5, 2)
     with pytest.raises(ValueError, match="network_ is not the one that fit set"):
         sknca.save(small, path)
+    changed = SNNLEmbedding(max_iter=1).fit(*rows)
+    changed.network_.hidden[1][1] = nn.Tanh()
+    with pytest.raises(ValueError, match="The encoder's layers were changed after fit"):
+        sknca.save(changed, path)
     classifier = SoftNeighborsClassifier().fit([[0], [1]], np.array([0, 1], np.longdouble))
     with pytest.raises(ValueError, match="classes_ is of dtype float128, which cannot be saved"):
         sknca.save(classifier, path)
