@@ -1,6 +1,14 @@
 """Soft nearest neighbour embeddings for scikit-learn, trained with torch."""
 
 from .estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
+from .persistence import export_onnx, load, save
 
-__all__ = ["SNNLEmbedding", "SoftNeighborsClassifier", "TripletEmbedding"]
+__all__ = [
+    "SNNLEmbedding",
+    "SoftNeighborsClassifier",
+    "TripletEmbedding",
+    "export_onnx",
+    "load",
+    "save",
+]
 __version__ = "0.1.0"

@@ -30,6 +30,21 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return resolved
 
 
+def device_of_fit(device: torch.device, name: str, stacklevel: int) -> torch.device:
+    """The device on which the estimator called `name` was fitted; the CPU, with a warning for
+    the caller's caller (of `stacklevel` 2), where that is not there.
+    """
+    try:
+        return resolve_device(device)
+    except ValueError:
+        warnings.warn(
+            f"This {name} was fitted on device {str(device)!r}, which is not there: it goes on on "
+            "the CPU.",
+            stacklevel=stacklevel + 1,
+        )
+        return torch.device("cpu")
+
+
 def home_of_rows(device: torch.device, n_bytes: int) -> torch.device:
     """Where so many bytes of rows are to lie for a training on `device`: there, if they leave
     half of its free memory, else on the host.
@@ -57,15 +72,7 @@ class PortableEstimator(BaseEstimator):
         super().__setstate__(state)
         if "network_" not in state:
             return
-        try:
-            self.device_ = resolve_device(self.device_)
-        except ValueError:
-            warnings.warn(
-                f"This {type(self).__name__} was fitted on device {str(self.device_)!r}, which is "
-                "not there: it goes on on the CPU.",
-                stacklevel=2,
-            )
-            self.device_ = torch.device("cpu")
+        self.device_ = device_of_fit(self.device_, type(self).__name__, stacklevel=2)
         for value in self.__dict__.values():
             if isinstance(value, nn.Module) and value is not self.__dict__.get("encoder"):
                 value.to(self.device_)

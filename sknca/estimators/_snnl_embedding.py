@@ -343,7 +343,7 @@ class SNNLEmbedding(BaseEmbedding):
                 dropout=self.dropout,
                 name="decoder",
             )
-            code = torch.zeros(2, self._n_features_out, device="cpu")
+            code = torch.zeros(2, self._n_features_out, device="cpu", dtype=torch.float32)
             width_of_answer(decoder.cpu(), code, self.n_features_in_, "decoder")
             return Reconstruction(decoder)
         if self.primary_loss == "classification":

@@ -86,12 +86,13 @@ def test_global_state_is_untouched_by_an_error(iris):
     assert global_state() == before
 
 
-def test_defaults_of_the_program_do_not_matter(iris):
-    expected = codes(*iris)
+@pytest.mark.parametrize("parameters", [{}, {"primary_loss": "reconstruction"}])
+def test_defaults_of_the_program_do_not_matter(iris, parameters):
+    expected = codes(*iris, **parameters)
     try:
         torch.set_default_dtype(torch.float64)
         torch.set_default_device("meta")  # where nothing could be computed
-        np.testing.assert_array_equal(codes(*iris), expected)
+        np.testing.assert_array_equal(codes(*iris, **parameters), expected)
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)

@@ -1,0 +1,275 @@
+"""Estimators to files and back."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from ..estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
+from ..estimators._devices import device_of_fit, resolve_device
+from ..objectives import Reconstruction
+from ..training import isolated
+from ._file import check_is_whole, pack, unpack, write_atomically
+from ._networks import Makers, build_objective, describe_objective
+from ._values import decode, encode
+
+#: What `fit` sets, networks aside, and of what type it is. No other attribute is read from a
+#: file.
+_OF_EMBEDDINGS: dict[str, Any] = {
+    "_centre": np.ndarray | None,
+    "_n_features_out": int,
+    "best_loss_": float,
+    "device_": torch.device,
+    "history_": list,
+    "loss_": float,
+    "loss_curve_": list,
+    "n_features_in_": int,
+    "n_iter_": int,
+    "validation_loss_curve_": list | None,
+}
+_FITTED: dict[type[BaseEstimator], dict[str, Any]] = {
+    SNNLEmbedding: _OF_EMBEDDINGS | {"temperature_": float | np.ndarray},
+    SoftNeighborsClassifier: {
+        "_class_sizes": np.ndarray,
+        "_log_weight": np.ndarray,
+        "_rows": np.ndarray,
+        "classes_": np.ndarray,
+        "n_features_in_": int,
+    },
+    TripletEmbedding: _OF_EMBEDDINGS,
+}
+#: What may be there; `_sklearn_output_config` is of `set_output`.
+_OPTIONAL: dict[str, Any] = {
+    "classes_": np.ndarray,
+    "feature_names_in_": np.ndarray,
+    "_sklearn_output_config": dict,
+}
+_CLASSES = {estimator_class.__name__: estimator_class for estimator_class in _FITTED}
+
+#: Parameters that may be modules and functions of the user's own, which no file holds.
+_OWN = ("encoder", "decoder", "temperature_schedule")
+
+_PREFIX = "objective."
+
+
+def save(
+    estimator: SNNLEmbedding | TripletEmbedding | SoftNeighborsClassifier,
+    path: str | os.PathLike[str],
+) -> None:
+    """Write a fitted estimator to a file that is read without pickle.
+
+    The file is one of the safetensors format: the weights as tensors; parameters and fitted
+    attributes as JSON; and a checksum of it all. It is written at once: where that fails, a
+    file that was there before is as it was.
+
+    Modules and functions of your own (`encoder`, `decoder`, a callable `temperature_schedule`)
+    are not written: of networks it is the state dict, and :func:`load` must be given the rest.
+    Nor are metadata requests, which concern a later `fit` in a pipeline only.
+
+    Parameters
+    ----------
+    estimator : SNNLEmbedding, TripletEmbedding or SoftNeighborsClassifier
+        Fitted.
+
+    path : str or path-like
+        Where to write. A file that is there is replaced.
+
+    Raises
+    ------
+    ValueError
+        If it is no estimator of sknca, or a parameter or label is an object that a file cannot
+        hold, as a `RandomState`; `set_params` can put another in its place.
+
+    NotFittedError
+        If the estimator is not fitted.
+
+    See Also
+    --------
+    load : The way back.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import sknca
+    >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["a", "a", "b", "b"]
+    >>> embedding = sknca.SNNLEmbedding(2, max_iter=2, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "embedding.safetensors"
+    ...     sknca.save(embedding, path)
+    ...     again = sknca.load(path)
+    >>> bool((again.transform(X) == embedding.transform(X)).all())
+    True
+    """
+    from .. import __version__
+
+    estimator_class = type(estimator)
+    if estimator_class not in _FITTED:
+        raise ValueError(f"estimator must be one of {', '.join(_CLASSES)}, got {estimator!r}.")
+    check_is_fitted(estimator)
+    parameters = estimator.get_params(deep=False)
+    given = [name for name in _OWN if callable(parameters.get(name))]
+    names = {*_FITTED[estimator_class], *_OPTIONAL} & vars(estimator).keys()
+    arrays: dict[str, NDArray[Any]] = {}
+    content = {
+        "sknca": __version__,
+        "class": estimator_class.__name__,
+        "given": given,
+        "parameters": {
+            name: encode(value, name, arrays)
+            for name, value in parameters.items()
+            if name not in given
+        },
+        "fitted": {name: encode(getattr(estimator, name), name, arrays) for name in sorted(names)},
+    }
+    if not isinstance(estimator, SoftNeighborsClassifier):
+        objective = estimator._objective
+        if objective.network is not estimator.network_:
+            raise ValueError("network_ is not the one that fit set, and cannot be saved.")
+        described = describe_objective(objective, given)
+        content["objective"] = encode(described, "objective", arrays)
+        for name, value in objective.state_dict().items():
+            if not isinstance(value, torch.Tensor):
+                raise ValueError(f"{name}, a state that is no tensor, cannot be saved.")
+            arrays[_PREFIX + name] = value.numpy(force=True)
+    write_atomically(path, pack(content, arrays))
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str | torch.device | None = None,
+    encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
+    decoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
+    temperature_schedule: Callable[[int], float] | None = None,
+) -> Any:
+    """Read an estimator that :func:`save` wrote.
+
+    Its codes are those of the estimator that was saved, bit for bit on the same kind of
+    device. It can be fitted again, and with `warm_start=True` goes on where that one stopped.
+    Nothing in the file is executed.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    device : str or torch.device, default=None
+        Where the network is to lie, as the parameter `device` of the embeddings, which stays
+        as it was. None is the device of the fit, or the CPU, with a warning, where that is
+        not there.
+
+    encoder, decoder : torch.nn.Module or callable, default=None
+        To be given if the estimator had an encoder or decoder of your own, and then such as
+        `fit` had. The weights come from the file.
+
+    temperature_schedule : callable, default=None
+        To be given if the estimator's was a callable.
+
+    Returns
+    -------
+    estimator : SNNLEmbedding, TripletEmbedding or SoftNeighborsClassifier
+        The fitted estimator.
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated, altered, of another kind or of a newer format, or what is
+        given does not fit it; or `device` is not there.
+
+    Warns
+    -----
+    UserWarning
+        If `device` is None and the device of the fit is not there.
+
+    See Also
+    --------
+    save : With an example.
+    """
+    resolved = None if device is None else resolve_device(device)
+    own = {"encoder": encoder, "decoder": decoder, "temperature_schedule": temperature_schedule}
+    data = Path(path).read_bytes()
+    try:
+        check_is_whole(data)
+        estimator = _build(data, {name: value for name, value in own.items() if value is not None})
+    # Whoever can write a checksum can write anything under it, and it may fail in any way.
+    except Exception as error:
+        reason = error if isinstance(error, ValueError) else repr(error)
+        raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
+    if not isinstance(estimator, SoftNeighborsClassifier):
+        name = type(estimator).__name__
+        estimator.device_ = resolved or device_of_fit(estimator.device_, name, stacklevel=2)
+        estimator._objective.to(estimator.device_)
+    return estimator
+
+
+def _build(data: bytes, own: dict[str, Any]) -> Any:
+    content, arrays = unpack(data)
+    if content["class"] not in _CLASSES:
+        raise ValueError(f"it holds an estimator of an unknown class, {content['class']!r}")
+    for name in _OWN:
+        if name in content["given"] and name not in own:
+            raise ValueError(
+                f"its {name} was your own, which no file holds: give it to load, as {name}=..."
+            )
+        if name in own and name not in content["given"]:
+            raise ValueError(f"{name} was given, but the estimator had none of your own")
+    parameters = {name: decode(value, arrays) for name, value in content["parameters"].items()}
+    estimator: Any = _CLASSES[content["class"]](**parameters, **own)
+    estimator._validate_params()
+    required = _FITTED[type(estimator)]
+    for name, expected in (_OPTIONAL | required).items():
+        if name in content["fitted"]:
+            value = decode(content["fitted"][name], arrays)
+            if not isinstance(value, expected):
+                raise ValueError(f"its attribute {name} is of another type, {type(value)}")
+            setattr(estimator, name, value)
+        elif name in required:
+            raise ValueError(f"it lacks the attribute {name}")
+    if not isinstance(estimator, SoftNeighborsClassifier):
+        _set_networks(estimator, decode(content["objective"], arrays), arrays, own)
+    _check_shapes(estimator)
+    return estimator
+
+
+def _set_networks(
+    estimator: Any, described: dict[str, Any], arrays: dict[str, NDArray[Any]], own: Makers
+) -> None:
+    tensors = {
+        name.removeprefix(_PREFIX): torch.from_numpy(array)
+        for name, array in arrays.items()
+        if name.startswith(_PREFIX)
+    }
+    widths = estimator.n_features_in_, estimator._n_features_out
+    with isolated(0, torch.device("cpu")):  # new networks draw weights, if only to lose them
+        objective = build_objective(described, tensors, *widths, own)
+    estimator._objective = objective
+    estimator.network_ = objective.network
+    if described.get("primary") == Reconstruction.name:
+        estimator.decoder_ = objective.get_submodule("primary.decoder")
+
+
+def _check_shapes(estimator: Any) -> None:
+    """Refuse fitted arrays that do not fit one another."""
+    n_features = estimator.n_features_in_
+    expected: dict[str, tuple[int, ...]] = {"feature_names_in_": (n_features,)}
+    if hasattr(estimator, "classes_"):
+        expected["classes_"] = (len(estimator.classes_),)
+    if isinstance(estimator, SoftNeighborsClassifier):
+        n_rows = int(estimator._class_sizes.sum())
+        expected["_rows"] = n_rows, n_features
+        expected["_log_weight"] = (n_rows,)
+        expected["_class_sizes"] = (len(estimator.classes_),)
+    elif estimator._centre is not None:
+        expected["_centre"] = (n_features,)
+    for name, shape in expected.items():
+        array = getattr(estimator, name, None)
+        if array is not None and array.shape != shape:
+            raise ValueError(f"its {name} is of shape {array.shape}, where {shape} fits the rest")

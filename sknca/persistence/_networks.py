@@ -1,0 +1,174 @@
+"""What is to be known of a network and its objective, beside their tensors, to build them again."""
+
+from collections.abc import Callable, Container, Mapping
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..estimators._encoders import make_network, width_of_answer
+from ..networks import ACTIVATIONS, MLP, SkipMLP, UnitCode
+from ..objectives import (
+    Classification,
+    EmbeddingObjective,
+    PrimaryLoss,
+    Reconstruction,
+    SNNLObjective,
+    TripletObjective,
+)
+
+#: The user's own encoder and decoder: modules, or callables that make them.
+Makers = Mapping[str, nn.Module | Callable[[int, int], nn.Module]]
+
+_ACTIVATION_NAMES = {type(make()): name for name, make in ACTIVATIONS.items()}
+
+#: Those of the constructors that are attributes too.
+_PARAMETERS = {
+    SNNLObjective: "metric temperatures layers code_units snnl_weight partly_labeled",
+    TripletObjective: "metric margin mining",
+}
+
+
+def describe_objective(objective: EmbeddingObjective, given: Container[str]) -> dict[str, Any]:
+    """What `build_objective` needs to know, in Python's own types.
+
+    Raises
+    ------
+    ValueError
+        If a network is neither of sknca nor among the parameters that are `given` to load.
+    """
+    network = objective.network
+    encoder = network.encoder if isinstance(network, UnitCode) else network
+    names = _PARAMETERS[type(objective)].split()
+    described: dict[str, Any] = {
+        "unit_code": isinstance(network, UnitCode),
+        "encoder": _describe(encoder, "encoder", given),
+        "parameters": {name: getattr(objective, name) for name in names},
+    }
+    if isinstance(objective, SNNLObjective):
+        primary = objective.primary
+        described["parameters"]["learned"] = objective.log_temperatures is not None
+        described["primary"] = None if primary is None else primary.name
+        if isinstance(primary, Reconstruction):
+            described["decoder"] = _describe(primary.decoder, "decoder", given)
+    return described
+
+
+def _describe(network: nn.Module, name: str, given: Container[str]) -> dict[str, Any] | None:
+    """Of a network of sknca what its tensors do not tell; None of one that is `given`."""
+    if type(network) not in (MLP, SkipMLP):
+        if name not in given:
+            raise ValueError(
+                f"{name} must be the module or callable that the fitted network comes from, "
+                "to be saved; it was set to another value after fit."
+            )
+        return None
+    layers = list(network.get_submodule("hidden").children())
+    kinds = {(type(one.get_submodule("1")), one.get_submodule("2").p) for one in layers}
+    # Where there is no hidden layer, nothing is to be told.
+    activation, dropout = kinds.pop() if kinds else (nn.ReLU, 0.0)
+    if kinds or activation not in _ACTIVATION_NAMES:
+        raise ValueError(f"The {name}'s layers were changed after fit, and cannot be saved.")
+    described = {"activation": _ACTIVATION_NAMES[activation], "dropout": dropout}
+    return described | ({"gain": network.gain} if isinstance(network, SkipMLP) else {})
+
+
+def build_objective(
+    described: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    n_features: int,
+    n_components: int,
+    makers: Makers,
+) -> EmbeddingObjective:
+    """The objective, and in it the network, from what `describe_objective` told.
+
+    Raises
+    ------
+    Exception
+        Of any kind, if the parts do not fit together.
+    """
+    prefix = "network.encoder." if described["unit_code"] else "network."
+    network = _build(
+        described["encoder"],
+        _under(tensors, prefix),
+        n_features,
+        n_components,
+        makers.get("encoder"),
+        "encoder",
+    )
+    if described["unit_code"]:
+        network = UnitCode(network)
+    objective: EmbeddingObjective
+    if "primary" not in described:
+        objective = TripletObjective(network, **described["parameters"])
+    else:
+        primary: PrimaryLoss | None = None
+        if described["primary"] == Reconstruction.name:
+            decoder = _build(
+                described["decoder"],
+                _under(tensors, "primary.decoder."),
+                n_components,
+                n_features,
+                makers.get("decoder"),
+                "decoder",
+            )
+            primary = Reconstruction(decoder)
+        elif described["primary"] == Classification.name:
+            n_classes = len(tensors["primary.head.bias"])
+            _check_shape(tensors, "primary.head.weight", (n_classes, n_components))
+            primary = Classification(n_components, n_classes)
+        objective = SNNLObjective(network, primary=primary, **described["parameters"])
+    objective.load_state_dict(dict(tensors))
+    return objective.eval()
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _build(
+    described: Mapping[str, Any] | None,
+    tensors: Mapping[str, Tensor],
+    n_inputs: int,
+    n_outputs: int,
+    maker: nn.Module | Callable[[int, int], nn.Module] | None,
+    name: str,
+) -> nn.Module:
+    """A network for these tensors, which it does not hold yet."""
+    default = SkipMLP if "skip.weight" in tensors else MLP
+    sizes: list[int] = []
+    if described is not None:
+        maker = None
+        while f"hidden.{len(sizes)}.0.weight" in tensors:
+            sizes.append(len(tensors[f"hidden.{len(sizes)}.0.weight"]))
+        # Before anything is made, so that no file makes more than it holds.
+        *hidden, output = pairwise([n_inputs, *sizes, n_outputs])
+        for i, (fan_in, fan_out) in enumerate(hidden):
+            _check_shape(tensors, f"hidden.{i}.0.weight", (fan_out, fan_in))
+        _check_shape(tensors, "output.weight", output[::-1])
+        if default is SkipMLP:
+            _check_shape(tensors, "skip.weight", (n_outputs, n_inputs))
+    network = make_network(
+        maker,
+        default,
+        n_inputs,
+        n_outputs,
+        hidden_layer_sizes=sizes,
+        activation=described["activation"] if described else "relu",
+        dropout=described["dropout"] if described else 0.0,
+        name=name,
+    )
+    network.to("cpu", torch.float32)
+    if described is None:
+        rows = torch.zeros(2, n_inputs, device="cpu", dtype=torch.float32)
+        width_of_answer(network, rows, n_outputs, name)
+    elif isinstance(network, SkipMLP):
+        network.gain = float(described["gain"])
+    return network
+
+
+def _check_shape(tensors: Mapping[str, Tensor], name: str, expected: tuple[int, int]) -> None:
+    shape = tuple(tensors[name].shape)
+    if shape != expected or 0 in shape:
+        raise ValueError(f"its tensor {name} is of shape {shape}, where {expected} fits the others")

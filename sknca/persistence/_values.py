@@ -1,0 +1,96 @@
+"""Parameters and fitted attributes as JSON, their numeric arrays beside it.
+
+A JSON object always stands for what JSON has no word for: `{"tuple": [1, 2]}`, say.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+#: Texts, numbers, booleans, dates and spans of time; as `numpy.dtype.str` writes them.
+_DTYPE = re.compile(r"\|O|<U\d+|>U\d+|[<>|][biuf]\d+|[<>][mM]8(\[\w+\])?")
+
+
+def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
+    """`value`, called `name`, as JSON; its numeric arrays are put into `arrays`.
+
+    Scalars of NumPy become Python's.
+
+    Raises
+    ------
+    ValueError
+        If it is a thing that a file cannot hold.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, (list, tuple)):
+        items = [encode(item, f"{name}[{i}]", arrays) for i, item in enumerate(value)]
+        return items if isinstance(value, list) else {"tuple": items}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {"dict": {key: encode(v, f"{name}[{key!r}]", arrays) for key, v in value.items()}}
+    if isinstance(value, torch.device):
+        return {"device": str(value)}
+    if isinstance(value, np.ndarray):
+        return _encode_array(value, name, arrays)
+    raise ValueError(
+        f"{name}={value!r} cannot be saved: a file holds numbers, texts and arrays of these, and "
+        "lists of them, but no other object."
+    )
+
+
+def _encode_array(
+    array: NDArray[Any], name: str, arrays: dict[str, NDArray[Any]]
+) -> dict[str, Any]:
+    dtype = array.dtype
+    if dtype.kind in "UO":
+        texts = array.tolist()
+        if array.ndim != 1 or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{name} holds objects other than texts, which cannot be saved.")
+        return {"texts": texts, "dtype": dtype.str}
+    # Dates and spans of time are whole numbers of their unit.
+    stored = np.dtype(np.int64) if dtype.kind in "mM" else dtype.newbyteorder("=")
+    arrays[name] = array.astype(stored)
+    return {"array": name, "dtype": dtype.str}
+
+
+def decode(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """What `encode` made JSON of.
+
+    Raises
+    ------
+    Exception
+        Of any kind, if `encode` did not make it.
+    """
+    match value:
+        case list():
+            return [decode(item, arrays) for item in value]
+        case {"float": text}:
+            return float(text)
+        case {"tuple": items}:
+            return tuple(decode(item, arrays) for item in items)
+        case {"dict": items}:
+            return {key: decode(item, arrays) for key, item in items.items()}
+        case {"device": text}:
+            return torch.device(text)
+        case {"texts": texts, "dtype": dtype}:
+            return np.array([str(text) for text in texts], _dtype(dtype))
+        case {"array": name, "dtype": dtype}:
+            return arrays[name].astype(_dtype(dtype), copy=False)
+        case dict():
+            raise ValueError(f"it holds a value of an unknown kind, {', '.join(value)}")
+    return value
+
+
+def _dtype(text: str) -> np.dtype[Any]:
+    if not _DTYPE.fullmatch(text):
+        raise ValueError(f"it holds an array of an unknown dtype, {text!r}")
+    return np.dtype(text)
