@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_X_y
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ..functional._checks import METRICS
 from ..functional._distances import unit_rows
+from ._callbacks import FitCallbacks
 from ._data import FLOATS
 
 #: Entries in a block of pairs, and a floor for the product's sake.
@@ -22,7 +24,7 @@ _BLOCK_ENTRIES = 2**21
 _MIN_BLOCK_ROWS = 64
 
 
-class SoftNeighborsClassifier(ClassifierMixin, BaseEstimator):
+class SoftNeighborsClassifier(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
     r"""Classifier by the soft neighbours of the soft nearest neighbour loss.
 
     A row picks the training row `j` as its neighbour with a probability proportional to
@@ -113,6 +115,7 @@ class SoftNeighborsClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If the input is not as described. The classifier is then as it was before.
         """
+        callbacks = FitCallbacks(self, X, y, sample_weight)
         rows, y = check_X_y(X, y, dtype=FLOATS, estimator=self)
         check_classification_targets(y)
         weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
@@ -126,6 +129,7 @@ class SoftNeighborsClassifier(ClassifierMixin, BaseEstimator):
         self._rows = rows[order].astype(np.promote_types(rows.dtype, np.float32), copy=False)
         self._log_weight = np.log(weight[order])
         self._class_sizes = np.bincount(labels[order], minlength=len(self.classes_))
+        callbacks.end_fit()
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
