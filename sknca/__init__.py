@@ -1,6 +1,7 @@
 """Soft nearest neighbour embeddings for scikit-learn, trained with torch."""
 
 from .estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
+from .objectives import SNNLoss
 
-__all__ = ["SNNLEmbedding", "SoftNeighborsClassifier", "TripletEmbedding"]
+__all__ = ["SNNLEmbedding", "SNNLoss", "SoftNeighborsClassifier", "TripletEmbedding"]
 __version__ = "0.1.0"

@@ -15,7 +15,6 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -55,13 +54,7 @@ from ._training import train_objective
 _ROWS_TO_START_FROM = 4096
 
 
-class BaseEmbedding(
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    CallbackSupportMixin,
-    EmbeddingParameters,
-    ABC,
-):
+class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddingParameters, ABC):
     """A network trained on labelled rows, so that neighbours in its codes share a class.
 
     A subclass says which objective is trained; everything else stands here.

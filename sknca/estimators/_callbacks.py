@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sklearn.callback import CallbackSupportMixin
+from ._estimator import Estimator
 
 
 class FitCallbacks:
@@ -14,7 +14,7 @@ class FitCallbacks:
 
     Parameters
     ----------
-    estimator : CallbackSupportMixin
+    estimator : Estimator
         Whose fit it is.
 
     X, y, sample_weight
@@ -26,7 +26,7 @@ class FitCallbacks:
 
     def __init__(
         self,
-        estimator: CallbackSupportMixin,
+        estimator: Estimator,
         X: Any,
         y: Any,
         sample_weight: Any,

@@ -6,8 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.callback import CallbackSupportMixin
+from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_X_y
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
@@ -18,13 +17,14 @@ from ..functional._checks import METRICS
 from ..functional._distances import unit_rows
 from ._callbacks import FitCallbacks
 from ._data import FLOATS
+from ._estimator import Estimator
 
 #: Entries in a block of pairs, and a floor for the product's sake.
 _BLOCK_ENTRIES = 2**21
 _MIN_BLOCK_ROWS = 64
 
 
-class SoftNeighborsClassifier(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
+class SoftNeighborsClassifier(ClassifierMixin, Estimator):
     r"""Classifier by the soft neighbours of the soft nearest neighbour loss.
 
     A row picks the training row `j` as its neighbour with a probability proportional to
