@@ -1,5 +1,7 @@
 """What the embeddings share: arrays to tensors, training, and codes back to arrays."""
 
+from __future__ import annotations  # help() shows ArrayLike, not what it stands for
+
 import copy
 import math
 from abc import ABC, abstractmethod
@@ -24,6 +26,7 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor, nn
 
+from .._typing import with_types
 from ..networks import MLP, SkipMLP, UnitCode
 from ..objectives import EmbeddingObjective
 from ..training import (
@@ -80,7 +83,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     def _set_fitted(self, objective: EmbeddingObjective) -> None:
         """Set what the subclass has to tell of its objective."""
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @with_types(_fit_context(prefer_skip_nested_validation=True))
     def fit(
         self,
         X: ArrayLike,

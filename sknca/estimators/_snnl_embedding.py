@@ -1,5 +1,7 @@
 """The transformer that minimises the soft nearest neighbour loss."""
 
+from __future__ import annotations  # help() shows ArrayLike, not what it stands for
+
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
+from .._typing import with_types
 from ..metrics import entanglement_score
 from ..networks import MLP, apply_layers, choose_layers, describe_layer
 from ..objectives import (
@@ -238,6 +241,8 @@ class SNNLEmbedding(BaseEmbedding):
     True
     """
 
+    temperature_: float | NDArray[np.float64]
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseEmbedding._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither")],
@@ -373,7 +378,7 @@ class SNNLEmbedding(BaseEmbedding):
         if self.primary_loss == "reconstruction":
             self.decoder_ = objective.get_submodule("primary.decoder")
 
-    @available_if(lambda self: self.primary_loss == "reconstruction")
+    @with_types(available_if(lambda self: self.primary_loss == "reconstruction"))
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Rows that the decoder makes of codes; with `primary_loss="reconstruction"` only.
 

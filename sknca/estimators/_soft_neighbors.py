@@ -1,5 +1,7 @@
 """The soft neighbours of the loss as a classifier."""
 
+from __future__ import annotations  # help() shows ArrayLike, not what it stands for
+
 from numbers import Real
 from typing import Any, ClassVar, Literal, Self
 
@@ -13,6 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
+from .._typing import with_types
 from ..functional._checks import METRICS
 from ..functional._distances import unit_rows
 from ._callbacks import FitCallbacks
@@ -89,7 +92,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         self.temperature = temperature
         self.metric = metric
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @with_types(_fit_context(prefer_skip_nested_validation=True))
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Keep the training rows.
 

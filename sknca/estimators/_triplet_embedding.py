@@ -1,5 +1,7 @@
 """The transformer that minimises the triplet loss."""
 
+from __future__ import annotations  # help() shows ArrayLike, not what it stands for
+
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, ClassVar, Literal
