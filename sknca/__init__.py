@@ -1,10 +1,12 @@
 """Soft nearest neighbour embeddings for scikit-learn, trained with torch."""
 
 from .estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
+from .objectives import SNNLoss
 from .persistence import export_onnx, load, save
 
 __all__ = [
     "SNNLEmbedding",
+    "SNNLoss",
     "SoftNeighborsClassifier",
     "TripletEmbedding",
     "export_onnx",

@@ -1,5 +1,7 @@
 """Scores of codes with labels, and of clusterings, in the manner of `sklearn.metrics`."""
 
+from __future__ import annotations  # help() shows ArrayLike, not what it stands for
+
 from numbers import Real
 
 import numpy as np
@@ -12,21 +14,24 @@ from sklearn.utils import check_X_y
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import _check_sample_weight
 
+from ._typing import with_types
 from .functional import soft_nearest_neighbor_loss
 from .functional._checks import METRICS
 
 __all__ = ["clustering_accuracy", "entanglement_score"]
 
 
-@validate_params(
-    {
-        "X": ["array-like"],
-        "labels": ["array-like"],
-        "temperature": [Interval(Real, 0, None, closed="neither")],
-        "metric": [StrOptions(set(METRICS))],
-        "sample_weight": ["array-like", None],
-    },
-    prefer_skip_nested_validation=True,
+@with_types(
+    validate_params(
+        {
+            "X": ["array-like"],
+            "labels": ["array-like"],
+            "temperature": [Interval(Real, 0, None, closed="neither")],
+            "metric": [StrOptions(set(METRICS))],
+            "sample_weight": ["array-like", None],
+        },
+        prefer_skip_nested_validation=True,
+    )
 )
 def entanglement_score(
     X: ArrayLike,
@@ -128,9 +133,11 @@ def entanglement_score(
     return score
 
 
-@validate_params(
-    {"labels_true": ["array-like"], "labels_pred": ["array-like"]},
-    prefer_skip_nested_validation=True,
+@with_types(
+    validate_params(
+        {"labels_true": ["array-like"], "labels_pred": ["array-like"]},
+        prefer_skip_nested_validation=True,
+    )
 )
 def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
     """Accuracy of a clustering under the best one-to-one matching of clusters to classes.

@@ -5,6 +5,14 @@ os.environ["SCIPY_ARRAY_API"] = "1"
 
 import pytest
 import torch
+from sklearn.datasets import load_iris
+from sklearn.preprocessing import scale
+
+
+@pytest.fixture
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return scale(X), y
 
 
 def pytest_collection_modifyitems(items):

@@ -1,14 +1,13 @@
 """What the embeddings share: arrays to tensors, training, and codes back to arrays."""
 
+from __future__ import annotations  # help() shows ArrayLike, not what it stands for
+
 import copy
 import math
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,9 +17,7 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -29,20 +26,18 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor, nn
 
-from ..functional._checks import METRICS
-from ..networks import ACTIVATIONS, MLP, SkipMLP, UnitCode
+from .._typing import with_types
+from ..networks import MLP, SkipMLP, UnitCode
 from ..objectives import EmbeddingObjective
 from ..training import (
     Batch,
     EpochRecord,
-    Stopping,
     TrainingData,
     hold_out,
     isolated,
-    one_cycle,
-    train,
     validation_neighbors,
 )
+from ._callbacks import FitCallbacks
 from ._data import (
     FLOATS,
     apply_to_array,
@@ -53,17 +48,16 @@ from ._data import (
     positions,
     to_tensor,
 )
-from ._devices import PortableEstimator, home_of_rows, resolve_device
+from ._devices import home_of_rows, resolve_device
 from ._encoders import make_network, width_of_answer
-from ._progress import progress_bar
-
-_AUTO_BATCH_SIZE = 256
+from ._parameters import EmbeddingParameters
+from ._training import train_objective
 
 #: More rows would tell the spread and the principal components no better.
 _ROWS_TO_START_FROM = 4096
 
 
-class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableEstimator, ABC):
+class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddingParameters, ABC):
     """A network trained on labelled rows, so that neighbours in its codes share a class.
 
     A subclass says which objective is trained; everything else stands here.
@@ -74,68 +68,6 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
     device_: torch.device
     classes_: NDArray[Any]
     _centre: NDArray[np.float64] | None  # subtracted from rows before they become tensors
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "hidden_layer_sizes": ["array-like"],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "encoder": [callable, None],
-        "metric": [StrOptions(set(METRICS))],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 4, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left"), None],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "warm_start": ["boolean"],
-        "device": [str, torch.device],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-    }
-
-    def __init__(
-        self,
-        *,
-        n_components: int | None,
-        hidden_layer_sizes: Sequence[int],
-        activation: str,
-        dropout: float,
-        encoder: nn.Module | Callable[[int, int], nn.Module] | None,
-        metric: Literal["sqeuclidean", "cosine"],
-        learning_rate_init: float,
-        weight_decay: float,
-        batch_size: int | Literal["auto"],
-        max_iter: int,
-        tol: float | None,
-        n_iter_no_change: int,
-        early_stopping: bool,
-        validation_fraction: float,
-        warm_start: bool,
-        device: str | torch.device,
-        verbose: int | bool,
-        random_state: int | np.random.RandomState | None,
-    ) -> None:
-        self.n_components = n_components
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.dropout = dropout
-        self.encoder = encoder
-        self.metric = metric
-        self.learning_rate_init = learning_rate_init
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
 
     @abstractmethod
     def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:
@@ -151,7 +83,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
     def _set_fitted(self, objective: EmbeddingObjective) -> None:
         """Set what the subclass has to tell of its objective."""
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @with_types(_fit_context(prefer_skip_nested_validation=True))
     def fit(
         self,
         X: ArrayLike,
@@ -199,9 +131,10 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
         UserWarning
             If the user interrupts the training. What was learned so far is kept.
         """
+        callbacks = FitCallbacks(self, X, y, sample_weight, max_epochs=self.max_iter)
         before = self.__dict__.copy()
         try:
-            return self._fit(X, y, sample_weight, X_val, y_val)
+            return self._fit(X, y, sample_weight, X_val, y_val, callbacks)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -214,6 +147,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
         sample_weight: Any,
         X_val: Any,
         y_val: Any,
+        callbacks: FitCallbacks,
     ) -> Self:
         continued = self.network_ if self.warm_start and hasattr(self, "network_") else None
         classes_before = self._known_classes()
@@ -266,20 +200,42 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
             if held_out is not None:
                 neighbors = validation_neighbors(data, generator)
                 validate = partial(objective.held_out, held_out, neighbors)
-            history = self._train(objective, data, validate, generator)
 
+            validated = validate is not None
+
+            def as_if_stopped(history: list[EpochRecord]) -> dict[str, Any]:
+                fitted = copy.copy(self)
+                fitted._keep(copy.deepcopy(objective), list(history), validated=validated)
+                return fitted.__dict__
+
+            history = train_objective(
+                self,
+                objective,
+                data,
+                validate=validate,
+                generator=generator,
+                callbacks=callbacks,
+                as_if_stopped=as_if_stopped,
+            )
+        self._keep(objective, history, validated=validated)
+        callbacks.end_fit()
+        return self
+
+    def _keep(
+        self, objective: EmbeddingObjective, history: list[EpochRecord], *, validated: bool
+    ) -> None:
+        """Set what a fit leaves behind."""
         self._objective = objective.eval()  # for warm_start; of its modules network_ is one
-        self.network_ = network
+        self.network_ = objective.network
         self.history_ = history
         self.n_iter_ = len(history)
         self.loss_curve_ = [record["loss"] for record in history]
         self.loss_ = self.loss_curve_[-1] if history else math.nan
         self.best_loss_ = min(self.loss_curve_, default=math.nan)
         self.validation_loss_curve_ = (
-            None if held_out is None else [record["validation_loss"] for record in history]
+            [record["validation_loss"] for record in history] if validated else None
         )
         self._set_fitted(objective)
-        return self
 
     def _encode_labels(
         self, y: NDArray[Any] | None, n: int, *, known: bool = False
@@ -337,46 +293,6 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableE
         if expected is None and not isinstance(self.encoder, nn.Module):
             expected = min(x.shape[1], 32)
         return width_of_answer(network, x, expected, "encoder")
-
-    def _train(
-        self,
-        objective: EmbeddingObjective,
-        data: TrainingData,
-        validate: Callable[[], Tensor] | None,
-        generator: torch.Generator,
-    ) -> list[EpochRecord]:
-        parameters = [group for group in objective.parameter_groups() if group["params"]]
-        if not parameters:
-            raise ValueError("encoder has no parameter that can be trained.")
-        batch_size = _AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
-        tol = 0.0 if self.tol is None and self.early_stopping else self.tol
-        stopping = Stopping(tol, self.n_iter_no_change)
-        with progress_bar(type(self).__name__, self.max_iter, self.verbose) as on_epoch:
-            history = train(
-                objective,
-                data,
-                optimizer=torch.optim.AdamW(
-                    parameters,
-                    lr=self.learning_rate_init,
-                    weight_decay=self.weight_decay,
-                    fused=True,
-                ),
-                learning_rate=lambda progress: self.learning_rate_init * one_cycle(progress),
-                batch_size=min(batch_size, len(data.rows)),
-                max_iter=self.max_iter,
-                stopping=stopping,
-                generator=generator,
-                validate=validate,
-                on_epoch=on_epoch,
-            )
-        if tol is not None and len(history) == self.max_iter and not stopping.should_stop:
-            warnings.warn(
-                f"Maximum iterations (max_iter={self.max_iter}) reached before the loss stopped "
-                "improving.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-        return history
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Codes of the rows of `X`.

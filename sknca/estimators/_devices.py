@@ -5,8 +5,9 @@ import warnings
 from typing import Any
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
+
+from ._estimator import Estimator
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -54,7 +55,7 @@ def home_of_rows(device: torch.device, n_bytes: int) -> torch.device:
     return device
 
 
-class PortableEstimator(BaseEstimator):
+class PortableEstimator(Estimator):
     """Pickles that open on a machine without the device of the fit: weights go by the CPU."""
 
     device_: torch.device

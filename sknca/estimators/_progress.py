@@ -5,26 +5,39 @@ from contextlib import contextmanager
 
 from ..training import EpochRecord
 
+#: What the bar shows of a record, and under which names: all must fit in a line of 80.
+_SHOWN = {"loss": "loss", "validation_loss": "val", "temperature": "T"}
+
+_FORMAT = "{desc}: |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+
 
 @contextmanager
 def progress_bar(
-    name: str, max_iter: int, verbose: int | bool
-) -> Iterator[Callable[[EpochRecord], None] | None]:
-    """What to call with the record of each epoch; None where nothing is to be shown."""
+    name: str, max_iter: int, n_rows: int, verbose: int | bool
+) -> Iterator[Callable[[EpochRecord], None]]:
+    """What to call with the record of each epoch of `n_rows` rows."""
     if not verbose:
-        yield None
+        yield lambda record: None
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=max_iter, desc=name, unit="epoch") as bar:
+    with tqdm(total=max_iter, desc=name, bar_format=_FORMAT) as bar:
 
         def show(record: EpochRecord) -> None:
-            shown = {key: f"{value:.4g}" for key, value in record.items() if _is_shown(key, value)}
-            bar.set_postfix(shown, refresh=False)
+            shown = {
+                short: _in_short(record[key])
+                for key, short in _SHOWN.items()
+                if record.get(key) is not None
+            }
+            rate = n_rows * (bar.n + 1) / bar.format_dict["elapsed"]
+            bar.set_postfix({**shown, "rows/s": tqdm.format_sizeof(rate)}, refresh=False)
             bar.update()
 
         yield show
+        # A training that stopped early is done too. A notebook would show it in red.
+        bar.total = bar.n
 
 
-def _is_shown(key: str, value: object) -> bool:
-    return key != "epoch" and isinstance(value, float)
+def _in_short(value: float | list[float]) -> str:
+    """The number, or several with strokes between them."""
+    return "/".join(f"{number:.3g}" for number in (value if isinstance(value, list) else [value]))

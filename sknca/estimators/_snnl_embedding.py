@@ -1,5 +1,7 @@
 """The transformer that minimises the soft nearest neighbour loss."""
 
+from __future__ import annotations  # help() shows ArrayLike, not what it stands for
+
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
+from .._typing import with_types
 from ..metrics import entanglement_score
 from ..networks import MLP, apply_layers, choose_layers, describe_layer
 from ..objectives import (
@@ -71,8 +74,9 @@ class SNNLEmbedding(BaseEmbedding):
         A network to use instead: a callable `(n_features, n_components) -> nn.Module`, or a
         module, of which `fit` trains a copy. It reads rows (n, n_features) in float32 and
         gives codes (n, n_components). Of random numbers, only torch's are seeded for it.
-        (A module cannot be recognised again by the cache of `Pipeline(memory=...)`, for
-        equal modules pickle differently; a function can.)
+        Parts whose parameters are all frozen (`requires_grad_(False)`) run in evaluation mode
+        and stay as they are, batch norm included. (A module cannot be recognised again by the
+        cache of `Pipeline(memory=...)`, for equal modules pickle differently; a function can.)
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         Distance between codes: squared Euclidean, or one minus the cosine. With "cosine"
@@ -155,7 +159,8 @@ class SNNLEmbedding(BaseEmbedding):
         "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA where there is one.
 
     verbose : int, default=0
-        Whether to show a progress bar.
+        Whether to show a progress bar, with the epoch, its losses, the temperature and the
+        rows learned from in a second.
 
     random_state : int or RandomState, default=None
         Draws the weights, batches, dropout and validation rows. With an int the same data
@@ -235,6 +240,8 @@ class SNNLEmbedding(BaseEmbedding):
     >>> bool(cross_val_score(knn, X, y).mean() > 0.9)
     True
     """
+
+    temperature_: float | NDArray[np.float64]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseEmbedding._parameter_constraints,
@@ -371,7 +378,7 @@ class SNNLEmbedding(BaseEmbedding):
         if self.primary_loss == "reconstruction":
             self.decoder_ = objective.get_submodule("primary.decoder")
 
-    @available_if(lambda self: self.primary_loss == "reconstruction")
+    @with_types(available_if(lambda self: self.primary_loss == "reconstruction"))
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Rows that the decoder makes of codes; with `primary_loss="reconstruction"` only.
 

@@ -1,28 +1,33 @@
 """The soft neighbours of the loss as a classifier."""
 
+from __future__ import annotations  # help() shows ArrayLike, not what it stands for
+
 from numbers import Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_X_y
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
+from .._typing import with_types
 from ..functional._checks import METRICS
 from ..functional._distances import unit_rows
+from ._callbacks import FitCallbacks
 from ._data import FLOATS
+from ._estimator import Estimator
 
 #: Entries in a block of pairs, and a floor for the product's sake.
 _BLOCK_ENTRIES = 2**21
 _MIN_BLOCK_ROWS = 64
 
 
-class SoftNeighborsClassifier(ClassifierMixin, BaseEstimator):
+class SoftNeighborsClassifier(ClassifierMixin, Estimator):
     r"""Classifier by the soft neighbours of the soft nearest neighbour loss.
 
     A row picks the training row `j` as its neighbour with a probability proportional to
@@ -87,7 +92,7 @@ class SoftNeighborsClassifier(ClassifierMixin, BaseEstimator):
         self.temperature = temperature
         self.metric = metric
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @with_types(_fit_context(prefer_skip_nested_validation=True))
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Keep the training rows.
 
@@ -113,6 +118,7 @@ class SoftNeighborsClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If the input is not as described. The classifier is then as it was before.
         """
+        callbacks = FitCallbacks(self, X, y, sample_weight)
         rows, y = check_X_y(X, y, dtype=FLOATS, estimator=self)
         check_classification_targets(y)
         weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
@@ -126,6 +132,7 @@ class SoftNeighborsClassifier(ClassifierMixin, BaseEstimator):
         self._rows = rows[order].astype(np.promote_types(rows.dtype, np.float32), copy=False)
         self._log_weight = np.log(weight[order])
         self._class_sizes = np.bincount(labels[order], minlength=len(self.classes_))
+        callbacks.end_fit()
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

@@ -1,5 +1,7 @@
 """The transformer that minimises the triplet loss."""
 
+from __future__ import annotations  # help() shows ArrayLike, not what it stands for
+
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, ClassVar, Literal
@@ -55,8 +57,9 @@ class TripletEmbedding(BaseEmbedding):
         A network to use instead: a callable `(n_features, n_components) -> nn.Module`, or a
         module, of which `fit` trains a copy. It reads rows (n, n_features) in float32 and
         gives codes (n, n_components). Of random numbers, only torch's are seeded for it.
-        (A module cannot be recognised again by the cache of `Pipeline(memory=...)`, for
-        equal modules pickle differently; a function can.)
+        Parts whose parameters are all frozen (`requires_grad_(False)`) run in evaluation mode
+        and stay as they are, batch norm included. (A module cannot be recognised again by the
+        cache of `Pipeline(memory=...)`, for equal modules pickle differently; a function can.)
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         Distance between codes: squared Euclidean, or one minus the cosine. With "cosine"
@@ -115,7 +118,8 @@ class TripletEmbedding(BaseEmbedding):
         "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA where there is one.
 
     verbose : int, default=0
-        Whether to show a progress bar.
+        Whether to show a progress bar, with the epoch, its losses and the rows learned from in
+        a second.
 
     random_state : int or RandomState, default=None
         Draws the weights, batches, dropout and validation rows. With an int the same data

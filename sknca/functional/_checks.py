@@ -10,6 +10,9 @@ from torch import Tensor
 #: The distances between codes that every loss of the package knows.
 METRICS = ("sqeuclidean", "cosine")
 
+#: What may become of the losses of the rows.
+_REDUCTIONS = ("mean", "sum", "none")
+
 
 def check_floats(z: Tensor, name: str) -> Tensor:
     """`z` in float32 or float64."""
@@ -45,6 +48,11 @@ def check_pair(a: Tensor, b: Tensor, names: tuple[str, str]) -> tuple[Tensor, Te
 def check_metric(metric: str) -> None:
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {METRICS}, got {metric!r}.")
+
+
+def check_reduction(reduction: str) -> None:
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction must be one of {_REDUCTIONS}, got {reduction!r}.")
 
 
 def check_labels(y: Tensor, z: Tensor, name: str) -> Tensor:

@@ -8,6 +8,7 @@ from ._checks import (
     check_labels,
     check_metric,
     check_pair,
+    check_reduction,
     check_rows,
     check_temperature,
     check_weight,
@@ -17,8 +18,6 @@ from ._distances import cosine_distances, real_rows, squared_distances, unit_row
 #: Entries in a block of pairs: what stays near the cache, and a floor for the product's sake.
 _BLOCK_ENTRIES = 3 * 2**19
 _MIN_BLOCK_ROWS = 128
-
-_REDUCTIONS = ("mean", "sum", "none")
 
 
 def soft_nearest_neighbor_loss(
@@ -126,8 +125,7 @@ def soft_nearest_neighbor_loss(
     torch.Size([4, 1])
     """
     check_metric(metric)
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction must be one of {_REDUCTIONS}, got {reduction!r}.")
+    check_reduction(reduction)
     if metric == "cosine":
         z, *elsewhere = real_rows(z, *([] if neighbors is None else [neighbors]))
         neighbors = elsewhere[0] if elsewhere else None

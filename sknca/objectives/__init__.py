@@ -1,6 +1,7 @@
 """What training minimises: a network, a loss of its codes, and what is trained beside them."""
 
 from ._base import EmbeddingObjective, LabelledRows
+from ._loss import SNNLoss
 from ._primary import Classification, PrimaryLoss, Reconstruction
 from ._snnl import SNNLObjective
 from ._triplet import TripletObjective
@@ -12,5 +13,6 @@ __all__ = [
     "PrimaryLoss",
     "Reconstruction",
     "SNNLObjective",
+    "SNNLoss",
     "TripletObjective",
 ]

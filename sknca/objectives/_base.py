@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -25,6 +25,17 @@ class EmbeddingObjective(nn.Module, ABC):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, but for modules whose parameters are all frozen: what is frozen
+        stays as it is, the running statistics of its batch norms too.
+        """
+        super().train(mode)
+        for module in self.modules():
+            parameters = [*module.parameters()]
+            if parameters and not any(p.requires_grad for p in parameters):
+                module.eval()
+        return self
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int) -> Loss:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..functional import soft_nearest_neighbor_loss
 from ..networks import CODE, apply_layers, run_layers
 from ._base import EmbeddingObjective, LabelledRows, Loss
+from ._loss import bounded_exp
 from ._primary import Classification, PrimaryLoss
 
 
@@ -157,7 +158,7 @@ class SNNLObjective(EmbeddingObjective):
     def _temperatures(self, epoch: int) -> Sequence[float | Tensor]:
         if self.log_temperatures is None:
             return [self.temperatures[epoch]] * len(self.layers)
-        return list(_bounded_exp(self.log_temperatures).unbind())
+        return list(bounded_exp(self.log_temperatures).unbind())
 
     def continue_from(self, previous: EmbeddingObjective, *, same_classes: bool) -> None:
         if not isinstance(previous, SNNLObjective):
@@ -173,7 +174,7 @@ class SNNLObjective(EmbeddingObjective):
     def settings(self, epoch: int) -> Mapping[str, Any]:
         if self.log_temperatures is None:
             return {"temperature": self.temperatures[epoch]}
-        learned = _bounded_exp(self.log_temperatures.detach()).tolist()
+        learned = bounded_exp(self.log_temperatures.detach()).tolist()
         return {"temperature": learned if len(learned) > 1 else learned[0]}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -182,11 +183,6 @@ class SNNLObjective(EmbeddingObjective):
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in chosen]
         # Weight decay would draw each temperature to 1.
         return [{"params": others}, {"params": temperatures, "weight_decay": 0.0}]
-
-
-def _bounded_exp(log_temperatures: Tensor) -> Tensor:
-    """Temperatures between 1e-6 and 1e6, whatever was learned."""
-    return log_temperatures.clamp(-13.8, 13.8).exp()
 
 
 def _load_if_alike(

@@ -49,7 +49,8 @@ def train(
     stopping: Stopping,
     generator: torch.Generator,
     validate: Callable[[], Tensor] | None = None,
-    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_epoch_begin: Callable[[], None] | None = None,
+    on_epoch_end: Callable[[list[EpochRecord]], bool] | None = None,
 ) -> list[EpochRecord]:
     """Minimise the objective, and leave it at its best epoch where there is validation.
 
@@ -80,8 +81,11 @@ def train(
     validate : callable, default=None
         The validation loss of the objective as it stands.
 
-    on_epoch : callable, default=None
-        Receives the record of each epoch.
+    on_epoch_begin : callable, default=None
+        Called before each epoch.
+
+    on_epoch_end : callable, default=None
+        Called after each epoch with the records so far. It answers whether to stop there.
 
     Returns
     -------
@@ -104,6 +108,8 @@ def train(
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     try:
         for epoch in range(max_iter):
+            if on_epoch_begin is not None:
+                on_epoch_begin()
             objective.train()
             n_rows = 0
             sums: dict[str, Tensor] = {}  # kept on the device: an epoch waits for it once
@@ -137,9 +143,8 @@ def train(
                 )
             if stopping.update(monitored) and validate is not None:
                 best_state = copy.deepcopy(objective.state_dict())
-            if on_epoch is not None:
-                on_epoch(record)
-            if stopping.should_stop:
+            asked_to_stop = on_epoch_end is not None and on_epoch_end(history)
+            if asked_to_stop or stopping.should_stop:
                 break
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)

@@ -361,16 +361,6 @@ def test_divergence_is_an_error(iris):
     assert not hasattr(embedding, "network_")
 
 
-def test_progress_bar(iris, capsys):
-    SNNLEmbedding(max_iter=3, verbose=1, random_state=0).fit(*iris)
-    shown = capsys.readouterr().err
-    assert "SNNLEmbedding" in shown
-    assert "3/3" in shown
-    assert "loss=" in shown
-    SNNLEmbedding(max_iter=3, random_state=0).fit(*iris)
-    assert capsys.readouterr() == ("", "")
-
-
 @pytest.mark.cuda
 def test_cuda_learns_the_same(iris):
     X, y = iris

@@ -27,7 +27,9 @@ class Scripted(nn.Module):
         return {"temperature": 1 / (1 + epoch)}
 
 
-def run(objective, *, n=10, batch_size=4, tol=None, patience=1, validation=None, weight=None):
+def run(
+    objective, *, n=10, batch_size=4, tol=None, patience=1, validation=None, weight=None, **hooks
+):
     rates = []
     optimizer = torch.optim.SGD(objective.parameters(), lr=1.0)
     validation_losses = iter(validation or [])
@@ -48,6 +50,7 @@ def run(objective, *, n=10, batch_size=4, tol=None, patience=1, validation=None,
         stopping=Stopping(tol, patience),
         generator=torch.Generator().manual_seed(0),
         validate=None if validation is None else lambda: torch.tensor(next(validation_losses)),
+        **hooks,
     )
     return history, rates
 
@@ -72,6 +75,22 @@ def test_batches_carry_labels_and_weights_of_their_rows():
 def test_stops():
     history, _ = run(Scripted([3.0, 2.0, 2.0, 2.0, 2.0]), tol=0.0, patience=2)
     assert len(history) == 4
+
+
+def test_tells_of_each_epoch_and_stops_where_asked_to():
+    told = []
+
+    def on_epoch_end(history):
+        told.append(len(history))
+        return history[-1]["loss"] < 3
+
+    history, _ = run(
+        Scripted([4.0, 3.0, 2.0, 1.0]),
+        on_epoch_begin=lambda: told.append("begin"),
+        on_epoch_end=on_epoch_end,
+    )
+    assert told == ["begin", 1, "begin", 2, "begin", 3]
+    assert len(history) == 3
 
 
 def test_restores_the_best_epoch():

@@ -1,0 +1,62 @@
+"""scikit-learn's callbacks: a fit is a task, and each of its epochs is one within it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ._estimator import Estimator
+
+
+class FitCallbacks:
+    """Tells an estimator's callbacks of one fit.
+
+    To be made within `fit`, before anything of the estimator changes: scikit-learn keeps what
+    it needs for the callbacks' end on the estimator, and clears it when `fit` is left.
+
+    Parameters
+    ----------
+    estimator : Estimator
+        Whose fit it is.
+
+    X, y, sample_weight
+        What `fit` was given.
+
+    max_epochs : int, default=0
+        The greatest number of epochs. 0: the fit is one task.
+    """
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        max_epochs: int = 0,
+    ) -> None:
+        self._given = {
+            "estimator": estimator,
+            "X": X,
+            "y": y,
+            "metadata": None if sample_weight is None else {"sample_weight": sample_weight},
+        }
+        self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
+        self._fit.call_on_fit_task_begin(**self._given)
+        self._epoch: Any = None
+        self._anybody = hasattr(estimator, "_skl_callbacks")
+
+    def begin_epoch(self) -> None:
+        if self._anybody:
+            self._epoch = self._fit.subcontext(task_name="epoch")
+            self._epoch.call_on_fit_task_begin(**self._given)
+
+    def end_epoch(self, as_if_stopped: Callable[[], dict[str, Any]]) -> bool:
+        """Whether a callback wants the fit to stop here; to one that asks for it, an estimator
+        with the attributes `as_if_stopped` is shown.
+        """
+        return self._anybody and self._epoch.call_on_fit_task_end(
+            **self._given, reconstruction_attributes=as_if_stopped
+        )
+
+    def end_fit(self) -> None:
+        """To be called when the estimator is fitted."""
+        self._fit.call_on_fit_task_end(**self._given, reconstruction_attributes={})

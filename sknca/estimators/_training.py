@@ -1,0 +1,95 @@
+"""From the parameters to the training of an objective, with the bar and the callbacks."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from ..objectives import EmbeddingObjective
+from ..training import EpochRecord, Stopping, TrainingData, one_cycle, train
+from ._callbacks import FitCallbacks
+from ._parameters import EmbeddingParameters
+from ._progress import progress_bar
+
+_AUTO_BATCH_SIZE = 256
+
+
+def train_objective(
+    parameters: EmbeddingParameters,
+    objective: EmbeddingObjective,
+    data: TrainingData,
+    *,
+    validate: Callable[[], Tensor] | None,
+    generator: torch.Generator,
+    callbacks: FitCallbacks,
+    as_if_stopped: Callable[[list[EpochRecord]], dict[str, Any]],
+) -> list[EpochRecord]:
+    """Train the objective as the parameters say.
+
+    Parameters
+    ----------
+    parameters : EmbeddingParameters
+        Of the embedding.
+
+    objective, data, validate, generator
+        As of `train`.
+
+    callbacks : FitCallbacks
+        Are told of each epoch.
+
+    as_if_stopped : callable
+        From the records so far to the attributes that the embedding would have if it were
+        stopped there, for a callback that wants to see them.
+
+    Returns
+    -------
+    history : list of EpochRecord
+        One record for each epoch.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to train, or the loss is not finite.
+    """
+    groups = [group for group in objective.parameter_groups() if group["params"]]
+    if not groups:
+        raise ValueError("encoder has no parameter that can be trained.")
+    batch_size = _AUTO_BATCH_SIZE if parameters.batch_size == "auto" else parameters.batch_size
+    max_iter = parameters.max_iter
+    tol = 0.0 if parameters.tol is None and parameters.early_stopping else parameters.tol
+    stopping = Stopping(tol, parameters.n_iter_no_change)
+    name = type(parameters).__name__
+    with progress_bar(name, max_iter, len(data.rows), parameters.verbose) as show:
+
+        def end_epoch(history: list[EpochRecord]) -> bool:
+            show(history[-1])
+            return callbacks.end_epoch(lambda: as_if_stopped(history))
+
+        history = train(
+            objective,
+            data,
+            optimizer=torch.optim.AdamW(
+                groups,
+                lr=parameters.learning_rate_init,
+                weight_decay=parameters.weight_decay,
+                fused=True,
+            ),
+            learning_rate=lambda progress: parameters.learning_rate_init * one_cycle(progress),
+            batch_size=min(batch_size, len(data.rows)),
+            max_iter=max_iter,
+            stopping=stopping,
+            generator=generator,
+            validate=validate,
+            on_epoch_begin=callbacks.begin_epoch,
+            on_epoch_end=end_epoch,
+        )
+    if tol is not None and len(history) == max_iter and not stopping.should_stop:
+        warnings.warn(
+            f"Maximum iterations (max_iter={max_iter}) reached before the loss stopped improving.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+    return history

@@ -1,0 +1,30 @@
+"""The script that the type checkers read."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import sknca
+import sknca.functional
+import sknca.metrics
+from ecosystem import user_script
+
+
+def test_it_runs(capsys):
+    user_script.main()
+    assert "SNNLoss(" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module", [sknca, sknca.functional, sknca.metrics])
+def test_it_uses_every_public_name(module):
+    tree = ast.parse(Path(user_script.__file__).read_text())
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert set(module.__all__) <= used
+
+
+def test_signatures_are_short():
+    signature = inspect.signature(sknca.SNNLEmbedding.fit)
+    assert str(signature).startswith("(self, X: 'ArrayLike', y: 'ArrayLike | None' = None")

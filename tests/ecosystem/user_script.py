@@ -1,0 +1,97 @@
+"""A user's script with every public name, for the type checkers; a test runs it too."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import sknca
+from sknca import SNNLEmbedding, SNNLoss, SoftNeighborsClassifier, TripletEmbedding
+from sknca import functional as F  # noqa: N812
+from sknca.metrics import clustering_accuracy, entanglement_score
+
+
+def encoder(n_features: int, n_components: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(n_features, 8), nn.ReLU(), nn.Linear(8, n_components))
+
+
+def estimators(X: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[Any]:
+    embedding = SNNLEmbedding(
+        2,
+        encoder=encoder,
+        metric="cosine",
+        temperature=0.1,
+        temperature_schedule=lambda epoch: 1.0 / (1 + epoch),
+        layers=[0, "code"],
+        primary_loss="reconstruction",
+        decoder=encoder,
+        batch_size="auto",
+        max_iter=2,
+        device=torch.device("cpu"),
+        random_state=np.random.RandomState(0),
+    )
+    fitted: SNNLEmbedding = embedding.fit(X, y, np.ones(len(X)), X_val=X, y_val=y.tolist())
+    codes: NDArray[Any] = fitted.transform(X)
+    entanglement: dict[str, float] = fitted.layer_entanglement(X, y, temperature=0.5)
+    network: nn.Module = fitted.network_
+    curve: list[float] = fitted.loss_curve_
+    validation_curve: list[float] | None = fitted.validation_loss_curve_
+    print(network, entanglement["code"], curve[-1], validation_curve, fitted.n_iter_)
+    print(fitted.classes_, fitted.device_, fitted.history_[-1]["loss"], fitted.temperature_)
+    print(fitted.inverse_transform(codes), fitted.loss_, fitted.best_loss_)
+
+    triplets = TripletEmbedding(margin="soft", mining="hard", dropout=0.0, max_iter=2)
+    print(triplets.fit(X, y).transform(X).shape)
+
+    classifier: SoftNeighborsClassifier = SoftNeighborsClassifier(temperature=0.5).fit(codes, y)
+    probabilities: NDArray[Any] = classifier.predict_proba(codes)
+    print(classifier.predict_log_proba(codes), classifier.classes_)
+    print(probabilities)
+    return classifier.predict(codes)
+
+
+def scores(X: NDArray[np.float64], y: NDArray[np.int64], clusters: NDArray[Any]) -> float:
+    accuracy: float = clustering_accuracy(y, clusters)
+    return accuracy + entanglement_score(X, y, temperature=0.5, metric="sqeuclidean")
+
+
+def own_loop(x: Tensor, y: Tensor) -> SNNLoss:
+    network = encoder(x.shape[1], 2)
+    loss = SNNLoss(0.5, metric="cosine", learn_temperature=True)
+    optimizer = torch.optim.Adam([*network.parameters(), *loss.parameters()])
+    loss(network(x), y, torch.ones(len(x))).backward()
+    optimizer.step()
+    temperature: float | Tensor = loss.temperature
+    print(temperature)
+    loss.temperature = 0.25
+    return loss
+
+
+def functions(z: Tensor, y: Tensor) -> list[Tensor]:
+    anchors, positives, negatives = (z[i] for i in F.mine_triplets(z, y, strategy="hard"))
+    return [
+        F.soft_nearest_neighbor_loss(z, y, torch.tensor(0.5), reduction="sum"),
+        F.soft_neighbor_probabilities(z, 0.5, y),
+        F.squared_distances(z, z),
+        F.cosine_distances(z, z),
+        F.squared_l2_distance(anchors, positives),
+        F.anchor_positive_distances(anchors, positives),
+        F.anchor_negative_distances(anchors, negatives),
+        F.triplet_loss(z, y, margin="soft", strategy="all"),
+        F.triplet_margins(anchors, positives, negatives),
+        F.mine_negatives(anchors, positives, negatives),
+    ]
+
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)), np.arange(60) % 3
+    z, labels = torch.tensor(X), torch.tensor(y)
+    print(sknca.__version__, scores(X, y, estimators(X, y)))
+    print(own_loop(z.float(), labels), len(functions(z, labels)))
+
+
+if __name__ == "__main__":
+    main()
