@@ -50,7 +50,7 @@ class SoftNeighborsClassifier(ClassifierMixin, BaseEstimator):
     n_features_in_ : int
         Number of features seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if `X` had names that are all strings.
 
     See Also
