@@ -21,6 +21,9 @@ extensions = [
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 default_role = "literal"  # `code` in docstrings
+smartquotes = False  # "cosine" is code, and apostrophes stay as they are
+toc_object_entries_show_parents = "hide"
+highlight_options = {"python": {"stripnl": True}}  # doctests in Markdown end with an empty line
 nitpicky = True  # a name that leads nowhere is a warning, and a warning is an error
 nitpick_ignore_regex = [("py:.*", r"torch\..*")]
 
@@ -49,7 +52,6 @@ html_theme = "pydata_sphinx_theme"
 html_title = "sknca"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_show_sourcelink = False
 html_copy_source = False
 html_math_renderer = "mathml"
 html_theme_options = {
@@ -73,6 +75,8 @@ def write_math(translator, node):
     """MathML, which browsers set by themselves: no script, and nothing from the network."""
     is_block = isinstance(node, nodes.math_block)
     translator.body.append(tex2mathml(node.astext(), as_block=is_block))
+    if not is_block:
+        translator.body.append("&#8288;")  # a comma after it stays on its line
     raise nodes.SkipNode
 
 
