@@ -41,8 +41,8 @@ class SNNLEmbedding(BaseEmbedding):
 
     .. math::
 
-        L = \operatorname{mean}_i \Big[ \log \sum_{j \ne i} e^{-d_{ij} / T}
-            - \log \sum_{j \ne i,\, y_j = y_i} e^{-d_{ij} / T} \Big]
+        L = \operatorname{mean}_i \Bigl[ \log \sum_{j \ne i} e^{-d_{ij} / T}
+            - \log \sum_{j \ne i,\, y_j = y_i} e^{-d_{ij} / T} \Bigr]
 
     where :math:`d_{ij}` is the distance between the codes of two rows of a batch. A linear
     encoder (`hidden_layer_sizes=()`) with the default metric and temperature has the
@@ -181,7 +181,7 @@ class SNNLEmbedding(BaseEmbedding):
     n_features_in_ : int
         Number of features seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if `X` had names that are all strings.
 
     n_iter_ : int

@@ -55,7 +55,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
     n_features_in_ : int
         Number of features seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if `X` had names that are all strings.
 
     See Also

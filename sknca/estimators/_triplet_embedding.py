@@ -137,7 +137,7 @@ class TripletEmbedding(BaseEmbedding):
     n_features_in_ : int
         Number of features seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if `X` had names that are all strings.
 
     n_iter_ : int

@@ -37,8 +37,8 @@ def soft_nearest_neighbor_loss(
 
     .. math::
 
-        L = \operatorname{mean}_i \Big[ \log \sum_{j \ne i} e^{-d_{ij} / T}
-            - \log \sum_{j \ne i,\, y_j = y_i} e^{-d_{ij} / T} \Big]
+        L = \operatorname{mean}_i \Bigl[ \log \sum_{j \ne i} e^{-d_{ij} / T}
+            - \log \sum_{j \ne i,\, y_j = y_i} e^{-d_{ij} / T} \Bigr]
 
     over the rows `i` that have a partner, another row with their label. With squared
     Euclidean distance and `temperature=1` the exponential of a bracket's negative is the
