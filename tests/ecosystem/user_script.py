@@ -1,5 +1,7 @@
 """A user's script with every public name, for the type checkers; a test runs it too."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -85,11 +87,21 @@ def functions(z: Tensor, y: Tensor) -> list[Tensor]:
     ]
 
 
+def files(X: NDArray[np.float64], y: NDArray[np.int64]) -> SNNLEmbedding:
+    embedding = SNNLEmbedding(2, max_iter=2).fit(X, y)
+    with TemporaryDirectory() as folder:
+        sknca.save(embedding, Path(folder) / "embedding.safetensors")
+        sknca.export_onnx(embedding, Path(folder) / "embedding.onnx", input_dtype="float64")
+        again: SNNLEmbedding = sknca.load(Path(folder) / "embedding.safetensors", device="cpu")
+    return again
+
+
 def main() -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 4)), np.arange(60) % 3
     z, labels = torch.tensor(X), torch.tensor(y)
     print(sknca.__version__, scores(X, y, estimators(X, y)))
+    print(files(X, y).transform(X).shape)
     print(own_loop(z.float(), labels), len(functions(z, labels)))
 
 

@@ -329,7 +329,7 @@ class TestInterruption:
                         raise KeyboardInterrupt
                 return super().forward(x)
 
-        embedding = SNNLEmbedding(encoder=Interrupting, max_iter=50, random_state=0)
+        embedding = SNNLEmbedding(encoder=Interrupting, batch_size=150, random_state=0)
         with pytest.warns(UserWarning, match="Training interrupted by user"):
             embedding.fit(X, y)
         assert embedding.n_iter_ == 3
