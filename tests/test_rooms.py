@@ -16,6 +16,7 @@ NEVER = {
     "training": {"sklearn", "networks", "functional", "objectives", "estimators"},
     "metrics": {"networks", "objectives", "training", "estimators", "matplotlib"},
     "estimators": {"matplotlib", "safetensors", "plotting", "persistence"},
+    "plotting": {"torch", "networks", "objectives", "training", "estimators"},
 }
 
 
