@@ -3,9 +3,9 @@ A convolutional encoder of your own
 ===================================
 
 ``encoder`` takes any torch network. Here it is a small convolutional one for digits of 8 by 8
-pixels. To the default encoder a pixel is a feature like any other; a convolution
-knows which pixels are neighbours, and with pooling it hardly notices when a digit stands one
-pixel further to the side.
+pixels. To the default encoder a pixel is a feature like any other, and a digit that stands one
+pixel further to the side is a stranger. Convolutions look for the same strokes everywhere, and
+the largest answer over all places says that a stroke is there, wherever it is.
 """
 
 import matplotlib.pyplot as plt
@@ -27,12 +27,13 @@ def convolutional(n_features, n_components):
         nn.Unflatten(1, (1, 8, 8)),  # (n, 1, 8, 8)
         nn.Conv2d(1, 32, kernel_size=3, padding=1),
         nn.ReLU(),
-        nn.MaxPool2d(2),  # (n, 32, 4, 4)
+        nn.Conv2d(32, 32, kernel_size=3, padding=1),
+        nn.ReLU(),
         nn.Conv2d(32, 64, kernel_size=3, padding=1),
         nn.ReLU(),
-        nn.MaxPool2d(2),  # (n, 64, 2, 2)
+        nn.AdaptiveMaxPool2d(1),  # (n, 64, 1, 1)
         nn.Flatten(),
-        nn.Linear(256, n_components),
+        nn.Linear(64, n_components),
     )
 
 

@@ -51,5 +51,10 @@ for title, (last, scoring) in last_steps.items():
     ax.plot(best, search.best_score_, "*", color=line.get_color(), markersize=16)
     print(title, dict(zip(temperatures, mean.round(4).tolist(), strict=True)), f"best T = {best}")
 ax.set(xlabel="temperature", ylabel="score of held-out rows, three folds", xscale="log")
-ax.legend()
+ax.legend(loc="lower right")
 plt.show()
+
+# %%
+# (Stars are the best.) The classifier asks a few neighbours, and a low temperature, which
+# looks at the nearest only, serves it best. k-means wants each class in one round cloud: for it
+# a higher temperature is better, which looks at classes as wholes.

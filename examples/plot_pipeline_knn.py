@@ -23,10 +23,11 @@ X, y = load_digits(return_X_y=True)
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 
 # %%
-# How many neighbours should be asked? Among the raw features a digit's own kind soon runs out,
-# and every neighbour more makes the answer worse. In the code whole classes lie together, and
-# the number hardly matters. (The pipeline's ``memory`` keeps what was fitted, so that
+# How many neighbours should be asked? Among the raw features the more that are asked, the worse
+# the answer, for there are others soon among them. In the code whole classes lie together, and
+# their number matters little. (The pipeline's ``memory`` keeps what was fitted, so that
 # each fold trains one network, and not one for each number of neighbours.)
+n_neighbors = [1, 3, 5, 10, 20, 50, 100]
 folds = StratifiedKFold(3, shuffle=True, random_state=0)
 with TemporaryDirectory() as memory:
     pipelines = {
@@ -41,16 +42,18 @@ with TemporaryDirectory() as memory:
             X,
             y,
             param_name="kneighborsclassifier__n_neighbors",
-            param_range=[1, 3, 5, 10, 20, 50, 100],
+            param_range=n_neighbors,
             cv=folds,
             score_type="test",
             line_kw={"marker": "o"},
             ax=right,
         )
         curve.lines_[0].set_label(name)
-        accuracies = curve.test_scores.mean(axis=1)
-        print(name, dict(zip(curve.param_range, accuracies.round(3).tolist(), strict=True)))
-right.set(xlabel="neighbours", ylabel="accuracy of held-out rows", title="three folds")
+        accuracies = curve.test_scores.mean(axis=1).round(3).tolist()
+        print(name, dict(zip(n_neighbors, accuracies, strict=True)))
+right.set(xlabel="neighbours asked", ylabel="accuracy of held-out rows", title="three folds")
+right.set_xticks(n_neighbors, n_neighbors)
+right.minorticks_off()
 right.legend()
 
 # %%
