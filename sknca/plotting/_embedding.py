@@ -155,8 +155,11 @@ class EmbeddingDisplay:
             ax.set_yticks(np.arange(len(classes)), [str(label) for label in classes])
             ax.yaxis.set_inverted(True)
         else:
-            # A distance between codes is as long in one direction as in another.
-            ax.set_aspect("equal", adjustable="datalim")
+            # A distance between codes is as long in one direction as in another. Axes that share
+            # both their limits with others must give way in size instead.
+            groups = (ax.get_shared_x_axes(), ax.get_shared_y_axes())
+            shared = all(len(group.get_siblings(ax)) > 1 for group in groups)
+            ax.set_aspect("equal", adjustable="box" if shared else "datalim")
         self.ax_ = ax
         self.figure_ = ax.figure
         self.legend_: Legend | None = None

@@ -132,6 +132,17 @@ class TestFromEmbedding:
         assert display.scatter_test_.get_alpha() == 0.2
         assert len(plt.get_fignums()) == 1
 
+    @pytest.mark.parametrize("sharey", [False, True])
+    def test_distances_are_as_long_in_both_directions(self, sharey):
+        z, y = codes(2)
+        figure, axes = plt.subplots(1, 2, sharex=True, sharey=sharey)
+        for ax in axes:
+            EmbeddingDisplay.from_embedding(z * [9, 1], y, ax=ax)
+        figure.draw_without_rendering()
+        for ax in axes:
+            origin, right, up = ax.transData.transform([[0, 0], [1, 0], [0, 1]])
+            assert right[0] - origin[0] == pytest.approx(up[1] - origin[1])
+
     def test_data_frames(self):
         z, y = codes(2)
         display = EmbeddingDisplay.from_embedding(pd.DataFrame(z), pd.Series(y).astype(str))
