@@ -26,8 +26,8 @@ methods = {
     "PCA": PCA(2, random_state=0),
     "LDA": LinearDiscriminantAnalysis(n_components=2),
     "NCA": NeighborhoodComponentsAnalysis(2, random_state=0),
-    # Two dimensions leave little room, and the network takes longer to find its way.
-    "SNNL": SNNLEmbedding(2, max_iter=150, random_state=0),
+    # Two dimensions leave little room: the network takes longer, and is held back more.
+    "SNNL": SNNLEmbedding(2, dropout=0.4, max_iter=150, random_state=0),
 }
 
 # %%
@@ -62,3 +62,8 @@ for (name, method), ax in zip(methods.items(), axes, strict=True):
     ax.set(title=f"{name}\nerror {np.mean(errors):.1%}", xticks=[], yticks=[], xlabel="", ylabel="")
     print(f"{name}: error of held-out digits {np.mean(errors):.1%} ± {np.std(errors):.1%}")
 plt.show()
+
+# %%
+# No linear map has room for ten digits on a plane. SNNL and, where it is installed, UMAP are
+# right about as often; UMAP draws each class into a knot, and SNNL leaves in the picture how far
+# apart its members are.
