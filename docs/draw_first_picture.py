@@ -11,7 +11,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 from PIL import Image
 
-EXAMPLE = "plot_side_by_side"
+EXAMPLE = "plot_methods_side_by_side"
 ROOT = Path(__file__).resolve().parents[1]
 
 matplotlib.use("agg")

@@ -3,6 +3,9 @@ import os
 # Read when scipy is imported: lets scikit-learn check array API inputs too.
 os.environ["SCIPY_ARRAY_API"] = "1"
 
+# Pictures are drawn, and no window opens.
+os.environ["MPLBACKEND"] = "Agg"
+
 import pytest
 import torch
 from sklearn.datasets import load_iris

@@ -17,6 +17,7 @@ NEVER = {
     "metrics": {"networks", "objectives", "training", "estimators", "matplotlib"},
     "estimators": {"matplotlib", "safetensors", "plotting", "persistence"},
     "persistence": {"pickle", "joblib", "matplotlib", "plotting"},
+    "plotting": {"torch", "networks", "objectives", "training", "estimators"},
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 import sknca
 import sknca.functional
 import sknca.metrics
+import sknca.plotting
 from ecosystem import user_script
 
 
@@ -17,7 +18,7 @@ def test_it_runs(capsys):
     assert "SNNLoss(" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("module", [sknca, sknca.functional, sknca.metrics])
+@pytest.mark.parametrize("module", [sknca, sknca.functional, sknca.metrics, sknca.plotting])
 def test_it_uses_every_public_name(module):
     tree = ast.parse(Path(user_script.__file__).read_text())
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}

@@ -13,6 +13,7 @@ import sknca
 from sknca import SNNLEmbedding, SNNLoss, SoftNeighborsClassifier, TripletEmbedding
 from sknca import functional as F  # noqa: N812
 from sknca.metrics import clustering_accuracy, entanglement_score
+from sknca.plotting import EmbeddingDisplay, EntanglementDisplay, LossCurveDisplay
 
 
 def encoder(n_features: int, n_components: int) -> nn.Module:
@@ -96,12 +97,19 @@ def files(X: NDArray[np.float64], y: NDArray[np.int64]) -> SNNLEmbedding:
     return again
 
 
+def pictures(X: NDArray[np.float64], y: NDArray[np.int64], embedding: SNNLEmbedding) -> None:
+    display: EmbeddingDisplay = EmbeddingDisplay.from_estimator(embedding, X, y)
+    print(display.ax_, EmbeddingDisplay.from_embedding(X, y).plot().figure_)
+    print(LossCurveDisplay.from_estimator(embedding).ax_)
+    print(EntanglementDisplay.from_estimator(embedding, X, y).ax_)
+
+
 def main() -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 4)), np.arange(60) % 3
     z, labels = torch.tensor(X), torch.tensor(y)
     print(sknca.__version__, scores(X, y, estimators(X, y)))
-    print(files(X, y).transform(X).shape)
+    pictures(X, y, files(X, y))
     print(own_loop(z.float(), labels), len(functions(z, labels)))
 
 

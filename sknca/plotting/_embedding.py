@@ -1,0 +1,361 @@
+"""Codes as points of a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.decomposition import PCA
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.multiclass import unique_labels
+
+from ._style import axes_or_new, class_colors, dot, name_classes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
+
+
+class EmbeddingDisplay:
+    """Scatter plot of an embedding, its classes in colours.
+
+    It is recommended to use :meth:`from_estimator` or :meth:`from_embedding` to create one.
+    All parameters are stored as attributes.
+
+    A supervised embedding always parts the rows that it was trained on. What it is worth its
+    test rows show, which are drawn apart from them.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n_samples, 1) or (n_samples, 2)
+        Where the rows stand. With one coordinate each class gets a strip of its own.
+
+    y : ndarray of shape (n_samples,)
+        Their labels.
+
+    points_test : ndarray of shape (n_test, 1) or (n_test, 2), default=None
+        Where the test rows stand, if there are any.
+
+    y_test : ndarray of shape (n_test,), default=None
+        Their labels.
+
+    xlabel, ylabel : str, default=None
+        What the axes are. None: nothing is said.
+
+    Attributes
+    ----------
+    scatter_ : matplotlib PathCollection
+        The points.
+
+    scatter_test_ : matplotlib PathCollection or None
+        Those of the test rows.
+
+    legend_ : matplotlib Legend or None
+        What names up to ten classes, and tells training from test rows.
+
+    colorbar_ : matplotlib Colorbar or None
+        What names the classes where there are more.
+
+    ax_ : matplotlib Axes
+        Axes with the points.
+
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+
+    See Also
+    --------
+    LossCurveDisplay : The training of an embedding, epoch by epoch.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sknca import SNNLEmbedding
+    >>> from sknca.plotting import EmbeddingDisplay
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> embedding = SNNLEmbedding(max_iter=5, random_state=0).fit(X_train, y_train)
+    >>> display = EmbeddingDisplay.from_estimator(
+    ...     embedding, X_train, y_train, X_test=X_test, y_test=y_test
+    ... )
+    >>> display.points.shape, display.points_test.shape
+    ((112, 2), (38, 2))
+    """
+
+    def __init__(
+        self,
+        points: NDArray[Any],
+        y: NDArray[Any],
+        *,
+        points_test: NDArray[Any] | None = None,
+        y_test: NDArray[Any] | None = None,
+        xlabel: str | None = None,
+        ylabel: str | None = None,
+    ) -> None:
+        self.points = points
+        self.y = y
+        self.points_test = points_test
+        self.y_test = y_test
+        self.xlabel = xlabel
+        self.ylabel = ylabel
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        legend: bool = True,
+        scatter_kw: dict[str, Any] | None = None,
+        scatter_test_kw: dict[str, Any] | None = None,
+    ) -> Self:
+        """Draw the points.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. If `None`, a new figure and axes is created.
+
+        legend : bool, default=True
+            Whether to name the classes, by a legend or, if there are more than ten, by a
+            colour bar.
+
+        scatter_kw, scatter_test_kw : dict, default=None
+            Keywords for `matplotlib.axes.Axes.scatter`, of all points and of those of the
+            test rows.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+            The object itself.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        classes = unique_labels(*(y for y in (self.y, self.y_test) if y is not None))
+        style = {
+            "cmap": class_colors(len(classes)),
+            "vmin": -0.5,
+            "vmax": len(classes) - 0.5,
+            "s": 10,
+            "linewidths": 0,
+            **(scatter_kw or {}),
+        }
+        ax = axes_or_new(ax)
+        self.scatter_test_: PathCollection | None = None
+        if self.points_test is None or self.y_test is None:
+            self.scatter_ = _draw(ax, self.points, self.y, classes, style)
+        else:
+            self.scatter_ = _draw(ax, self.points, self.y, classes, {"alpha": 0.35, **style})
+            style |= {"s": 18, "linewidths": 0.5, "edgecolors": "black", **(scatter_test_kw or {})}
+            self.scatter_test_ = _draw(ax, self.points_test, self.y_test, classes, style)
+        ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
+        if self.points.shape[1] == 1:
+            ax.set_yticks(np.arange(len(classes)), [str(label) for label in classes])
+            ax.yaxis.set_inverted(True)
+        else:
+            # A distance between codes is as long in one direction as in another. Axes that share
+            # both their limits with others must give way in size instead.
+            groups = (ax.get_shared_x_axes(), ax.get_shared_y_axes())
+            shared = all(len(group.get_siblings(ax)) > 1 for group in groups)
+            ax.set_aspect("equal", adjustable="box" if shared else "datalim")
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        self.legend_: Legend | None = None
+        self.colorbar_: Colorbar | None = None
+        if legend:
+            self._explain(classes)
+        return self
+
+    def _explain(self, classes: NDArray[Any]) -> None:
+        """Say which colour is which class, and which points are test rows."""
+        handles: list[Line2D] = []
+        if self.points.shape[1] == 2:  # a strip has its class beside it
+            handles, self.colorbar_ = name_classes(self.scatter_, classes, self.ax_)
+        place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+        if not handles:
+            place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2}
+        if self.scatter_test_ is not None:
+            handles += [
+                dot("training", color="0.7", markersize=3.5),
+                dot("test", color="0.7", markeredgecolor="black", markersize=5),
+            ]
+        if handles:
+            self.legend_ = self.ax_.legend(
+                handles=handles, frameon=False, fontsize="small", handletextpad=0.2, **place
+            )
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        X_test: ArrayLike | None = None,
+        y_test: ArrayLike | None = None,
+        ax: Axes | None = None,
+        legend: bool = True,
+        scatter_kw: dict[str, Any] | None = None,
+        scatter_test_kw: dict[str, Any] | None = None,
+    ) -> Self:
+        """Draw the codes that a fitted transformer gives rows.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Any fitted transformer, or a fitted :class:`~sklearn.pipeline.Pipeline` that ends
+            with one: of a pipeline that ends with a classifier, `pipeline[:-1]`.
+
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        y : array-like of shape (n_samples,)
+            Their labels.
+
+        X_test : array-like of shape (n_test, n_features), default=None
+            Test rows, to be marked apart.
+
+        y_test : array-like of shape (n_test,), default=None
+            The labels of `X_test`.
+
+        ax, legend, scatter_kw, scatter_test_kw
+            As of :meth:`plot`.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+            Drawn. Of codes of more than two components it is the first two principal
+            components, found from the codes of `X`; the labels of the axes say so, and how
+            much of the variance each has.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If the estimator is no transformer, or the data are not as described.
+        """
+        method = f"{cls.__name__}.from_estimator"
+        check_matplotlib_support(method)
+        if not hasattr(estimator, "transform"):
+            raise ValueError(f"{method} only supports transformers; got {estimator!r}.")
+        return cls.from_embedding(
+            estimator.transform(X),
+            y,
+            codes_test=None if X_test is None else estimator.transform(X_test),
+            y_test=y_test,
+            ax=ax,
+            legend=legend,
+            scatter_kw=scatter_kw,
+            scatter_test_kw=scatter_test_kw,
+        )
+
+    @classmethod
+    def from_embedding(
+        cls,
+        codes: ArrayLike,
+        y: ArrayLike,
+        *,
+        codes_test: ArrayLike | None = None,
+        y_test: ArrayLike | None = None,
+        ax: Axes | None = None,
+        legend: bool = True,
+        scatter_kw: dict[str, Any] | None = None,
+        scatter_test_kw: dict[str, Any] | None = None,
+    ) -> Self:
+        """Draw codes.
+
+        Parameters
+        ----------
+        codes : array-like of shape (n_samples, n_components)
+            Codes, as `transform` gives them.
+
+        y : array-like of shape (n_samples,)
+            Their labels.
+
+        codes_test : array-like of shape (n_test, n_components), default=None
+            Codes of test rows, to be marked apart.
+
+        y_test : array-like of shape (n_test,), default=None
+            The labels of `codes_test`.
+
+        ax, legend, scatter_kw, scatter_test_kw
+            As of :meth:`plot`.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+            Drawn. Of more than two components it is the first two principal components, found
+            from `codes`; the labels of the axes say so, and how much of the variance each has.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If the data are not as described.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_embedding")
+        if (codes_test is None) != (y_test is None):
+            raise ValueError(
+                "Test rows and y_test must be given together; "
+                f"got y_test={'None' if y_test is None else '...'}."
+            )
+        points, labels = _check_codes(codes, y)
+        n_components = points.shape[1]
+        points_test = labels_test = None
+        if codes_test is not None:
+            points_test, labels_test = _check_codes(codes_test, y_test)
+            if points_test.shape[1] != n_components:
+                raise ValueError(
+                    f"codes_test has {points_test.shape[1]} components, but codes has "
+                    f"{n_components}."
+                )
+        axes = ["Component 1", "Component 2" if n_components > 1 else "Class"]
+        if n_components > 2:
+            with np.errstate(invalid="ignore"):  # where all codes are one
+                pca = PCA(2, random_state=0).fit(points)
+            points = pca.transform(points)
+            points_test = None if points_test is None else pca.transform(points_test)
+            shares = np.nan_to_num(pca.explained_variance_ratio_)
+            axes = [
+                f"PC {i} of {n_components} ({100 * share:.0f} %)"
+                for i, share in enumerate(shares, start=1)
+            ]
+        display = cls(
+            points,
+            labels,
+            points_test=points_test,
+            y_test=labels_test,
+            xlabel=axes[0],
+            ylabel=axes[1],
+        )
+        return display.plot(
+            ax, legend=legend, scatter_kw=scatter_kw, scatter_test_kw=scatter_test_kw
+        )
+
+
+def _check_codes(codes: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    codes = check_array(codes, dtype=[np.float64, np.float32], input_name="codes")
+    y = column_or_1d(y)
+    check_consistent_length(codes, y)
+    return codes, y
+
+
+def _draw(
+    ax: Axes,
+    points: NDArray[Any],
+    y: NDArray[Any],
+    classes: NDArray[Any],
+    style: dict[str, Any],
+) -> PathCollection:
+    position = np.searchsorted(classes, y)  # (n,)
+    x = points[:, 0]
+    if points.shape[1] == 1:
+        # Spread evenly over the height of the strip: multiples of the golden ratio.
+        height = position + 0.8 * (np.arange(len(y)) * 0.618034 % 1 - 0.5)
+    else:
+        height = points[:, 1]
+    return ax.scatter(x, height, c=position, **style)

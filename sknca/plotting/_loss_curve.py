@@ -1,0 +1,211 @@
+"""The training of an embedding, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import check_is_fitted
+
+from ._style import axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+#: What stands in a record of `history_` beside the parts of the loss.
+_NO_PARTS = {"epoch", "loss", "temperature", "validation_loss"}
+
+
+class LossCurveDisplay:
+    """Losses of an embedding over the epochs of its training.
+
+    It is recommended to use :meth:`from_estimator` to create one. All parameters are stored
+    as attributes.
+
+    Parameters
+    ----------
+    loss : ndarray of shape (n_epochs,)
+        Training loss.
+
+    parts : dict from str to ndarray of shape (n_epochs,), default=None
+        What it is made of: the primary loss, and the soft nearest neighbour loss before its
+        weight.
+
+    validation_loss : ndarray of shape (n_epochs,), default=None
+        Validation loss. Its lowest is marked: the epoch whose weights `fit` kept.
+
+    temperature : ndarray of shape (n_epochs,) or (n_epochs, n_layers), default=None
+        Temperature. Where it changes, it is drawn on an axis of its own.
+
+    Attributes
+    ----------
+    lines_ : list of matplotlib Line2D
+        Training loss, validation loss and the parts, as far as they are there.
+
+    best_epoch_ : int or None
+        The epoch with the lowest validation loss, from 0, as in `history_`.
+
+    best_line_ : matplotlib Line2D or None
+        What marks it.
+
+    temperature_lines_ : list of matplotlib Line2D
+        One for each temperature; none where it does not change.
+
+    temperature_ax_ : matplotlib Axes or None
+        Axes with the temperature.
+
+    ax_ : matplotlib Axes
+        Axes with the losses.
+
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+
+    See Also
+    --------
+    EmbeddingDisplay : What came of it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sknca import SNNLEmbedding
+    >>> from sknca.plotting import LossCurveDisplay
+    >>> X, y = load_iris(return_X_y=True)
+    >>> embedding = SNNLEmbedding(max_iter=5, random_state=0).fit(X, y)
+    >>> display = LossCurveDisplay.from_estimator(embedding)
+    >>> display.ax_.get_xlabel()
+    'Epoch'
+    """
+
+    def __init__(
+        self,
+        loss: NDArray[Any],
+        *,
+        parts: Mapping[str, NDArray[Any]] | None = None,
+        validation_loss: NDArray[Any] | None = None,
+        temperature: NDArray[Any] | None = None,
+    ) -> None:
+        self.loss = loss
+        self.parts = parts
+        self.validation_loss = validation_loss
+        self.temperature = temperature
+
+    def plot(self, ax: Axes | None = None, *, line_kw: dict[str, Any] | None = None) -> Self:
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. If `None`, a new figure and axes is created.
+
+        line_kw : dict, default=None
+            Keywords for `matplotlib.axes.Axes.plot`, of all losses.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            The object itself.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        from matplotlib.ticker import MaxNLocator
+
+        ax = axes_or_new(ax)
+        style = line_kw or {}
+        self.lines_ = ax.plot(self.loss, **{"label": "training loss", **style})
+        self.best_epoch_: int | None = None
+        self.best_line_: Line2D | None = None
+        if self.validation_loss is not None:
+            self.lines_ += ax.plot(self.validation_loss, **{"label": "validation loss", **style})
+            best = int(np.argmin(self.validation_loss))
+            self.best_epoch_ = best
+            (self.best_line_,) = ax.plot(
+                [best],
+                self.validation_loss[[best]],
+                label=f"best epoch ({best})",
+                color=self.lines_[-1].get_color(),
+                linestyle="",
+                marker="o",
+            )
+        for name, part in (self.parts or {}).items():
+            self.lines_ += ax.plot(part, **{"label": name, "linestyle": "--", **style})
+        ax.set(xlabel="Epoch", ylabel="Loss")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        self._plot_temperature()
+        marks = [] if self.best_line_ is None else [self.best_line_]
+        handles = [*self.lines_, *marks, *self.temperature_lines_[:1]]
+        ax.legend(handles=handles, fontsize="small")
+        return self
+
+    def _plot_temperature(self) -> None:
+        self.temperature_ax_: Axes | None = None
+        self.temperature_lines_: list[Line2D] = []
+        if self.temperature is None or not np.ptp(self.temperature, axis=0).any():
+            return
+        self.temperature_ax_ = self.ax_.twinx()
+        n_layers = self.temperature[0].size
+        self.temperature_lines_ = self.temperature_ax_.plot(
+            self.temperature,
+            color="0.5",
+            linestyle=":",
+            label="temperature" if n_layers == 1 else f"temperatures of {n_layers} layers",
+        )
+        self.temperature_ax_.set_ylabel("Temperature")
+        # Behind the losses and the legend.
+        self.ax_.set_zorder(self.temperature_ax_.get_zorder() + 1)
+        self.ax_.patch.set_visible(False)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, ax: Axes | None = None, line_kw: dict[str, Any] | None = None
+    ) -> Self:
+        """Draw the last training of an embedding.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            A fitted :class:`~sknca.SNNLEmbedding` or :class:`~sknca.TripletEmbedding`. Of a
+            pipeline, the step that is one.
+
+        ax, line_kw
+            As of :meth:`plot`.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            Drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If it has no record of a training.
+        """
+        method = f"{cls.__name__}.from_estimator"
+        check_matplotlib_support(method)
+        check_is_fitted(estimator)
+        history = getattr(estimator, "history_", None)
+        if not history:
+            raise ValueError(
+                f"{method} only supports estimators with epochs in `history_`; got {estimator!r}."
+            )
+
+        curves = {
+            name: np.array([record[name] for record in history])
+            for name, first in history[0].items()
+            if first is not None
+        }
+        parts = {name: curve for name, curve in curves.items() if name not in _NO_PARTS}
+        return cls(
+            curves["loss"],
+            parts=parts if len(parts) > 1 else None,  # a single one is the loss itself
+            validation_loss=curves.get("validation_loss"),
+            temperature=curves.get("temperature"),
+        ).plot(ax, line_kw=line_kw)

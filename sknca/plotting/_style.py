@@ -1,0 +1,68 @@
+"""What the displays share: where they draw, in which colours, and how classes are named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.colors import Colormap
+    from matplotlib.lines import Line2D
+
+#: Ten colours that people with any kind of colour vision can tell apart. More than these no
+#: eye keeps apart.
+_COLORS = "petroff10"
+_N_COLORS = 10
+
+#: So many labels stand beside a colour bar at most.
+_MAX_TICKS = 12
+
+
+def axes_or_new(ax: Axes | None) -> Axes:
+    """`ax`, or the axes of a new figure that makes room for what stands beside them."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        _, ax = plt.subplots(layout="constrained")
+        ax.set_prop_cycle(color=matplotlib.color_sequences[_COLORS])
+    return ax
+
+
+def class_colors(n_classes: int) -> Colormap:
+    """A colour for each class."""
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    if n_classes <= _N_COLORS:
+        return ListedColormap(list(matplotlib.color_sequences[_COLORS][:n_classes]))
+    return matplotlib.colormaps["viridis"].resampled(n_classes)
+
+
+def name_classes(
+    scatter: PathCollection, classes: NDArray[Any], ax: Axes
+) -> tuple[list[Line2D], Colorbar | None]:
+    """What a legend says of up to ten classes; for more, a colour bar beside the axes."""
+    from matplotlib.cm import ScalarMappable
+
+    if len(classes) <= _N_COLORS:
+        colors: Any = scatter.to_rgba(np.arange(len(classes)))
+        return [dot(str(c), color=color) for c, color in zip(classes, colors, strict=True)], None
+    ticks = range(0, len(classes), -(-len(classes) // _MAX_TICKS))
+    # The points may be pale; their colours are not.
+    mappable = ScalarMappable(scatter.norm, scatter.cmap)
+    colorbar = ax.figure.colorbar(mappable, ax=ax, label="Class")
+    colorbar.set_ticks(ticks, labels=[str(classes[tick]) for tick in ticks])
+    return [], colorbar
+
+
+def dot(label: str, **style: Any) -> Line2D:
+    """An entry of a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle="", marker="o", label=label, **style)

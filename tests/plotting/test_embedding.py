@@ -1,0 +1,177 @@
+"""The scatter plot of codes."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import same_color
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sknca import SNNLEmbedding
+from sknca.plotting import EmbeddingDisplay
+
+
+def codes(n_components, n_classes=3, n=60):
+    generator = np.random.RandomState(0)
+    return generator.randn(n, n_components), np.arange(n) % n_classes
+
+
+def legend_texts(display):
+    return [text.get_text() for text in display.legend_.get_texts()]
+
+
+class TestFromEstimator:
+    def test_training_and_test_rows_are_marked_apart(self, split, embedding):
+        X_train, X_test, y_train, y_test = split
+        display = EmbeddingDisplay.from_estimator(
+            embedding, X_train, y_train, X_test=X_test, y_test=y_test
+        )
+        pca = PCA(2).fit(embedding.transform(X_train))  # the test rows have no say in it
+        for scatter, X in [(display.scatter_, X_train), (display.scatter_test_, X_test)]:
+            drawn = np.abs(scatter.get_offsets())
+            expected = np.abs(pca.transform(embedding.transform(X)))
+            np.testing.assert_allclose(drawn, expected, rtol=1e-4, atol=1e-5)
+        assert display.scatter_.get_alpha() < 1
+        assert display.scatter_test_.get_alpha() is None
+        assert legend_texts(display) == ["0", "1", "2", "training", "test"]
+        assert display.figure_ is display.ax_.figure
+
+    def test_any_transformer(self, split):
+        X_train, _, y_train, _ = split
+        pipeline = make_pipeline(StandardScaler(), PCA(2), KNeighborsClassifier())
+        pipeline.fit(X_train, y_train)
+        display = EmbeddingDisplay.from_estimator(pipeline[:-1], X_train, y_train)
+        np.testing.assert_array_equal(display.points, pipeline[:-1].transform(X_train))
+        with pytest.raises(ValueError, match=r"only supports transformers; got Pipeline"):
+            EmbeddingDisplay.from_estimator(pipeline, X_train, y_train)
+
+    def test_not_fitted(self, split):
+        X_train, _, y_train, _ = split
+        with pytest.raises(NotFittedError):
+            EmbeddingDisplay.from_estimator(SNNLEmbedding(), X_train, y_train)
+        assert not plt.get_fignums()
+
+
+class TestFromEmbedding:
+    def test_two_components_are_drawn_as_they_are(self):
+        z, y = codes(2)
+        display = EmbeddingDisplay.from_embedding(z, y)
+        np.testing.assert_array_equal(display.scatter_.get_offsets(), z)
+        assert display.scatter_test_ is None
+        assert display.ax_.get_xlabel() == "Component 1"
+        assert display.ax_.get_ylabel() == "Component 2"
+        assert legend_texts(display) == ["0", "1", "2"]
+
+    def test_more_components_by_pca_and_the_labels_say_so(self):
+        z, y = codes(5)
+        display = EmbeddingDisplay.from_embedding(z * [9, 3, 1, 1, 1], y)
+        share = PCA(2).fit(z * [9, 3, 1, 1, 1]).explained_variance_ratio_
+        assert display.ax_.get_xlabel() == f"PC 1 of 5 ({100 * share[0]:.0f} %)"
+        assert display.ax_.get_ylabel() == f"PC 2 of 5 ({100 * share[1]:.0f} %)"
+
+    def test_collapsed_codes(self):
+        display = EmbeddingDisplay.from_embedding(np.ones((6, 3)), [0, 1] * 3)
+        assert display.ax_.get_xlabel() == "PC 1 of 3 (0 %)"
+        assert not display.scatter_.get_offsets().any()
+
+    def test_one_component_in_strips(self):
+        z, y = codes(1)
+        names = np.array(["a", "b", "c"])[y]
+        display = EmbeddingDisplay.from_embedding(z, names, codes_test=z, y_test=names)
+        x, height = display.scatter_.get_offsets().T
+        np.testing.assert_array_equal(x, z[:, 0])
+        np.testing.assert_array_equal(np.round(height), y)
+        assert [tick.get_text() for tick in display.ax_.get_yticklabels()] == ["a", "b", "c"]
+        assert legend_texts(display) == ["training", "test"]
+
+    def test_a_class_has_its_colour_in_legend_and_points(self):
+        z, y = codes(2)
+        display = EmbeddingDisplay.from_embedding(z, y)
+        display.figure_.draw_without_rendering()
+        colors = display.scatter_.get_facecolors()
+        for label, handle in enumerate(display.legend_.legend_handles):
+            assert all(same_color(color, handle.get_color()) for color in colors[y == label])
+
+    def test_a_class_of_test_rows_alone(self):
+        z, y = codes(2)
+        display = EmbeddingDisplay.from_embedding(z, y, codes_test=z[:2], y_test=[7, 1])
+        assert legend_texts(display) == ["0", "1", "2", "7", "training", "test"]
+        assert display.scatter_test_.get_array().tolist() == [3, 1]
+
+    @pytest.mark.parametrize("n_classes", [10, 11, 60])
+    def test_a_colour_bar_for_many_classes(self, n_classes):
+        z, y = codes(2, n_classes, n=120)
+        display = EmbeddingDisplay.from_embedding(z, y)
+        assert (display.legend_ is None) == (display.colorbar_ is not None) == (n_classes > 10)
+        assert len(np.unique(display.scatter_.to_rgba(np.arange(n_classes)), axis=0)) == n_classes
+        if n_classes > 10:
+            labels = display.colorbar_.ax.get_yticklabels()
+            assert len(labels) <= 12
+            assert all(int(label.get_text()) == label.get_position()[1] for label in labels)
+
+    def test_axes_and_style_of_ones_own(self):
+        z, y = codes(2)
+        _, ax = plt.subplots()
+        display = EmbeddingDisplay.from_embedding(
+            z,
+            y,
+            codes_test=z,
+            y_test=y,
+            ax=ax,
+            legend=False,
+            scatter_kw={"alpha": 0.1},
+            scatter_test_kw={"alpha": 0.2},
+        )
+        assert display.ax_ is ax
+        assert display.legend_ is display.colorbar_ is None
+        assert display.scatter_.get_alpha() == 0.1
+        assert display.scatter_test_.get_alpha() == 0.2
+        assert len(plt.get_fignums()) == 1
+
+    @pytest.mark.parametrize("sharey", [False, True])
+    def test_distances_are_as_long_in_both_directions(self, sharey):
+        z, y = codes(2)
+        figure, axes = plt.subplots(1, 2, sharex=True, sharey=sharey)
+        for ax in axes:
+            EmbeddingDisplay.from_embedding(z * [9, 1], y, ax=ax)
+        figure.draw_without_rendering()
+        for ax in axes:
+            origin, right, up = ax.transData.transform([[0, 0], [1, 0], [0, 1]])
+            assert right[0] - origin[0] == pytest.approx(up[1] - origin[1])
+
+    def test_data_frames(self):
+        z, y = codes(2)
+        display = EmbeddingDisplay.from_embedding(pd.DataFrame(z), pd.Series(y).astype(str))
+        assert legend_texts(display) == ["0", "1", "2"]
+
+    def test_plot_again(self):
+        z, y = codes(4)
+        display = EmbeddingDisplay.from_embedding(z, y)
+        first = display.ax_
+        assert display.plot() is display
+        assert display.ax_ is not first
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"y": [0, 1]}, "inconsistent numbers of samples"),
+            ({"codes": [[np.nan, 0], [1, 0]]}, "Input codes contains NaN"),
+            ({"y_test": [0] * 60}, "y_test must be given together; got y_test=..."),
+            ({"codes_test": [[1.0, 2.0]]}, "y_test must be given together; got y_test=None"),
+            (
+                {"codes_test": [[1.0]], "y_test": [0]},
+                "codes_test has 1 components, but codes has 2",
+            ),
+            ({"y": np.linspace(0, 1, 60)}, "Unknown label type"),
+            ({"codes_test": [[1.0, 2.0]], "y_test": ["a"]}, "Mix of label input types"),
+        ],
+    )
+    def test_refused(self, change, message):
+        z, y = codes(2)
+        with pytest.raises(ValueError, match=message):
+            EmbeddingDisplay.from_embedding(**{"codes": z, "y": y} | change)
+        assert not plt.get_fignums()

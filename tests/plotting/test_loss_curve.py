@@ -1,0 +1,87 @@
+"""The losses over the epochs."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+
+from sknca import SNNLEmbedding, TripletEmbedding
+from sknca.plotting import LossCurveDisplay
+
+
+def fitted(split, **parameters):
+    X_train, _, y_train, _ = split
+    return SNNLEmbedding(max_iter=3, random_state=0, **parameters).fit(X_train, y_train)
+
+
+def legend_texts(display):
+    return [text.get_text() for text in display.ax_.get_legend().get_texts()]
+
+
+def test_the_best_epoch_is_marked(embedding):
+    display = LossCurveDisplay.from_estimator(embedding)
+    curves = [embedding.loss_curve_, embedding.validation_loss_curve_]
+    for line, curve in zip(display.lines_, curves, strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), curve)
+    assert display.best_epoch_ == np.argmin(embedding.validation_loss_curve_)
+    assert display.best_line_.get_xdata() == [display.best_epoch_]
+    assert legend_texts(display)[2] == f"best epoch ({display.best_epoch_})"
+    assert display.temperature_ax_ is None  # for it is constant
+    assert display.figure_ is display.ax_.figure
+
+
+def test_parts_of_the_loss(split):
+    embedding = fitted(split, primary_loss="reconstruction")
+    display = LossCurveDisplay.from_estimator(embedding)
+    assert legend_texts(display) == ["training loss", "reconstruction", "snnl"]
+    np.testing.assert_allclose(sum(display.parts.values()), embedding.loss_curve_, rtol=1e-5)
+    assert display.best_epoch_ is display.best_line_ is display.validation_loss is None
+
+
+def test_a_single_part_is_the_loss(split):
+    embedding = fitted(split, primary_loss="reconstruction", snnl_weight=0)
+    assert legend_texts(LossCurveDisplay.from_estimator(embedding)) == ["training loss"]
+
+
+def test_temperature_where_it_changes(split):
+    embedding = fitted(split, temperature_schedule="annealed")
+    display = LossCurveDisplay.from_estimator(embedding)
+    assert display.temperature_ax_ is not display.ax_
+    (line,) = display.temperature_lines_
+    assert line.get_ydata().tolist() == [record["temperature"] for record in embedding.history_]
+    assert legend_texts(display) == ["training loss", "temperature"]
+
+
+def test_temperatures_of_layers(split):
+    embedding = fitted(split, temperature_schedule="learned", layers="all")
+    display = LossCurveDisplay.from_estimator(embedding)
+    assert display.temperature.shape == (3, 3)
+    assert len(display.temperature_lines_) == 3
+    assert legend_texts(display) == ["training loss", "temperatures of 3 layers"]
+
+
+def test_triplets(split):
+    X_train, _, y_train, _ = split
+    triplets = TripletEmbedding(max_iter=2, random_state=0).fit(X_train, y_train)
+    display = LossCurveDisplay.from_estimator(triplets)
+    np.testing.assert_array_equal(display.loss, triplets.loss_curve_)
+
+
+def test_axes_and_style_of_ones_own(embedding):
+    _, ax = plt.subplots()
+    display = LossCurveDisplay.from_estimator(embedding, ax=ax, line_kw={"linewidth": 3})
+    assert display.ax_ is ax
+    assert all(line.get_linewidth() == 3 for line in display.lines_)
+    assert display.plot() is display
+    assert display.ax_ is not ax
+
+
+def test_refused(split, embedding):
+    X_train, _, y_train, _ = split
+    with pytest.raises(NotFittedError):
+        LossCurveDisplay.from_estimator(SNNLEmbedding())
+    pipeline = make_pipeline(SNNLEmbedding(max_iter=1)).fit(X_train, y_train)
+    with pytest.raises(ValueError, match=r"epochs in `history_`; got Pipeline"):
+        LossCurveDisplay.from_estimator(pipeline)
+    assert not plt.get_fignums()
