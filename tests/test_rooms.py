@@ -42,5 +42,5 @@ def test_room(room):
 
 
 def test_it_reads_imports():
-    assert {"functional", "torch"} <= set(imports(PACKAGE / "networks.py"))
+    assert {"functional", "torch"} <= set(imports(PACKAGE / "networks" / "_encoders.py"))
     assert {"training", "sklearn"} <= set(imports(PACKAGE / "estimators" / "_base.py"))
