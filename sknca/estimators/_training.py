@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from ..objectives import EmbeddingObjective
-from ..training import EpochRecord, Stopping, TrainingData, one_cycle, train
+from ..training import AdamW, EpochRecord, Stopping, TrainingData, one_cycle, train
 from ._callbacks import FitCallbacks
 from ._parameters import EmbeddingParameters
 from ._progress import progress_bar
@@ -71,11 +71,10 @@ def train_objective(
         history = train(
             objective,
             data,
-            optimizer=torch.optim.AdamW(
+            optimizer=AdamW(
                 groups,
                 lr=parameters.learning_rate_init,
                 weight_decay=parameters.weight_decay,
-                fused=True,
             ),
             learning_rate=lambda progress: parameters.learning_rate_init * one_cycle(progress),
             batch_size=min(batch_size, len(data.rows)),

@@ -1,5 +1,6 @@
 """Batches, schedules, stopping and the loop: training that knows neither loss nor network."""
 
+from ._adamw import AdamW
 from ._isolation import isolated, torch_defaults
 from ._loop import EpochRecord, Objective, train
 from ._rows import Batch, TrainingData
@@ -8,6 +9,7 @@ from ._stopping import Stopping
 from ._validation import hold_out, validation_neighbors
 
 __all__ = [
+    "AdamW",
     "Batch",
     "EpochRecord",
     "Objective",

@@ -38,11 +38,19 @@ class Objective(Protocol):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
 
 
+class Optimizer(Protocol):
+    """What the loop asks of an optimizer; those of torch give it."""
+
+    param_groups: list[dict[str, Any]]
+
+    def step(self) -> Any: ...
+
+
 def train(
     objective: Objective,
     data: TrainingData,
     *,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     learning_rate: Callable[[float], float],
     batch_size: int,
     max_iter: int,
@@ -63,8 +71,9 @@ def train(
     data : TrainingData
         The rows.
 
-    optimizer : torch.optim.Optimizer
-        Of the objective's parameters. Its learning rate is set before each step.
+    optimizer : Optimizer
+        Of the objective's parameters, of torch or `AdamW`. Its learning rate is set before
+        each step.
 
     learning_rate : callable
         From progress (0 at the first step, 1 after the last) to the learning rate.
@@ -148,7 +157,8 @@ def train(
                 break
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)
-    optimizer.zero_grad()  # the gradients are as large as the network, and of no more use
+    for parameter in parameters:
+        parameter.grad = None  # as large as the network, and of no more use
     if best_state is not None:
         objective.load_state_dict(best_state)
         torch.clear_autocast_cache()

@@ -1,0 +1,77 @@
+"""AdamW, step by step as torch has it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+
+
+class AdamW:
+    """AdamW by torch's fused kernel, without the rest of `torch.optim`.
+
+    Making an optimizer of `torch.optim` imports torch's compiler first, which takes longer than
+    many a whole fit here, and each of its steps has a cost that tells where batches are small.
+
+    Parameters
+    ----------
+    groups : iterable of dict
+        Each with its parameters as "params", and "weight_decay" where it has one of its own.
+
+    lr : float
+        The learning rate: of each group its "lr", which may be set before any step.
+
+    weight_decay : float
+        Decoupled weight decay.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        The groups, with all that belongs to them.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter. "Decoupled Weight Decay Regularization". ICLR 2019.
+    """
+
+    def __init__(
+        self, groups: Iterable[Mapping[str, Any]], *, lr: float, weight_decay: float
+    ) -> None:
+        defaults = {"lr": lr, "weight_decay": weight_decay}
+        self.param_groups: list[dict[str, Any]] = [{**defaults, **group} for group in groups]
+        self._state: dict[Tensor, tuple[Tensor, Tensor, Tensor]] = {}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change each parameter that has a gradient by it."""
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            means, squares, steps = zip(*map(self._state_of, parameters), strict=True)
+            torch._foreach_add_(steps, 1)
+            torch._fused_adamw_(
+                parameters,
+                [p.grad for p in parameters],
+                means,
+                squares,
+                [],
+                steps,
+                lr=group["lr"],
+                beta1=_BETA1,
+                beta2=_BETA2,
+                weight_decay=group["weight_decay"],
+                eps=_EPSILON,
+                amsgrad=False,
+                maximize=False,
+            )
+
+    def _state_of(self, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Running means of the gradient and of its square, and the number of steps ()."""
+        if parameter not in self._state:
+            mean, square = torch.zeros_like(parameter), torch.zeros_like(parameter)
+            step = torch.zeros((), dtype=torch.float32, device=parameter.device)
+            self._state[parameter] = mean, square, step
+        return self._state[parameter]
