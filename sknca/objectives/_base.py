@@ -31,10 +31,11 @@ class EmbeddingObjective(nn.Module, ABC):
         stays as it is, the running statistics of its batch norms too.
         """
         super().train(mode)
-        for module in self.modules():
-            parameters = [*module.parameters()]
-            if parameters and not any(p.requires_grad for p in parameters):
-                module.eval()
+        if any(not p.requires_grad for p in self.parameters()):
+            for module in self.modules():
+                parameters = [*module.parameters()]
+                if parameters and not any(p.requires_grad for p in parameters):
+                    module.eval()
         return self
 
     @abstractmethod
