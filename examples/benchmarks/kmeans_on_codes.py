@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _networks import NoisyEncoder
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -43,8 +42,22 @@ PUBLISHED = {
 }
 
 
-#: As the article's, but normalised and noisy.
-ENCODER = NoisyEncoder([500, 500, 2000], input_noise=0.3, hidden_noise=0.2)
+class GaussianNoise(nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x):
+        return x + self.scale * torch.randn_like(x) if self.training else x
+
+
+def encoder(n_features, n_components):
+    widths = [n_features, 500, 500, 2000]
+    layers = [GaussianNoise(0.3)]
+    for fan_in, fan_out in pairwise(widths):
+        layers += [nn.Linear(fan_in, fan_out), nn.BatchNorm1d(fan_out)]
+        layers += [GaussianNoise(0.2), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], n_components))
 
 
 def decoder(n_components, n_features):
@@ -58,7 +71,7 @@ def decoder(n_components, n_features):
 def autoencoder(seed, snnl_weight):
     return SNNLEmbedding(
         32,
-        encoder=ENCODER,
+        encoder=encoder,
         decoder=decoder,
         metric="cosine",
         temperature=0.2,
