@@ -52,6 +52,7 @@ plt.show()
 
 # %%
 # The training loss ends near zero both times, and the training rows stand apart both times.
-# With shuffled labels the validation loss starts at chance, the logarithm of the number
-# of classes, and only rises: the best epoch is the first, and it is its weights that ``fit``
-# keeps where it is given validation rows, or ``early_stopping=True``.
+# With shuffled labels the validation loss starts at chance, the logarithm of the number of
+# classes, never falls below it, and rises as the rows are learned by heart: the best epoch is an
+# early one, and it is its weights that ``fit`` keeps where it is given validation rows, or
+# ``early_stopping=True``.
