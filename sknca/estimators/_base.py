@@ -132,13 +132,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             If the user interrupts the training. What was learned so far is kept.
         """
         callbacks = FitCallbacks(self, X, y, sample_weight, max_epochs=self.max_iter)
-        before = self.__dict__.copy()
-        try:
+        with self._all_or_nothing():
             return self._fit(X, y, sample_weight, X_val, y_val, callbacks)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _fit(
         self,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from ..training import out_of_isolation
 from ._estimator import Estimator
 
 
@@ -33,6 +34,7 @@ class FitCallbacks:
         *,
         max_epochs: int = 0,
     ) -> None:
+        self._estimator: Any = estimator
         self._given = {
             "estimator": estimator,
             "X": X,
@@ -47,15 +49,20 @@ class FitCallbacks:
     def begin_epoch(self) -> None:
         if self._anybody:
             self._epoch = self._fit.subcontext(task_name="epoch")
-            self._epoch.call_on_fit_task_begin(**self._given)
+            with out_of_isolation(self._estimator.device_):
+                self._epoch.call_on_fit_task_begin(**self._given)
 
     def end_epoch(self, as_if_stopped: Callable[[], dict[str, Any]]) -> bool:
         """Whether a callback wants the fit to stop here; to one that asks for it, an estimator
         with the attributes `as_if_stopped` is shown.
         """
-        return self._anybody and self._epoch.call_on_fit_task_end(
-            **self._given, reconstruction_attributes=as_if_stopped
-        )
+        if not self._anybody:
+            return False
+        with out_of_isolation(self._estimator.device_):
+            asked: bool = self._epoch.call_on_fit_task_end(
+                **self._given, reconstruction_attributes=as_if_stopped
+            )
+        return asked
 
     def end_fit(self) -> None:
         """To be called when the estimator is fitted."""

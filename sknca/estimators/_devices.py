@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -69,11 +69,17 @@ class PortableEstimator(Estimator):
             state |= {name: module.cpu() for name, module in copy.deepcopy(modules).items()}
         return state
 
+    def __copy__(self) -> Self:
+        # Not by way of the pickle's state, which moves modules that both would share.
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "network_" not in state:
             return
         self.device_ = device_of_fit(self.device_, type(self).__name__, stacklevel=2)
-        for value in self.__dict__.values():
-            if isinstance(value, nn.Module) and value is not self.__dict__.get("encoder"):
+        for name, value in self.__dict__.items():
+            if isinstance(value, nn.Module) and name not in ("encoder", "decoder"):
                 value.to(self.device_)

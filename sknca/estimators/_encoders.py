@@ -22,7 +22,7 @@ def make_network(
     dropout: float,
     name: str,
 ) -> nn.Module:
-    """A new network: what the user's `maker` makes, a copy of it if it is a module, or a
+    """A new network: a copy of the user's module or of what their `maker` makes, or a
     `default` after the other parameters.
 
     Raises
@@ -48,7 +48,9 @@ def make_network(
         network = maker(n_inputs, n_outputs)
     if not isinstance(network, nn.Module):
         raise ValueError(f"{name} must return a torch.nn.Module, got {network!r}.")
-    return network
+    # It may give the same module at every call. A copy's parameters also lie densely in memory,
+    # as the optimizer's kernel takes them to.
+    return copy.deepcopy(network)
 
 
 def width_of_answer(network: nn.Module, x: Tensor, expected: int | None, name: str) -> int:

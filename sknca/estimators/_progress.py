@@ -29,8 +29,10 @@ def progress_bar(
                 for key, short in _SHOWN.items()
                 if record.get(key) is not None
             }
-            rate = n_rows * (bar.n + 1) / bar.format_dict["elapsed"]
-            bar.set_postfix({**shown, "rows/s": tqdm.format_sizeof(rate)}, refresh=False)
+            elapsed = bar.format_dict["elapsed"]
+            if elapsed > 0:  # as it is not by a coarse clock, or where tqdm is switched off
+                shown["rows/s"] = tqdm.format_sizeof(n_rows * (bar.n + 1) / elapsed)
+            bar.set_postfix(shown, refresh=False)
             bar.update()
 
         yield show

@@ -104,7 +104,8 @@ class SNNLEmbedding(BaseEmbedding):
     primary_loss : {"reconstruction", "classification"}, default=None
         A loss to minimise together with `snnl_weight` times the soft nearest neighbour
         loss: the mean squared error of a decoder's reconstruction of `X`, or the
-        cross-entropy of a linear layer on the codes. None: nothing beside.
+        cross-entropy of a linear layer on the codes. None: nothing beside. The error of the
+        reconstruction is in the units of `X`: scale the features first, or the largest decide.
 
     snnl_weight : float, default=1.0
         Weight of the soft nearest neighbour loss beside the primary loss; without one only
@@ -118,7 +119,8 @@ class SNNLEmbedding(BaseEmbedding):
     unlabeled : label, default=None
         Rows with this value in `y` have no label: they take part in the reconstruction, and
         in nothing else. Where they are more than half, every batch is half of rows with a
-        label, which come several times in an epoch. None: every value is a label.
+        label, which come several times in an epoch. None: every value is a label. NaN cannot
+        be that value.
 
     learning_rate_init : float, default=0.003
         The highest learning rate of AdamW. It rises to it over the first fifth of all

@@ -119,20 +119,23 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
             If the input is not as described. The classifier is then as it was before.
         """
         callbacks = FitCallbacks(self, X, y, sample_weight)
-        rows, y = check_X_y(X, y, dtype=FLOATS, estimator=self)
-        check_classification_targets(y)
-        weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
-        validate_data(self, X, skip_check_array=True)  # sets the features, so last of the checks
-        self.classes_: NDArray[Any]
-        labels: NDArray[np.int64]
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        # By class, so that a class is a slice. What weighs nothing is no row.
-        order = np.argsort(labels, kind="stable")
-        order = order[weight[order] > 0]
-        self._rows = rows[order].astype(np.promote_types(rows.dtype, np.float32), copy=False)
-        self._log_weight = np.log(weight[order])
-        self._class_sizes = np.bincount(labels[order], minlength=len(self.classes_))
-        callbacks.end_fit()
+        with self._all_or_nothing():
+            rows, y = check_X_y(X, y, dtype=FLOATS, estimator=self)
+            check_classification_targets(y)
+            weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
+            validate_data(
+                self, X, skip_check_array=True
+            )  # sets the features, so last of the checks
+            self.classes_: NDArray[Any]
+            labels: NDArray[np.int64]
+            self.classes_, labels = np.unique(y, return_inverse=True)
+            # By class, so that a class is a slice. What weighs nothing is no row.
+            order = np.argsort(labels, kind="stable")
+            order = order[weight[order] > 0]
+            self._rows = rows[order].astype(np.promote_types(rows.dtype, np.float32), copy=False)
+            self._log_weight = np.log(weight[order])
+            self._class_sizes = np.bincount(labels[order], minlength=len(self.classes_))
+            callbacks.end_fit()
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

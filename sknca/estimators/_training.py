@@ -62,11 +62,14 @@ def train_objective(
     tol = 0.0 if parameters.tol is None and parameters.early_stopping else parameters.tol
     stopping = Stopping(tol, parameters.n_iter_no_change)
     name = type(parameters).__name__
+    asked_to_stop = False
     with progress_bar(name, max_iter, len(data.rows), parameters.verbose) as show:
 
         def end_epoch(history: list[EpochRecord]) -> bool:
+            nonlocal asked_to_stop
             show(history[-1])
-            return callbacks.end_epoch(lambda: as_if_stopped(history))
+            asked_to_stop = callbacks.end_epoch(lambda: as_if_stopped(history))
+            return asked_to_stop
 
         history = train(
             objective,
@@ -85,7 +88,8 @@ def train_objective(
             on_epoch_begin=callbacks.begin_epoch,
             on_epoch_end=end_epoch,
         )
-    if tol is not None and len(history) == max_iter and not stopping.should_stop:
+    stopped = stopping.should_stop or asked_to_stop
+    if tol is not None and len(history) == max_iter and not stopped:
         warnings.warn(
             f"Maximum iterations (max_iter={max_iter}) reached before the loss stopped improving.",
             ConvergenceWarning,

@@ -28,8 +28,8 @@ class TripletEmbedding(BaseEmbedding):
 
         \max(0, d_{ap} - d_{an} + \text{margin})
 
-    where :math:`d` is the distance between codes. Network, training and parameters are those
-    of :class:`SNNLEmbedding`, but for the loss.
+    where :math:`d` is the distance between codes. The network and its training are
+    those of :class:`SNNLEmbedding`; it has no `layers`, `primary_loss` and `unlabeled`.
 
     The default encoder brings each feature to unit spread and draws far-out values in, so that
     units and offsets of features do not matter to it. An `encoder` of your own, and a linear

@@ -50,7 +50,7 @@ def export_onnx(
         If it is no embedding of sknca, or torch cannot export an encoder of your own.
 
     ImportError
-        If onnx or onnxscript is not installed. `pip install 'sknca[onnx]'` brings both.
+        If onnx or onnxscript is not installed. The extra `onnx` brings both.
 
     NotFittedError
         If the estimator is not fitted.
@@ -87,7 +87,7 @@ def export_onnx(
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "export_onnx needs onnx and onnxscript: pip install 'sknca[onnx]'"
+            "export_onnx needs onnx and onnxscript, which the extra 'onnx' of sknca brings."
         ) from error
 
     dtype = torch.float32 if input_dtype == "float32" else torch.float64

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
@@ -30,20 +30,32 @@ def isolated(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     generator : torch.Generator
         An own one on the CPU, for code that takes a generator.
     """
-    devices = [] if device.type == "cpu" else [device]
     with (
         _LOCK,
-        torch.random.fork_rng(devices, device_type="cuda" if not devices else device.type),
+        _kept_random_state(device),
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
     ):
         # Not torch.manual_seed, which would seed every other accelerator for good.
         torch.default_generator.manual_seed(seed)
-        if devices:
+        if device.type != "cpu":
             with torch.get_device_module(device).device(device):
                 torch.get_device_module(device).manual_seed(seed)
         yield torch.Generator("cpu").manual_seed(seed)
+
+
+@contextmanager
+def out_of_isolation(device: torch.device) -> Iterator[None]:
+    """Within `isolated` on this device, for code of others: what it draws changes nothing here,
+    and it may wait for a training in another thread.
+    """
+    with _kept_random_state(device):
+        _LOCK.release()
+        try:
+            yield
+        finally:
+            _LOCK.acquire()
 
 
 @contextmanager
@@ -57,3 +69,10 @@ def torch_defaults() -> Iterator[None]:
                 yield
         finally:
             torch.set_default_dtype(dtype)
+
+
+def _kept_random_state(device: torch.device) -> AbstractContextManager[None]:
+    """Puts back the CPU's and the device's random state."""
+    if device.type == "cpu":
+        return torch.random.fork_rng([])
+    return torch.random.fork_rng([device], device_type=device.type)

@@ -454,3 +454,31 @@ def test_grid_search(iris, grid):
     pipeline = make_pipeline(embed(max_iter=2), KNeighborsClassifier())
     grid = {f"snnlembedding__{name}": values for name, values in grid.items()}
     assert GridSearchCV(pipeline, grid, cv=2).fit(X, y).best_score_ > 0.5
+
+
+def test_an_encoder_that_is_the_same_at_every_call_is_not_trained_itself(iris):
+    module = nn.Linear(4, 2)
+    first = SNNLEmbedding(2, encoder=lambda d, k: module, max_iter=2, random_state=0).fit(*iris)
+    codes = first.transform(iris[0])
+    SNNLEmbedding(2, encoder=first.encoder, max_iter=2).fit(*iris)
+    np.testing.assert_array_equal(first.transform(iris[0]), codes)
+
+
+class Rotated(nn.Module):
+    """A linear map of which not all weights lie side by side in memory."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight)  # (4, 2)
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+def test_how_parameters_lie_in_memory_does_not_matter(iris):
+    start = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    dense, scattered = (
+        SNNLEmbedding(2, encoder=lambda d, k, w=w: Rotated(w), max_iter=3, random_state=0)
+        for w in (start[:, :2].contiguous(), start.clone()[:, :2])
+    )
+    np.testing.assert_array_equal(dense.fit_transform(*iris), scattered.fit_transform(*iris))

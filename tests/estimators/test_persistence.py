@@ -20,6 +20,15 @@ def fitted(request, iris):
     return request.param(max_iter=3, random_state=0, device="cpu").fit(*iris)
 
 
+def test_a_shallow_copy_moves_nothing(iris, monkeypatch):
+    decoder = nn.Linear(2, 4)
+    embedding = SNNLEmbedding(
+        2, primary_loss="reconstruction", decoder=decoder, max_iter=1, random_state=0
+    ).fit(*iris)
+    monkeypatch.setattr(nn.Module, "to", lambda *_: pytest.fail("a module was moved"))
+    assert copy.copy(embedding).network_ is embedding.network_
+
+
 def by_joblib(estimator, folder):
     joblib.dump(estimator, folder / "model.joblib")
     return joblib.load(folder / "model.joblib")
