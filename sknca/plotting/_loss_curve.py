@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
-from ._style import axes_or_new
+from ._style import axes_or_new, with_own
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,10 +110,11 @@ class LossCurveDisplay:
             The object itself.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
+        from matplotlib.lines import Line2D
         from matplotlib.ticker import MaxNLocator
 
+        style = with_own({}, line_kw, Line2D)
         ax = axes_or_new(ax)
-        style = line_kw or {}
         self.lines_ = ax.plot(self.loss, **{"label": "training loss", **style})
         self.best_epoch_: int | None = None
         self.best_line_: Line2D | None = None

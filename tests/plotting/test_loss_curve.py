@@ -77,6 +77,19 @@ def test_axes_and_style_of_ones_own(embedding):
     assert display.ax_ is not ax
 
 
+def test_style_by_short_names(split):
+    display = LossCurveDisplay.from_estimator(
+        fitted(split, primary_loss="reconstruction"), line_kw={"ls": ":"}
+    )
+    assert all(line.get_linestyle() == ":" for line in display.lines_)
+
+
+def test_a_style_that_is_refused(embedding):
+    with pytest.raises(TypeError, match="aliases"):
+        LossCurveDisplay.from_estimator(embedding, line_kw={"lw": 1, "linewidth": 1})
+    assert not plt.get_fignums()
+
+
 def test_refused(split, embedding):
     X_train, _, y_train, _ = split
     with pytest.raises(NotFittedError):
