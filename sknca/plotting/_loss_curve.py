@@ -147,6 +147,8 @@ class LossCurveDisplay:
         self.temperature_lines_: list[Line2D] = []
         if self.temperature is None or not np.ptp(self.temperature, axis=0).any():
             return
+        background = self.ax_.patch
+        visible = background.get_visible()
         self.temperature_ax_ = self.ax_.twinx()
         n_layers = self.temperature[0].size
         self.temperature_lines_ = self.temperature_ax_.plot(
@@ -156,9 +158,10 @@ class LossCurveDisplay:
             label="temperature" if n_layers == 1 else f"temperatures of {n_layers} layers",
         )
         self.temperature_ax_.set_ylabel("Temperature")
-        # Behind the losses and the legend.
+        # Behind the losses and the legend, and with it the background.
         self.ax_.set_zorder(self.temperature_ax_.get_zorder() + 1)
-        self.ax_.patch.set_visible(False)
+        self.temperature_ax_.patch.set(visible=visible, facecolor=background.get_facecolor())
+        background.set_visible(False)
 
     @classmethod
     def from_estimator(

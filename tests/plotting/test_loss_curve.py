@@ -53,6 +53,20 @@ def test_temperature_where_it_changes(split):
     assert legend_texts(display) == ["training loss", "temperature"]
 
 
+def test_the_background_stays_behind_the_temperature(split):
+    embedding = fitted(split, temperature_schedule="annealed")
+    _, ax = plt.subplots()
+    ax.set_facecolor("yellow")
+    first = LossCurveDisplay.from_estimator(embedding, ax=ax).temperature_ax_
+    assert first.get_zorder() < ax.get_zorder()
+    assert not ax.patch.get_visible()
+    assert first.patch.get_visible()
+    assert first.get_facecolor() == ax.get_facecolor()
+    second = LossCurveDisplay.from_estimator(embedding, ax=ax).temperature_ax_
+    assert first.patch.get_visible()
+    assert not second.patch.get_visible()  # it would cover the first
+
+
 def test_temperatures_of_layers(split):
     embedding = fitted(split, temperature_schedule="learned", layers="all")
     display = LossCurveDisplay.from_estimator(embedding)
