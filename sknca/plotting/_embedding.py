@@ -131,8 +131,21 @@ class EmbeddingDisplay:
         -------
         display : EmbeddingDisplay
             The object itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If the data or the keywords are not as described.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
+        if (self.points_test is None) != (self.y_test is None):
+            raise ValueError(
+                "points_test and y_test must be given together; "
+                f"got points_test={'None' if self.points_test is None else '...'}, "
+                f"y_test={'None' if self.y_test is None else '...'}."
+            )
         classes = unique_labels(*(y for y in (self.y, self.y_test) if y is not None))
         default = {
             "cmap": class_colors(len(classes)),
@@ -236,7 +249,8 @@ class EmbeddingDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If the estimator is no transformer, or the data are not as described.
+            If the estimator is no transformer, or the data or the keywords are not as
+            described.
         """
         method = f"{cls.__name__}.from_estimator"
         check_matplotlib_support(method)
@@ -296,7 +310,7 @@ class EmbeddingDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If the data are not as described.
+            If the data or the keywords are not as described.
         """
         check_matplotlib_support(f"{cls.__name__}.from_embedding")
         if (codes_test is None) != (y_test is None):

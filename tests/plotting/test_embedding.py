@@ -209,3 +209,12 @@ class TestFromEmbedding:
         with pytest.raises(ValueError, match=message):
             EmbeddingDisplay.from_embedding(**{"codes": z, "y": y} | change)
         assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("given", ["points_test", "y_test"])
+def test_test_rows_without_their_labels_are_refused(given):
+    z, y = codes(2)
+    display = EmbeddingDisplay(z, y, **{given: z if given == "points_test" else y})
+    with pytest.raises(ValueError, match=rf"must be given together; got .*{given}=\.\.\."):
+        display.plot()
+    assert not plt.get_fignums()
