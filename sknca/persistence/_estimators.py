@@ -257,13 +257,20 @@ def _set_networks(
 
 
 def _check_shapes(estimator: Any) -> None:
-    """Refuse fitted arrays that do not fit one another."""
+    """Refuse fitted arrays that do not fit one another, or are of a wrong dtype."""
     n_features = estimator.n_features_in_
     expected: dict[str, tuple[int, ...]] = {"feature_names_in_": (n_features,)}
     if hasattr(estimator, "classes_"):
         expected["classes_"] = (len(estimator.classes_),)
     if isinstance(estimator, SoftNeighborsClassifier):
-        n_rows = int(estimator._class_sizes.sum())
+        sizes = estimator._class_sizes
+        if sizes.dtype.kind not in "iu" or (sizes < 0).any():
+            raise ValueError("its _class_sizes are not all integers of 0 or more")
+        for name in ("_rows", "_log_weight"):
+            dtype = getattr(estimator, name).dtype
+            if dtype.kind != "f":
+                raise ValueError(f"its {name} is of dtype {dtype}, which is not a float")
+        n_rows = sum(sizes.tolist())
         expected["_rows"] = n_rows, n_features
         expected["_log_weight"] = (n_rows,)
         expected["_class_sizes"] = (len(estimator.classes_),)

@@ -125,6 +125,12 @@ def test_labels_of_every_kind(estimator, kind, path):
     assert_same_attributes(estimator, round_trip(estimator, path))
 
 
+def test_texts_in_a_very_wide_array_come_back_in_a_narrower_one(path):
+    y = np.array(["a", "b"] * 2, ">U5000")
+    again = round_trip(SoftNeighborsClassifier().fit([[0.0], [1.0], [2.0], [3.0]], y), path)
+    assert_same(again.classes_, np.array(["a", "b"], ">U1001"))
+
+
 def test_classifier(rows, path):
     X, y = rows
     classifier = SoftNeighborsClassifier(temperature=0.3, metric="cosine")
