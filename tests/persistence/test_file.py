@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import stat
 
 import numpy as np
 import pytest
@@ -286,6 +287,13 @@ def test_a_link_is_followed(path, small, tmp_path):
     sknca.save(SNNLEmbedding(1, max_iter=1).fit([[0], [1], [2], [3]], [0, 0, 1, 1]), link)
     assert link.is_symlink()
     assert sknca.load(path).n_components == 1
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
+def test_a_file_that_is_replaced_keeps_its_permissions(path, small, mode):
+    path.chmod(mode)
+    sknca.save(small, path)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_a_file_has_the_usual_permissions(path, tmp_path):
