@@ -23,7 +23,7 @@ _SPARE_WIDTH = 1000
 def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
     """`value`, called `name`, as JSON; its numeric arrays are put into `arrays`.
 
-    Scalars of NumPy become Python's.
+    Scalars of NumPy become Python's, and a range a list.
 
     Raises
     ------
@@ -36,6 +36,8 @@ def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, range):
+        value = list(value)
     if isinstance(value, (list, tuple)):
         items = [encode(item, f"{name}[{i}]", arrays) for i, item in enumerate(value)]
         return items if isinstance(value, list) else {"tuple": items}

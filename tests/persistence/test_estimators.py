@@ -93,6 +93,13 @@ def test_numbers_of_numpy_come_back_as_python_s(rows, path):
     assert_same(again.hidden_layer_sizes, np.array([8, 4]))
 
 
+def test_a_range_comes_back_as_a_list(rows, path):
+    embedding = SNNLEmbedding(2, hidden_layer_sizes=range(3, 5), max_iter=1).fit(*rows)
+    again = round_trip(embedding, path)
+    assert again.hidden_layer_sizes == [3, 4]
+    assert_same(again.network_, embedding.network_)
+
+
 LABELS = {
     **{
         dtype: np.array([0, 1], dtype)
