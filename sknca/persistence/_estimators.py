@@ -71,7 +71,7 @@ def save(
 
     Modules and functions of your own (`encoder`, `decoder`, a callable `temperature_schedule`)
     are not written: of networks it is the state dict, and :func:`load` must be given the rest.
-    Nor are metadata requests, which concern a later `fit` in a pipeline only.
+    Nor are metadata requests and callbacks, which concern a later `fit` only.
 
     Parameters
     ----------

@@ -158,6 +158,27 @@ def test_feature_names_and_set_output(rows, path):
         again.transform(X.rename(columns={"ä": "a"}))
 
 
+class Callback:
+    def setup(self, *args, **kwargs):
+        pass
+
+    def on_fit_task_begin(self, *args, **kwargs):
+        pass
+
+    def on_fit_task_end(self, *args, **kwargs):
+        pass
+
+    def teardown(self, *args, **kwargs):
+        pass
+
+
+def test_callbacks_are_not_saved(rows, path):
+    embedding = SNNLEmbedding(2, max_iter=1).set_callbacks(Callback()).fit(*rows)
+    again = round_trip(embedding, path)
+    assert vars(embedding).keys() - vars(again).keys() == {"_skl_callbacks"}
+    again.fit(*rows)
+
+
 def test_all_that_fit_sets_is_known(rows):
     for estimator in (*EMBEDDINGS.values(), SoftNeighborsClassifier()):
         estimator.fit(*rows)
