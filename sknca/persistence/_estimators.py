@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -112,7 +113,14 @@ def save(
 
     estimator_class = type(estimator)
     if estimator_class not in _FITTED:
-        raise ValueError(f"estimator must be one of {', '.join(_CLASSES)}, got {estimator!r}.")
+        hint = (
+            " Of a pipeline a step can be saved, pipeline[-1], say; joblib keeps whole pipelines."
+            if isinstance(estimator, Pipeline)
+            else ""
+        )
+        raise ValueError(
+            f"estimator must be one of {', '.join(_CLASSES)}, got {estimator!r}.{hint}"
+        )
     check_is_fitted(estimator)
     parameters = estimator.get_params(deep=False)
     given = [name for name in _OWN if callable(parameters.get(name))]

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
@@ -280,6 +281,13 @@ class Derived(SNNLEmbedding):
 def test_estimators_of_others(estimator, path):
     with pytest.raises(ValueError, match="estimator must be one of SNNLEmbedding, "):
         sknca.save(estimator, path)
+
+
+def test_of_a_pipeline_a_step_can_be_saved(small, path):
+    pipeline = make_pipeline(StandardScaler(), small)
+    with pytest.raises(ValueError, match=r"pipeline\[-1\], say; joblib keeps whole pipelines\.$"):
+        sknca.save(pipeline, path)
+    sknca.save(pipeline[-1], path)
 
 
 def test_what_a_file_cannot_hold(small, rows, path):
