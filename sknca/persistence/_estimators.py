@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -71,7 +72,7 @@ def save(
 
     Modules and functions of your own (`encoder`, `decoder`, a callable `temperature_schedule`)
     are not written: of networks it is the state dict, and :func:`load` must be given the rest.
-    Nor are metadata requests, which concern a later `fit` in a pipeline only.
+    Nor are metadata requests and callbacks, which concern a later `fit` only.
 
     Parameters
     ----------
@@ -112,7 +113,14 @@ def save(
 
     estimator_class = type(estimator)
     if estimator_class not in _FITTED:
-        raise ValueError(f"estimator must be one of {', '.join(_CLASSES)}, got {estimator!r}.")
+        hint = (
+            " Of a pipeline a step can be saved, pipeline[-1], say; joblib keeps whole pipelines."
+            if isinstance(estimator, Pipeline)
+            else ""
+        )
+        raise ValueError(
+            f"estimator must be one of {', '.join(_CLASSES)}, got {estimator!r}.{hint}"
+        )
     check_is_fitted(estimator)
     parameters = estimator.get_params(deep=False)
     given = [name for name in _OWN if callable(parameters.get(name))]
@@ -257,13 +265,20 @@ def _set_networks(
 
 
 def _check_shapes(estimator: Any) -> None:
-    """Refuse fitted arrays that do not fit one another."""
+    """Refuse fitted arrays that do not fit one another, or are of a wrong dtype."""
     n_features = estimator.n_features_in_
     expected: dict[str, tuple[int, ...]] = {"feature_names_in_": (n_features,)}
     if hasattr(estimator, "classes_"):
         expected["classes_"] = (len(estimator.classes_),)
     if isinstance(estimator, SoftNeighborsClassifier):
-        n_rows = int(estimator._class_sizes.sum())
+        sizes = estimator._class_sizes
+        if sizes.dtype.kind not in "iu" or (sizes < 0).any():
+            raise ValueError("its _class_sizes are not all integers of 0 or more")
+        for name in ("_rows", "_log_weight"):
+            dtype = getattr(estimator, name).dtype
+            if dtype.kind != "f":
+                raise ValueError(f"its {name} is of dtype {dtype}, which is not a float")
+        n_rows = sum(sizes.tolist())
         expected["_rows"] = n_rows, n_features
         expected["_log_weight"] = (n_rows,)
         expected["_class_sizes"] = (len(estimator.classes_),)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,15 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file at once: until all is on the disk, what was at `path` stays there."""
+    """Write a file at once: until all is on the disk, what was at `path` stays there. A file that
+    is replaced leaves its permissions to the new one.
+    """
     target = Path(os.path.realpath(path))  # the file that a link leads to, not the link
     partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
     try:
         with partial.open("xb") as file:
+            if target.exists():
+                shutil.copymode(target, partial)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -1,5 +1,6 @@
 """What is to be known of a network and its objective, beside their tensors, to build them again."""
 
+import math
 from collections.abc import Callable, Container, Mapping
 from itertools import pairwise
 from typing import Any
@@ -119,6 +120,9 @@ def build_objective(
             _check_shape(tensors, "primary.head.weight", (n_classes, n_components))
             primary = Classification(n_components, n_classes)
         objective = SNNLObjective(network, primary=primary, **described["parameters"])
+        units = objective.code_units
+        if units is not None and not (isinstance(units, int) and units > 0):
+            raise ValueError(f"its objective has code_units={units!r}, but must have one or more")
     objective.load_state_dict(dict(tensors))
     return objective.eval()
 
@@ -136,6 +140,8 @@ def _build(
     name: str,
 ) -> nn.Module:
     """A network for these tensors, which it does not hold yet."""
+    if described is None and maker is None:
+        raise ValueError(f"it does not describe its {name}, which was not your own")
     default = SkipMLP if "skip.weight" in tensors else MLP
     sizes: list[int] = []
     if described is not None:
@@ -165,6 +171,8 @@ def _build(
         width_of_answer(network, rows, n_outputs, name)
     elif isinstance(network, SkipMLP):
         network.gain = float(described["gain"])
+        if not 0 < network.gain < math.inf:
+            raise ValueError(f"its {name}'s gain is {network.gain}, not positive and finite")
     return network
 
 

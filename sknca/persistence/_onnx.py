@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -76,8 +77,13 @@ def export_onnx(
     >>> np.testing.assert_allclose(codes, embedding.transform(X), atol=1e-5)
     """
     if type(estimator) not in (SNNLEmbedding, TripletEmbedding):
+        hint = (
+            " Of a pipeline a step can be exported, pipeline[-1], say."
+            if isinstance(estimator, Pipeline)
+            else ""
+        )
         raise ValueError(
-            f"estimator must be an SNNLEmbedding or a TripletEmbedding, got {estimator!r}."
+            f"estimator must be an SNNLEmbedding or a TripletEmbedding, got {estimator!r}.{hint}"
         )
     if input_dtype not in ("float32", "float64"):
         raise ValueError(f"input_dtype must be 'float32' or 'float64', got {input_dtype!r}.")

@@ -12,14 +12,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-#: Texts, numbers, booleans, dates and spans of time; as `numpy.dtype.str` writes them.
-_DTYPE = re.compile(r"\|O|<U\d+|>U\d+|[<>|][biuf]\d+|[<>][mM]8(\[\w+\])?")
+#: Texts; numbers, booleans, dates and spans of time; as `numpy.dtype.str` writes them.
+_TEXTS = re.compile(r"\|O|[<>]U\d+")
+_NUMBERS = re.compile(r"[<>|][biuf]\d+|[<>][mM]8(\[\w+\])?")
+
+#: So many characters wider than its longest text an array of texts is at most, in a file.
+_SPARE_WIDTH = 1000
 
 
 def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
     """`value`, called `name`, as JSON; its numeric arrays are put into `arrays`.
 
-    Scalars of NumPy become Python's.
+    Scalars of NumPy become Python's, and a range a list.
 
     Raises
     ------
@@ -32,6 +36,8 @@ def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, range):
+        value = list(value)
     if isinstance(value, (list, tuple)):
         items = [encode(item, f"{name}[{i}]", arrays) for i, item in enumerate(value)]
         return items if isinstance(value, list) else {"tuple": items}
@@ -55,6 +61,9 @@ def _encode_array(
         texts = array.tolist()
         if array.ndim != 1 or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"{name} holds objects other than texts, which cannot be saved.")
+        if dtype.kind == "U":
+            widest = np.dtype(("U", _widest(texts))).newbyteorder(dtype.byteorder)
+            dtype = min(dtype, widest, key=lambda one: one.itemsize)
         return {"texts": texts, "dtype": dtype.str}
     # Dates and spans of time are whole numbers of their unit.
     stored = np.dtype(np.int64) if dtype.kind in "mM" else dtype.newbyteorder("=")
@@ -82,15 +91,23 @@ def decode(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
         case {"device": text}:
             return torch.device(text)
         case {"texts": texts, "dtype": dtype}:
-            return np.array([str(text) for text in texts], _dtype(dtype))
+            texts = [str(text) for text in texts]
+            expected = _dtype(dtype, _TEXTS)
+            if expected.itemsize > 4 * _widest(texts):  # four bytes a character
+                raise ValueError(f"it holds texts in an array that is too wide, {dtype!r}")
+            return np.array(texts, expected)
         case {"array": name, "dtype": dtype}:
-            return arrays[name].astype(_dtype(dtype), copy=False)
+            return arrays[name].astype(_dtype(dtype, _NUMBERS), copy=False)
         case dict():
             raise ValueError(f"it holds a value of an unknown kind, {', '.join(value)}")
     return value
 
 
-def _dtype(text: str) -> np.dtype[Any]:
-    if not _DTYPE.fullmatch(text):
+def _widest(texts: list[str]) -> int:
+    return max(map(len, texts), default=0) + _SPARE_WIDTH
+
+
+def _dtype(text: str, known: re.Pattern[str]) -> np.dtype[Any]:
+    if not known.fullmatch(text):
         raise ValueError(f"it holds an array of an unknown dtype, {text!r}")
     return np.dtype(text)

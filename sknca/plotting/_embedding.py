@@ -11,7 +11,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.multiclass import unique_labels
 
-from ._style import axes_or_new, class_colors, dot, name_classes
+from ._style import axes_or_new, class_colors, dot, name_classes, with_own
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,31 +125,45 @@ class EmbeddingDisplay:
 
         scatter_kw, scatter_test_kw : dict, default=None
             Keywords for `matplotlib.axes.Axes.scatter`, of all points and of those of the
-            test rows.
+            test rows. The colours are those of the classes, and `cmap` sets them.
 
         Returns
         -------
         display : EmbeddingDisplay
             The object itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If the data or the keywords are not as described.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
+        if (self.points_test is None) != (self.y_test is None):
+            raise ValueError(
+                "points_test and y_test must be given together; "
+                f"got points_test={'None' if self.points_test is None else '...'}, "
+                f"y_test={'None' if self.y_test is None else '...'}."
+            )
         classes = unique_labels(*(y for y in (self.y, self.y_test) if y is not None))
-        style = {
+        default = {
             "cmap": class_colors(len(classes)),
             "vmin": -0.5,
             "vmax": len(classes) - 0.5,
             "s": 10,
-            "linewidths": 0,
-            **(scatter_kw or {}),
+            "linewidth": 0,
         }
+        style = _with_own(default, scatter_kw)
+        marked = {"s": 18, "linewidth": 0.5, "edgecolor": "black"}
+        style_test = _with_own({**style, **marked}, scatter_test_kw)
         ax = axes_or_new(ax)
         self.scatter_test_: PathCollection | None = None
         if self.points_test is None or self.y_test is None:
             self.scatter_ = _draw(ax, self.points, self.y, classes, style)
         else:
             self.scatter_ = _draw(ax, self.points, self.y, classes, {"alpha": 0.35, **style})
-            style |= {"s": 18, "linewidths": 0.5, "edgecolors": "black", **(scatter_test_kw or {})}
-            self.scatter_test_ = _draw(ax, self.points_test, self.y_test, classes, style)
+            self.scatter_test_ = _draw(ax, self.points_test, self.y_test, classes, style_test)
         ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
         if self.points.shape[1] == 1:
             ax.set_yticks(np.arange(len(classes)), [str(label) for label in classes])
@@ -235,7 +249,8 @@ class EmbeddingDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If the estimator is no transformer, or the data are not as described.
+            If the estimator is no transformer, or the data or the keywords are not as
+            described.
         """
         method = f"{cls.__name__}.from_estimator"
         check_matplotlib_support(method)
@@ -295,7 +310,7 @@ class EmbeddingDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If the data are not as described.
+            If the data or the keywords are not as described.
         """
         check_matplotlib_support(f"{cls.__name__}.from_embedding")
         if (codes_test is None) != (y_test is None):
@@ -342,6 +357,21 @@ def _check_codes(codes: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     y = column_or_1d(y)
     check_consistent_length(codes, y)
     return codes, y
+
+
+def _with_own(default: dict[str, Any], own: dict[str, Any] | None) -> dict[str, Any]:
+    from matplotlib.collections import PathCollection
+
+    style = with_own(default, own, PathCollection)
+    for name in ("c", "color"):
+        if name in style:
+            raise ValueError(
+                f"Points have the colours of their classes, not {name}={style[name]!r}; cmap sets "
+                "them."
+            )
+    if own and own.get("norm") is not None:  # it has limits of its own
+        style = {k: v for k, v in style.items() if k not in ("vmin", "vmax") or k in own}
+    return style
 
 
 def _draw(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from numpy.typing import ArrayLike
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from ._style import axes_or_new
+from ._style import axes_or_new, with_own
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,8 +97,10 @@ class EntanglementDisplay:
             The object itself.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
+        from matplotlib.lines import Line2D
+
+        style = with_own({"marker": "o"}, line_kw, Line2D)
         ax = axes_or_new(ax)
-        style: dict[str, Any] = {"marker": "o", **(line_kw or {})}
         self.line_test_: Line2D | None = None
         if self.entanglement_test is None:
             self.line_ = _draw(ax, self.entanglement, {"label": self.name, **style})

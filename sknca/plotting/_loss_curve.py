@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
-from ._style import axes_or_new
+from ._style import axes_or_new, with_own
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,10 +110,11 @@ class LossCurveDisplay:
             The object itself.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
+        from matplotlib.lines import Line2D
         from matplotlib.ticker import MaxNLocator
 
+        style = with_own({}, line_kw, Line2D)
         ax = axes_or_new(ax)
-        style = line_kw or {}
         self.lines_ = ax.plot(self.loss, **{"label": "training loss", **style})
         self.best_epoch_: int | None = None
         self.best_line_: Line2D | None = None
@@ -146,6 +147,8 @@ class LossCurveDisplay:
         self.temperature_lines_: list[Line2D] = []
         if self.temperature is None or not np.ptp(self.temperature, axis=0).any():
             return
+        background = self.ax_.patch
+        visible = background.get_visible()
         self.temperature_ax_ = self.ax_.twinx()
         n_layers = self.temperature[0].size
         self.temperature_lines_ = self.temperature_ax_.plot(
@@ -155,9 +158,10 @@ class LossCurveDisplay:
             label="temperature" if n_layers == 1 else f"temperatures of {n_layers} layers",
         )
         self.temperature_ax_.set_ylabel("Temperature")
-        # Behind the losses and the legend.
+        # Behind the losses and the legend, and with it the background.
         self.ax_.set_zorder(self.temperature_ax_.get_zorder() + 1)
-        self.ax_.patch.set_visible(False)
+        self.temperature_ax_.patch.set(visible=visible, facecolor=background.get_facecolor())
+        background.set_visible(False)
 
     @classmethod
     def from_estimator(

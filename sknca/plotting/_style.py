@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
     from matplotlib.colorbar import Colorbar
@@ -32,6 +34,17 @@ def axes_or_new(ax: Axes | None) -> Axes:
         _, ax = plt.subplots(layout="constrained")
         ax.set_prop_cycle(color=matplotlib.color_sequences[_COLORS])
     return ax
+
+
+def with_own(
+    default: Mapping[str, Any], own: Mapping[str, Any] | None, artist: type[Artist]
+) -> dict[str, Any]:
+    """Keywords of `artist`, the user's own above the default ones, which have matplotlib's full
+    names: `lw` is `linewidth`.
+    """
+    from matplotlib.cbook import normalize_kwargs
+
+    return {**default, **normalize_kwargs(dict(own or {}), artist)}
 
 
 def class_colors(n_classes: int) -> Colormap:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
@@ -93,6 +94,13 @@ def test_numbers_of_numpy_come_back_as_python_s(rows, path):
     assert_same(again.hidden_layer_sizes, np.array([8, 4]))
 
 
+def test_a_range_comes_back_as_a_list(rows, path):
+    embedding = SNNLEmbedding(2, hidden_layer_sizes=range(3, 5), max_iter=1).fit(*rows)
+    again = round_trip(embedding, path)
+    assert again.hidden_layer_sizes == [3, 4]
+    assert_same(again.network_, embedding.network_)
+
+
 LABELS = {
     **{
         dtype: np.array([0, 1], dtype)
@@ -125,6 +133,12 @@ def test_labels_of_every_kind(estimator, kind, path):
     assert_same_attributes(estimator, round_trip(estimator, path))
 
 
+def test_texts_in_a_very_wide_array_come_back_in_a_narrower_one(path):
+    y = np.array(["a", "b"] * 2, ">U5000")
+    again = round_trip(SoftNeighborsClassifier().fit([[0.0], [1.0], [2.0], [3.0]], y), path)
+    assert_same(again.classes_, np.array(["a", "b"], ">U1001"))
+
+
 def test_classifier(rows, path):
     X, y = rows
     classifier = SoftNeighborsClassifier(temperature=0.3, metric="cosine")
@@ -143,6 +157,27 @@ def test_feature_names_and_set_output(rows, path):
     pd.testing.assert_frame_equal(again.transform(X), embedding.transform(X))
     with pytest.raises(ValueError, match="feature names should match"):
         again.transform(X.rename(columns={"ä": "a"}))
+
+
+class Callback:
+    def setup(self, *args, **kwargs):
+        pass
+
+    def on_fit_task_begin(self, *args, **kwargs):
+        pass
+
+    def on_fit_task_end(self, *args, **kwargs):
+        pass
+
+    def teardown(self, *args, **kwargs):
+        pass
+
+
+def test_callbacks_are_not_saved(rows, path):
+    embedding = SNNLEmbedding(2, max_iter=1).set_callbacks(Callback()).fit(*rows)
+    again = round_trip(embedding, path)
+    assert vars(embedding).keys() - vars(again).keys() == {"_skl_callbacks"}
+    again.fit(*rows)
 
 
 def test_all_that_fit_sets_is_known(rows):
@@ -246,6 +281,13 @@ class Derived(SNNLEmbedding):
 def test_estimators_of_others(estimator, path):
     with pytest.raises(ValueError, match="estimator must be one of SNNLEmbedding, "):
         sknca.save(estimator, path)
+
+
+def test_of_a_pipeline_a_step_can_be_saved(small, path):
+    pipeline = make_pipeline(StandardScaler(), small)
+    with pytest.raises(ValueError, match=r"pipeline\[-1\], say; joblib keeps whole pipelines\.$"):
+        sknca.save(pipeline, path)
+    sknca.save(pipeline[-1], path)
 
 
 def test_what_a_file_cannot_hold(small, rows, path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import stat
 
 import numpy as np
 import pytest
@@ -145,6 +146,16 @@ def change_content(section, name, value):
     return change
 
 
+def change_objective(name, value, *places):
+    def change(content, arrays):
+        section = content["objective"]["dict"]
+        for place in places:
+            section = section[place]["dict"]
+        section[name] = value
+
+    return change
+
+
 def drop(section, name):
     return lambda content, arrays: content[section].pop(name)
 
@@ -186,6 +197,26 @@ FORGERIES = {
         "hidden.0.0.weight is of shape",
     ),
     "another centre": (change_tensor("_centre", np.zeros(6)), "its _centre is of shape"),
+    "an encoder that is not described": (
+        change_objective("encoder", None),
+        "it does not describe its encoder",
+    ),
+    "a vast array of texts": (
+        change_content("fitted", "classes_", {"texts": ["a", "b", "c"], "dtype": "<U1002"}),
+        "texts in an array that is too wide, '<U1002'",
+    ),
+    "numbers as vast texts": (
+        change_content("fitted", "classes_", {"array": "classes_", "dtype": "<U99999999"}),
+        "an unknown dtype, '<U99999999'",
+    ),
+    "a gain that is no number": (
+        change_objective("gain", {"float": "nan"}, "encoder"),
+        "its encoder's gain is nan",
+    ),
+    "a negative number of units": (
+        change_objective("code_units", -1, "parameters"),
+        "its objective has code_units=-1",
+    ),
 }
 
 
@@ -195,9 +226,40 @@ def test_forgeries(path, forgery):
     refused(path, forged(path, change), message)
 
 
-def test_a_forged_classifier(path, rows):
+def change_dtype(name, dtype):
+    return change_content("fitted", name, {"array": name, "dtype": dtype})
+
+
+CLASSIFIER_FORGERIES = {
+    "another number of features": (
+        change_tensor("_rows", np.zeros((60, 6))),
+        "its _rows is of shape",
+    ),
+    "a negative class size": (
+        change_tensor("_class_sizes", np.array([-20, 60, 20])),
+        "its _class_sizes are not all integers of 0 or more",
+    ),
+    "class sizes that overflow": (
+        change_tensor("_class_sizes", np.array([2**63 - 1, 2**63 - 1, 62])),
+        "its _rows is of shape",
+    ),
+    "class sizes of another dtype": (
+        change_dtype("_class_sizes", "<f8"),
+        "its _class_sizes are not all integers",
+    ),
+    "rows of another dtype": (change_dtype("_rows", "<i8"), "its _rows is of dtype int64"),
+    "weights of another dtype": (
+        change_dtype("_log_weight", "<m8[s]"),
+        "its _log_weight is of dtype timedelta64",
+    ),
+}
+
+
+@pytest.mark.parametrize("forgery", CLASSIFIER_FORGERIES)
+def test_a_forged_classifier(path, rows, forgery):
     sknca.save(SoftNeighborsClassifier().fit(*rows), path)
-    refused(path, forged(path, change_tensor("_rows", np.zeros((60, 6)))), "its _rows is of shape")
+    change, message = CLASSIFIER_FORGERIES[forgery]
+    refused(path, forged(path, change), message)
 
 
 def test_nothing_of_a_file_is_set_but_what_is_known(path):
@@ -225,6 +287,13 @@ def test_a_link_is_followed(path, small, tmp_path):
     sknca.save(SNNLEmbedding(1, max_iter=1).fit([[0], [1], [2], [3]], [0, 0, 1, 1]), link)
     assert link.is_symlink()
     assert sknca.load(path).n_components == 1
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
+def test_a_file_that_is_replaced_keeps_its_permissions(path, small, mode):
+    path.chmod(mode)
+    sknca.save(small, path)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_a_file_has_the_usual_permissions(path, tmp_path):

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
@@ -108,6 +109,8 @@ def test_an_encoder_that_torch_cannot_export(rows, path):
 def test_what_is_refused(small, rows, path, monkeypatch):
     with pytest.raises(ValueError, match="must be an SNNLEmbedding or a TripletEmbedding, got"):
         export_onnx(SoftNeighborsClassifier().fit(*rows), path)
+    with pytest.raises(ValueError, match=r"a step can be exported, pipeline\[-1\], say\.$"):
+        export_onnx(make_pipeline(StandardScaler(), small), path)
     with pytest.raises(ValueError, match="input_dtype must be 'float32' or 'float64', got 'f4'"):
         export_onnx(small, path, input_dtype="f4")
     with pytest.raises(NotFittedError):

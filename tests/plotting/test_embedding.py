@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import same_color
+from matplotlib.colors import Normalize, same_color
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KNeighborsClassifier
@@ -132,6 +132,40 @@ class TestFromEmbedding:
         assert display.scatter_test_.get_alpha() == 0.2
         assert len(plt.get_fignums()) == 1
 
+    @pytest.mark.parametrize("name", ["linewidths", "linewidth", "lw"])
+    def test_a_style_by_any_of_its_names(self, name):
+        z, y = codes(2)
+        display = EmbeddingDisplay.from_embedding(
+            z, y, codes_test=z, y_test=y, scatter_kw={name: 2}, scatter_test_kw={"edgecolor": "r"}
+        )
+        assert display.scatter_.get_linewidth() == 2
+        assert display.scatter_test_.get_linewidth() == 0.5
+        assert same_color(display.scatter_test_.get_edgecolor(), [[1, 0, 0, 1]])
+        display = display.plot(scatter_test_kw={name: 3})
+        assert display.scatter_test_.get_linewidth() == 3
+
+    @pytest.mark.parametrize("which", ["scatter_kw", "scatter_test_kw"])
+    def test_a_norm_of_ones_own(self, which):
+        z, y = codes(2)
+        norm = Normalize(0, 9)
+        display = EmbeddingDisplay.from_embedding(
+            z, y, codes_test=z, y_test=y, **{which: {"norm": norm}}
+        )
+        assert display.scatter_test_.norm is norm
+        assert (display.scatter_.norm is norm) == (which == "scatter_kw")
+        assert (norm.vmin, norm.vmax) == (0, 9)
+
+    @pytest.mark.parametrize("which", ["scatter_kw", "scatter_test_kw"])
+    def test_a_style_that_is_refused(self, which):
+        z, y = codes(2)
+        display = EmbeddingDisplay(z, y)
+        for name in ("c", "color"):
+            with pytest.raises(ValueError, match=f"colours of their classes, not {name}='r'; cmap"):
+                display.plot(**{which: {name: "r"}})
+        with pytest.raises(TypeError, match="aliases"):
+            display.plot(**{which: {"lw": 1, "linewidth": 1}})
+        assert not plt.get_fignums()
+
     @pytest.mark.parametrize("sharey", [False, True])
     def test_distances_are_as_long_in_both_directions(self, sharey):
         z, y = codes(2)
@@ -175,3 +209,12 @@ class TestFromEmbedding:
         with pytest.raises(ValueError, match=message):
             EmbeddingDisplay.from_embedding(**{"codes": z, "y": y} | change)
         assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("given", ["points_test", "y_test"])
+def test_test_rows_without_their_labels_are_refused(given):
+    z, y = codes(2)
+    display = EmbeddingDisplay(z, y, **{given: z if given == "points_test" else y})
+    with pytest.raises(ValueError, match=rf"must be given together; got .*{given}=\.\.\."):
+        display.plot()
+    assert not plt.get_fignums()

@@ -49,6 +49,20 @@ def test_networks_on_the_same_axes(split, embedding):
     assert legend_texts(two) == ["one, training", "one, test", "two"]
 
 
+def test_style_by_short_names():
+    display = EntanglementDisplay({"input": 1.0, "code": 0.5}, entanglement_test={"input": 1.0})
+    display.plot(line_kw={"c": "r", "ls": ":"})
+    for line in (display.line_, display.line_test_):
+        assert line.get_color() == "r"
+        assert line.get_linestyle() == ":"
+
+
+def test_a_style_that_is_refused():
+    with pytest.raises(TypeError, match="aliases"):
+        EntanglementDisplay({"input": 1.0}).plot(line_kw={"c": "r", "color": "r"})
+    assert not plt.get_fignums()
+
+
 def test_refused(split, embedding):
     X_train, X_test, y_train, _ = split
     pca = PCA().fit(X_train)

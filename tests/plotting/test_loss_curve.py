@@ -53,6 +53,20 @@ def test_temperature_where_it_changes(split):
     assert legend_texts(display) == ["training loss", "temperature"]
 
 
+def test_the_background_stays_behind_the_temperature(split):
+    embedding = fitted(split, temperature_schedule="annealed")
+    _, ax = plt.subplots()
+    ax.set_facecolor("yellow")
+    first = LossCurveDisplay.from_estimator(embedding, ax=ax).temperature_ax_
+    assert first.get_zorder() < ax.get_zorder()
+    assert not ax.patch.get_visible()
+    assert first.patch.get_visible()
+    assert first.get_facecolor() == ax.get_facecolor()
+    second = LossCurveDisplay.from_estimator(embedding, ax=ax).temperature_ax_
+    assert first.patch.get_visible()
+    assert not second.patch.get_visible()  # it would cover the first
+
+
 def test_temperatures_of_layers(split):
     embedding = fitted(split, temperature_schedule="learned", layers="all")
     display = LossCurveDisplay.from_estimator(embedding)
@@ -75,6 +89,19 @@ def test_axes_and_style_of_ones_own(embedding):
     assert all(line.get_linewidth() == 3 for line in display.lines_)
     assert display.plot() is display
     assert display.ax_ is not ax
+
+
+def test_style_by_short_names(split):
+    display = LossCurveDisplay.from_estimator(
+        fitted(split, primary_loss="reconstruction"), line_kw={"ls": ":"}
+    )
+    assert all(line.get_linestyle() == ":" for line in display.lines_)
+
+
+def test_a_style_that_is_refused(embedding):
+    with pytest.raises(TypeError, match="aliases"):
+        LossCurveDisplay.from_estimator(embedding, line_kw={"lw": 1, "linewidth": 1})
+    assert not plt.get_fignums()
 
 
 def test_refused(split, embedding):
