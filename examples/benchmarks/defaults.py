@@ -51,14 +51,13 @@ CHOICES = {
     "temperature 0.3": {"temperature": 0.3},
     "temperature 3": {"temperature": 3.0},
     "cosine, temperature 0.1": {"metric": "cosine", "temperature": 0.1},
-    "30 epochs": {"max_iter": 30},
-    "100 epochs": {"max_iter": 100},
+    "40 epochs": {"max_iter": 40},
+    "150 epochs": {"max_iter": 150},
     "learning rate 0.001": {"learning_rate_init": 1e-3},
     "learning rate 0.01": {"learning_rate_init": 1e-2},
     "weight decay 0.1": {"weight_decay": 0.1},
-    "batches of 64": {"batch_size": 64},
-    "batches of 256": {"batch_size": 256},
-    "batches of 256, 75 epochs": {"batch_size": 256, "max_iter": 75},
+    "batches of 128": {"batch_size": 128},
+    "batches of 512": {"batch_size": 512},
 }
 
 

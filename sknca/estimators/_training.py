@@ -14,7 +14,7 @@ from ._callbacks import FitCallbacks
 from ._parameters import EmbeddingParameters
 from ._progress import progress_bar
 
-_AUTO_BATCH_SIZE = 128
+_AUTO_BATCH_SIZE = 256
 
 
 def train_objective(

@@ -88,9 +88,9 @@ class TripletEmbedding(BaseEmbedding):
     batch_size : int or "auto", default="auto"
         Rows in a batch, at least 4; all where there are no more. Each class in a batch has
         two rows there at least, where the data allow it; for that a batch may have up to
-        three rows more. "auto" means 128.
+        three rows more. "auto" means 256.
 
-    max_iter : int, default=50
+    max_iter : int, default=75
         Number of epochs.
 
     tol : float, default=None
@@ -209,7 +209,7 @@ class TripletEmbedding(BaseEmbedding):
         learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
         batch_size: int | Literal["auto"] = "auto",
-        max_iter: int = 50,
+        max_iter: int = 75,
         tol: float | None = None,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
