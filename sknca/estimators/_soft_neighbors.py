@@ -123,9 +123,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
             rows, y = check_X_y(X, y, dtype=FLOATS, estimator=self)
             check_classification_targets(y)
             weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
-            validate_data(
-                self, X, skip_check_array=True
-            )  # sets the features, so last of the checks
+            validate_data(self, X, skip_check_array=True)  # sets the features
             self.classes_: NDArray[Any]
             labels: NDArray[np.int64]
             self.classes_, labels = np.unique(y, return_inverse=True)
