@@ -52,6 +52,7 @@ def test_frozen_but_for_the_last_layer(embedding, metric, evaluation, pretrained
         network = embedding.network_.encoder if metric == "cosine" else embedding.network_
         assert same_state(network[0], pretrained)  # the running statistics too
         assert not torch.equal(network[1].weight, module[1].weight)
+    assert embedding.loss_ < embedding.loss_curve_[0] or metric == "cosine"
 
 
 def test_a_frozen_part_has_no_dropout(pretrained, iris):
