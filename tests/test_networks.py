@@ -152,6 +152,10 @@ class TestSkipMLP:
         torch.testing.assert_close(network(x), network.output(hidden) + network.skip(squashed))
         assert hidden_layers(network) == ["hidden.0"]
 
+    def test_gradient_in_the_rows(self, network, x):
+        rows = x[:5].double().requires_grad_()
+        assert torch.autograd.gradcheck(network.double(), rows)
+
     def test_far_out_values_stay_near(self, network, x):
         x[0] = 1e18
         assert network._squash(x).abs().max() <= 3

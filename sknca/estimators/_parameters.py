@@ -26,6 +26,7 @@ class EmbeddingParameters(PortableEstimator):
         "metric": [StrOptions(set(METRICS))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "adversarial_radius": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 4, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
@@ -49,6 +50,7 @@ class EmbeddingParameters(PortableEstimator):
         metric: Literal["sqeuclidean", "cosine"],
         learning_rate_init: float,
         weight_decay: float,
+        adversarial_radius: float,
         batch_size: int | Literal["auto"],
         max_iter: int,
         tol: float | None,
@@ -68,6 +70,7 @@ class EmbeddingParameters(PortableEstimator):
         self.metric = metric
         self.learning_rate_init = learning_rate_init
         self.weight_decay = weight_decay
+        self.adversarial_radius = adversarial_radius
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.tol = tol

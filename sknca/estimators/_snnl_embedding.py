@@ -129,6 +129,12 @@ class SNNLEmbedding(BaseEmbedding):
     weight_decay : float, default=0.01
         Decoupled weight decay of AdamW.
 
+    adversarial_radius : float, default=0.0
+        Learn from each batch a second time, with every row moved by this Euclidean length, in
+        units of `X`, to where the loss is higher [5]_. It makes the codes steady against small
+        changes of a row, which helps where single features say little, as pixels, and takes
+        twice the time. The losses that `fit` tells of are those of the rows as they are.
+
     batch_size : int or "auto", default="auto"
         Rows in a batch, at least 4; all where there are no more. Each class in a batch has
         two rows there at least, where the data allow it; for that a batch may have up to
@@ -227,6 +233,8 @@ class SNNLEmbedding(BaseEmbedding):
            the Soft Nearest Neighbor Loss". ICML 2019.
     .. [4] A. F. Agarap, A. P. Azcarraga. "Improving k-Means Clustering Performance with
            Disentangled Internal Representations". IJCNN 2020.
+    .. [5] T. Miyato, S. Maeda, M. Koyama, K. Nakae, S. Ishii. "Distributional Smoothing with
+           Virtual Adversarial Training". ICLR 2016.
 
     Examples
     --------
@@ -276,6 +284,7 @@ class SNNLEmbedding(BaseEmbedding):
         unlabeled: Any = None,
         learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
+        adversarial_radius: float = 0.0,
         batch_size: int | Literal["auto"] = "auto",
         max_iter: int = 75,
         tol: float | None = None,
@@ -296,6 +305,7 @@ class SNNLEmbedding(BaseEmbedding):
             metric=metric,
             learning_rate_init=learning_rate_init,
             weight_decay=weight_decay,
+            adversarial_radius=adversarial_radius,
             batch_size=batch_size,
             max_iter=max_iter,
             tol=tol,

@@ -52,7 +52,8 @@ def train_objective(
     Raises
     ------
     ValueError
-        If there is nothing to train, or the loss is not finite.
+        If there is nothing to train, the loss is not finite, or rows are to be moved and it has
+        no gradient in them.
     """
     groups = [group for group in objective.parameter_groups() if group["params"]]
     if not groups:
@@ -84,6 +85,7 @@ def train_objective(
             max_iter=max_iter,
             stopping=stopping,
             generator=generator,
+            adversarial_radius=parameters.adversarial_radius,
             validate=validate,
             on_epoch_begin=callbacks.begin_epoch,
             on_epoch_end=end_epoch,

@@ -165,7 +165,7 @@ class SkipMLP(MLP):
         # Cut off first where a square would overflow.
         x = (x * self.scale).clamp(-1e15, 1e15)
         shrinking = torch.addcmul(x.new_ones(()), x, x, value=1 / 9).rsqrt()
-        return x * shrinking.mul_(self.gain)
+        return x * (shrinking * self.gain)
 
 
 class UnitCode(nn.Module):

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ._adversarial import BatchLoss, accumulate_gradient
 from ._batches import class_aware_batches
 from ._rows import TrainingData
 from ._stopping import Stopping
@@ -18,15 +19,8 @@ from ._stopping import Stopping
 EpochRecord = dict[str, Any]
 
 
-class Objective(Protocol):
-    """What the loop minimises: a module that holds the network and whatever it trains beside.
-
-    Called with a batch and the epoch, it gives the total loss and its named parts.
-    """
-
-    def __call__(
-        self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int
-    ) -> tuple[Tensor, Mapping[str, Tensor]]: ...
+class Objective(BatchLoss, Protocol):
+    """What the loop minimises: a module that holds the network and whatever it trains beside."""
 
     def settings(self, epoch: int) -> Mapping[str, Any]:
         """What the objective goes by in this epoch (its temperature, say)."""
@@ -56,6 +50,7 @@ def train(
     max_iter: int,
     stopping: Stopping,
     generator: torch.Generator,
+    adversarial_radius: float = 0.0,
     validate: Callable[[], Tensor] | None = None,
     on_epoch_begin: Callable[[], None] | None = None,
     on_epoch_end: Callable[[list[EpochRecord]], bool] | None = None,
@@ -87,6 +82,9 @@ def train(
     generator : torch.Generator
         On the CPU. Draws the batches.
 
+    adversarial_radius : float, default=0.0
+        How far each batch's rows are moved against their loss, to learn from them there too.
+
     validate : callable, default=None
         The validation loss of the objective as it stands.
 
@@ -104,7 +102,8 @@ def train(
     Raises
     ------
     ValueError
-        If the loss of an epoch is not finite.
+        If the loss of an epoch is not finite, or rows are to be moved and it has no gradient
+        in them.
 
     Warns
     -----
@@ -126,10 +125,11 @@ def train(
             for step, (x, y, weight) in enumerate(data.batches(places)):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate((epoch + step / len(places)) / max_iter)
-                total, parts = objective(x, y, weight, epoch)
                 for parameter in parameters:
                     parameter.grad = None
-                total.backward()
+                total, parts = accumulate_gradient(
+                    objective, x, y, weight, epoch, adversarial_radius=adversarial_radius
+                )
                 optimizer.step()
                 # A network that computes in bfloat16, say, keeps copies of its weights there
                 # for as long as any autocast is open around it, and one may be.

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import make_classification
-from sklearn.model_selection import cross_val_score
+from sklearn.datasets import load_digits, make_classification
+from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch.nn import functional
 
-from sknca import SNNLEmbedding
+from sknca import SNNLEmbedding, TripletEmbedding
+from sknca.functional import soft_nearest_neighbor_loss
 
 SETTINGS = {"max_iter": 10, "random_state": 0}
 
@@ -121,3 +123,59 @@ def test_warm_start_keeps_the_centre(iris):
     codes = embedding.transform(X)
     embedding.fit(X[:100], y[:100])  # of another mean
     np.testing.assert_allclose(embedding.transform(X), codes, atol=1e-5)
+
+
+class TestAdversarialRadius:
+    def accuracies(self, embedding, X, X_test, y, y_test):
+        """Of 5 nearest neighbours, for test rows as they are, and for each moved by a length
+        of 1 away from the codes of its class.
+        """
+        codes = torch.from_numpy(embedding.fit(X, y).transform(X))
+        rows = torch.from_numpy(X_test - X.mean(0)).float().requires_grad_()
+        soft_nearest_neighbor_loss(
+            embedding.network_(rows),
+            torch.from_numpy(y_test),
+            neighbors=codes.float(),
+            neighbor_labels=torch.from_numpy(y),
+        ).backward()
+        moved = X_test + functional.normalize(rows.grad, dim=1).numpy()
+        knn = KNeighborsClassifier().fit(codes, y)
+        return [knn.score(embedding.transform(rows), y_test) for rows in (X_test, moved)]
+
+    @pytest.mark.parametrize("kind", [SNNLEmbedding, TripletEmbedding])
+    def test_makes_codes_steady(self, kind):
+        X, y = load_digits(return_X_y=True)
+        split = train_test_split(X / 16, y, test_size=0.5, random_state=0, stratify=y)
+        settings = {"max_iter": 30, "random_state": 0}
+        plain, plain_moved = self.accuracies(kind(**settings), *split)
+        steady, steady_moved = self.accuracies(kind(adversarial_radius=0.5, **settings), *split)
+        assert steady > plain - 0.01
+        assert plain_moved < 0.7
+        assert steady_moved > 0.85
+
+    def test_is_in_the_units_of_the_rows(self, iris):
+        X, y = iris
+        embedding = SNNLEmbedding(adversarial_radius=0.1, **SETTINGS).fit(X, y)
+        in_larger_units = SNNLEmbedding(adversarial_radius=0.1 / 4, **SETTINGS).fit(X / 4, y)
+        assert in_larger_units.loss_ == pytest.approx(embedding.loss_, rel=1e-3)
+
+    def test_losses_are_those_of_the_rows_as_they_are(self, iris):
+        """The first batch, all rows, is seen before anything is learned."""
+        X, y = iris
+        parameters = {"batch_size": 150, "max_iter": 1, "random_state": 0}
+        plain = SNNLEmbedding(**parameters).fit(X, y)
+        moved = SNNLEmbedding(adversarial_radius=0.5, **parameters).fit(X, y)
+        assert moved.loss_ == plain.loss_
+        assert not np.array_equal(moved.transform(X), plain.transform(X))
+
+    def test_needs_a_gradient(self, iris):
+        X, y = iris
+
+        class OfWholeNumbers(torch.nn.Linear):
+            def forward(self, x):
+                return super().forward(x.long().float())
+
+        embedding = SNNLEmbedding(encoder=OfWholeNumbers, adversarial_radius=0.5)
+        with pytest.raises(ValueError, match=r"adversarial_radius=0\.5 needs an encoder"):
+            embedding.fit(X, y)
+        assert not hasattr(embedding, "network_")

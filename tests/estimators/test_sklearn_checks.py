@@ -25,7 +25,7 @@ ESTIMATORS = [
     SNNLEmbedding(primary_loss="classification", unlabeled=-1, hidden_layer_sizes=(32,)),
     TripletEmbedding(),
     TripletEmbedding(metric="cosine", margin=0.2, mining="hard"),
-    TripletEmbedding(margin="soft", mining="random", early_stopping=True),
+    TripletEmbedding(margin="soft", mining="random", early_stopping=True, adversarial_radius=0.1),
 ]
 
 EXPECTED_FAILURES = {

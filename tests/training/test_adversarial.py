@@ -1,0 +1,68 @@
+import pytest
+import torch
+from torch import nn
+
+from sknca.training._adversarial import accumulate_gradient
+
+
+class HalfSquares(nn.Module):
+    """Half the sum of squares of x A': the gradient in a row x is (A' A) x, that in A is A x x'."""
+
+    def __init__(self):
+        super().__init__()
+        self.A = nn.Parameter(torch.tensor([[1.0, 2.0], [0.0, 1.0], [3.0, -1.0]]))
+        self.seen = []
+
+    def forward(self, x, y, weight, epoch):
+        self.seen.append((x.detach().clone(), y, weight, epoch))
+        total = 0.5 * (x @ self.A.T).square().sum()
+        return total, {"half": total / 2}
+
+
+X = torch.tensor([[1.0, 0.0], [0.5, -2.0], [0.0, 0.0]])
+Y, WEIGHT = torch.tensor([0, 1, 1]), torch.tensor([1.0, 0.5, 2.0])
+
+
+def accumulate(loss, radius, x=X):
+    return accumulate_gradient(loss, x, Y, WEIGHT, 3, adversarial_radius=radius)
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.3])
+def test_gradient_is_that_of_both_losses(radius):
+    loss = HalfSquares()
+    A = loss.A.detach()
+    uphill = X @ A.T @ A
+    lengths = uphill.norm(dim=1, keepdim=True)
+    moved = X + radius * torch.where(lengths > 0, uphill / lengths, 0)
+    total, parts = accumulate(loss, radius)
+    expected = A @ X.T @ X + (A @ moved.T @ moved if radius else 0)
+    torch.testing.assert_close(loss.A.grad, expected)
+    assert total.item() == pytest.approx(0.5 * (X @ A.T).square().sum().item())
+    assert parts["half"].item() == pytest.approx(total.item() / 2)
+
+
+def test_rows_are_moved_by_the_radius_and_uphill():
+    loss = HalfSquares()
+    accumulate(loss, 0.3)
+    (before, *same), (after, *also_same) = loss.seen
+    assert torch.equal(before, X)
+    torch.testing.assert_close((after - before).norm(dim=1), torch.tensor([0.3, 0.3, 0.0]))
+    assert same == also_same
+    assert ((after @ loss.A.T).norm(dim=1) >= (before @ loss.A.T).norm(dim=1)).all()
+
+
+def test_leaves_the_rows_alone():
+    x = X.clone()
+    accumulate(HalfSquares(), 0.3, x)
+    assert torch.equal(x, X)
+    assert x.grad is None
+    assert not x.requires_grad
+
+
+def test_refuses_a_loss_without_gradient_in_the_rows():
+    class OfRanks(HalfSquares):
+        def forward(self, x, *others):
+            return super().forward(x.long().float(), *others)
+
+    with pytest.raises(ValueError, match=r"adversarial_radius=0\.3 needs an encoder"):
+        accumulate(OfRanks(), 0.3)
