@@ -1,15 +1,11 @@
-import numpy as np
 import pytest
 import torch
-from sklearn.decomposition import PCA
 from torch import nn
 
 from sknca.networks import (
     CHUNK_ROWS,
     CODE,
     MLP,
-    Dropout,
-    SkipMLP,
     UnitCode,
     apply,
     apply_layers,
@@ -28,17 +24,6 @@ def custom():
     return nn.Sequential(
         nn.Linear(3, 5), nn.ReLU(), nn.Sequential(nn.Linear(5, 4), nn.Tanh()), nn.Linear(4, 2)
     )
-
-
-def test_mlp_is_linear_without_hidden_layers():
-    network = mlp(())
-    x = torch.randn(4, 3)
-    torch.testing.assert_close(network(x), x @ network.output.weight.T + network.output.bias)
-
-
-def test_unit_code():
-    network = UnitCode(mlp())
-    torch.testing.assert_close(network(torch.randn(9, 3)).norm(dim=1), torch.ones(9))
 
 
 class TestLayers:
@@ -122,92 +107,3 @@ def test_apply_is_the_network_in_evaluation_mode(n):
     answers = apply_layers(network, x, ["hidden.0"])
     assert list(answers) == ["hidden.0"]
     torch.testing.assert_close(answers["hidden.0"], network.hidden[0](x))
-
-
-class TestSkipMLP:
-    @pytest.fixture
-    def x(self):
-        generator = torch.Generator().manual_seed(0)
-        x = torch.randn(200, 4, generator=generator) @ torch.randn(4, 6, generator=generator)
-        return x - x.mean(0)
-
-    @pytest.fixture
-    def network(self, x):
-        torch.manual_seed(0)
-        network = SkipMLP(6, 3, hidden_layer_sizes=(8,), activation="relu", dropout=0.5)
-        network.start_from(x)
-        return network.eval()
-
-    def test_starts_at_the_principal_components(self, network, x):
-        spread = x / x.std(0, correction=0)
-        squashed = (spread / (1 + (spread / 3) ** 2).sqrt()).numpy()
-        expected = PCA(3).fit(squashed).components_ / 6**0.5  # (3, 6)
-        found = network.skip.weight.detach().numpy()
-        signs = np.sign((found * expected).sum(1, keepdims=True))
-        np.testing.assert_allclose(found, signs * expected, atol=1e-4)
-
-    def test_is_an_mlp_and_a_linear_map(self, network, x):
-        squashed = network._squash(x)
-        hidden = network.hidden[0](squashed)
-        torch.testing.assert_close(network(x), network.output(hidden) + network.skip(squashed))
-        assert hidden_layers(network) == ["hidden.0"]
-
-    def test_gradient_in_the_rows(self, network, x):
-        rows = x[:5].double().requires_grad_()
-        assert torch.autograd.gradcheck(network.double(), rows)
-
-    def test_far_out_values_stay_near(self, network, x):
-        x[0] = 1e18
-        assert network._squash(x).abs().max() <= 3
-
-    @pytest.mark.parametrize("unit", [1e-44, 1e-30, 1e30])
-    def test_extreme_units(self, unit):
-        x = unit * torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
-        network = SkipMLP(6, 3, hidden_layer_sizes=(8,), activation="relu", dropout=0.0)
-        network.start_from(x)
-        assert network(x).isfinite().all()
-
-    @pytest.mark.parametrize(("n", "d", "k"), [(2, 6, 4), (50, 3, 5), (5, 1, 1)])
-    def test_fewer_directions_than_components(self, n, d, k):
-        network = SkipMLP(d, k, hidden_layer_sizes=(4,), activation="relu", dropout=0.0)
-        network.start_from(torch.randn(n, d))
-        assert (network.skip.weight[min(n, d) :] == 0).all()
-        assert network(torch.randn(7, d)).isfinite().all()
-
-    def test_constant_features_count_for_nothing(self, x):
-        x[:, 2] = 0
-        network = SkipMLP(6, 3, hidden_layer_sizes=(8,), activation="relu", dropout=0.0)
-        network.start_from(x)
-        other = x.clone()
-        other[:, 2] = 5
-        assert torch.equal(network(x), network(other))
-
-
-class TestDropout:
-    @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-    def test_silences_with_its_probability(self, p):
-        torch.manual_seed(0)
-        x = torch.ones(300, 333, requires_grad=True)
-        y = Dropout(p)(x)
-        y.sum().backward()
-        assert torch.equal(x.grad, y)
-        assert y.unique().tolist() == pytest.approx([0, 1 / (1 - p)], rel=1e-4)
-        assert (y == 0).double().mean().item() == pytest.approx(p, abs=0.01)
-        for line in (y[0], y[:, 0]):  # independent of the place
-            assert (line == 0).double().mean().item() == pytest.approx(p, abs=0.1)
-
-    def test_nearly_all(self):
-        assert Dropout(1 - 1e-9)(torch.ones(10, 10)).isfinite().all()
-
-    def test_does_nothing_after_training(self):
-        x = torch.randn(5, 3)
-        assert Dropout(0.5).eval()(x) is x
-        assert Dropout(0)(x) is x
-
-    def test_is_drawn_anew_and_by_the_seed(self):
-        x, dropout = torch.ones(50, 7), Dropout(0.5)
-        torch.manual_seed(0)
-        first, second = dropout(x), dropout(x)
-        torch.manual_seed(0)
-        assert torch.equal(dropout(x), first)
-        assert not torch.equal(first, second)
