@@ -113,7 +113,7 @@ def cross_entropy_codes(X, y, X_test, epochs, radius, seed):
     for _ in tqdm(range(epochs), "cross-entropy", unit="epoch"):
         for x, labels in DataLoader(data, sampler=batches, batch_size=None):
             optimizer.zero_grad()
-            x.requires_grad_()
+            x.requires_grad_(radius > 0)
             nn.functional.cross_entropy(network(x), labels).backward()
             if radius:
                 moved = x.detach() + radius * nn.functional.normalize(x.grad, dim=1)

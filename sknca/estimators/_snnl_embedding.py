@@ -130,10 +130,13 @@ class SNNLEmbedding(BaseEmbedding):
         Decoupled weight decay of AdamW.
 
     adversarial_radius : float, default=0.0
-        Learn from each batch a second time, with every row moved by this Euclidean length, in
-        units of `X`, to where the loss is higher [5]_. It makes the codes steady against small
-        changes of a row, which helps where single features say little, as pixels, and takes
-        twice the time. The losses that `fit` tells of are those of the rows as they are.
+        Learn from each batch a second time, with the rows moved by this Euclidean length, in
+        units of `X`, to where the loss is higher [5]_: adversarial training. It makes the
+        codes steady against small changes of a row, which helps where single features say
+        little, as pixels, and takes about twice the time (more where parts of an encoder are
+        frozen). Scale the features first: the moves go where features of least spread say
+        most. A decoder still learns to give the rows as they were. The losses that `fit` tells
+        of are those of the rows as they are.
 
     batch_size : int or "auto", default="auto"
         Rows in a batch, at least 4; all where there are no more. Each class in a batch has
@@ -233,8 +236,8 @@ class SNNLEmbedding(BaseEmbedding):
            the Soft Nearest Neighbor Loss". ICML 2019.
     .. [4] A. F. Agarap, A. P. Azcarraga. "Improving k-Means Clustering Performance with
            Disentangled Internal Representations". IJCNN 2020.
-    .. [5] T. Miyato, S. Maeda, M. Koyama, K. Nakae, S. Ishii. "Distributional Smoothing with
-           Virtual Adversarial Training". ICLR 2016.
+    .. [5] I. Goodfellow, J. Shlens, C. Szegedy. "Explaining and Harnessing Adversarial
+           Examples". ICLR 2015.
 
     Examples
     --------

@@ -86,10 +86,13 @@ class TripletEmbedding(BaseEmbedding):
         Decoupled weight decay of AdamW.
 
     adversarial_radius : float, default=0.0
-        Learn from each batch a second time, with every row moved by this Euclidean length, in
-        units of `X`, to where the loss is higher [3]_. It makes the codes steady against small
-        changes of a row, which helps where single features say little, as pixels, and takes
-        twice the time. The losses that `fit` tells of are those of the rows as they are.
+        Learn from each batch a second time, with the rows moved by this Euclidean length, in
+        units of `X`, to where the loss is higher [3]_: adversarial training. It makes the
+        codes steady against small changes of a row, which helps where single features say
+        little, as pixels, and takes about twice the time (more where parts of an encoder are
+        frozen). Scale the features first: the moves go where features of least spread say
+        most. Rows in no triplet that is learned from stay. The losses that `fit` tells of are
+        those of the rows as they are.
 
     batch_size : int or "auto", default="auto"
         Rows in a batch, at least 4; all where there are no more. Each class in a batch has
@@ -179,8 +182,8 @@ class TripletEmbedding(BaseEmbedding):
            Recognition and Clustering". CVPR 2015.
     .. [2] A. Hermans, L. Beyer, B. Leibe. "In Defense of the Triplet Loss for Person
            Re-Identification". arXiv:1703.07737, 2017.
-    .. [3] T. Miyato, S. Maeda, M. Koyama, K. Nakae, S. Ishii. "Distributional Smoothing with
-           Virtual Adversarial Training". ICLR 2016.
+    .. [3] I. Goodfellow, J. Shlens, C. Szegedy. "Explaining and Harnessing Adversarial
+           Examples". ICLR 2015.
 
     Examples
     --------

@@ -39,8 +39,15 @@ class EmbeddingObjective(nn.Module, ABC):
         return self
 
     @abstractmethod
-    def forward(self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int) -> Loss:
-        """The loss of a batch."""
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        weight: Tensor | None,
+        epoch: int,
+        target: Tensor | None = None,
+    ) -> Loss:
+        """The loss of a batch; `target` is what to make of the rows, if not themselves."""
 
     @abstractmethod
     def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:

@@ -74,9 +74,16 @@ class SNNLObjective(EmbeddingObjective):
             start = torch.full((len(self.layers),), self.temperatures[0], device="cpu").log()
             self.log_temperatures = nn.Parameter(start)
 
-    def forward(self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int) -> Loss:
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        weight: Tensor | None,
+        epoch: int,
+        target: Tensor | None = None,
+    ) -> Loss:
         answers = run_layers(self.network, x, self.layers)
-        return self._loss(answers, (x, y, weight), epoch)
+        return self._loss(answers, (x if target is None else target, y, weight), epoch)
 
     def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
         self.eval()

@@ -38,7 +38,14 @@ class TripletObjective(EmbeddingObjective):
         self.margin = margin
         self.mining = mining
 
-    def forward(self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int) -> Loss:
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        weight: Tensor | None,
+        epoch: int,
+        target: Tensor | None = None,
+    ) -> Loss:
         loss = triplet_loss(
             self.network(x),
             y,

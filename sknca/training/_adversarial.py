@@ -3,15 +3,24 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 
 class BatchLoss(Protocol):
-    """Called with a batch and the epoch, it gives the total loss and its named parts."""
+    """Called with a batch and the epoch, it gives the total loss and its named parts.
+
+    `target` (n, d) is what a decoder is to make of the rows, if not the rows themselves.
+    """
 
     def __call__(
-        self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int
+        self,
+        x: Tensor,
+        y: Tensor,
+        weight: Tensor | None,
+        epoch: int,
+        target: Tensor | None = None,
     ) -> tuple[Tensor, Mapping[str, Tensor]]: ...
 
 
@@ -26,9 +35,8 @@ def accumulate_gradient(
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
     """Add the gradient of a batch's loss to that of the parameters.
 
-    With a radius also that of the loss of the batch's rows when each is moved so far, by its
-    Euclidean length, in the direction in which the first loss rises fastest. (Where it hardly
-    rises, its gradient below 1e-12, by less.)
+    With a radius also that of the loss of the batch's rows when each that the first loss depends
+    on is moved so far, by its Euclidean length, along its gradient.
 
     Returns
     -------
@@ -38,26 +46,29 @@ def accumulate_gradient(
     Raises
     ------
     ValueError
-        If there is a radius, and the loss has no gradient in the rows.
+        If there is a radius, and the codes have no gradient in the rows.
 
     References
     ----------
     I. Goodfellow, J. Shlens, C. Szegedy. "Explaining and Harnessing Adversarial Examples".
-    ICLR 2015. T. Miyato, S. Maeda, M. Koyama, K. Nakae, S. Ishii. "Distributional Smoothing
-    with Virtual Adversarial Training". ICLR 2016. (The Euclidean ball.)
+    ICLR 2015.
     """
     if adversarial_radius == 0:
         total, parts = loss(x, y, weight, epoch)
         total.backward()
         return total, parts
-    x = x.detach().requires_grad_()
-    total, parts = loss(x, y, weight, epoch)
+    leaf = x.detach().requires_grad_()
+    total, parts = loss(leaf.clone(), y, weight, epoch, x)  # a network may work in place
     total.backward()
-    if x.grad is None:
+    if leaf.grad is None:
         raise ValueError(
             f"adversarial_radius={adversarial_radius} needs an encoder whose codes have a "
             "gradient in its rows."
         )
-    moved = x.detach() + adversarial_radius * functional.normalize(x.grad, dim=1)
-    loss(moved, y, weight, epoch)[0].backward()
-    return total, parts
+    # In units of the steepest: what is far below it is rounding, and leads nowhere.
+    steepest = leaf.grad.abs().amax().clamp_min(torch.finfo(leaf.dtype).tiny)
+    moves = adversarial_radius * functional.normalize(leaf.grad / steepest, dim=1)
+    total_when_moved, _ = loss(x + moves, y, weight, epoch, x)
+    total_when_moved.backward()
+    # Only to be seen to be infinite, if it is.
+    return total + 0 * total_when_moved, parts

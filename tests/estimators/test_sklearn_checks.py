@@ -18,7 +18,7 @@ ESTIMATORS = [
     SNNLEmbedding(),
     SNNLEmbedding(metric="cosine", temperature=0.1),
     SNNLEmbedding(hidden_layer_sizes=()),
-    SNNLEmbedding(encoder=small_encoder),
+    SNNLEmbedding(encoder=small_encoder, adversarial_radius=0.1),
     SNNLEmbedding(early_stopping=True, tol=1e-3),
     SNNLEmbedding(layers="all", temperature_schedule="learned", hidden_layer_sizes=(32,)),
     SNNLEmbedding(primary_loss="reconstruction", snnl_weight=0, hidden_layer_sizes=(32,)),

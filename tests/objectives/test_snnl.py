@@ -83,6 +83,18 @@ def test_total_of_reconstruction(network, rows, weight, snnl_weight):
     assert ("snnl" in parts) == (snnl_weight != 0)
 
 
+def test_moved_rows_are_to_become_what_they_were(network, rows):
+    x, y = rows
+    decoder = nn.Linear(3, 4)
+    objective = SNNLObjective(
+        network, metric="cosine", temperatures=[0.3], primary=Reconstruction(decoder)
+    )
+    moved = x + 0.1
+    _, parts = objective(moved, y, None, 0, x)
+    error = ((decoder(network(moved)) - x) ** 2).mean()
+    torch.testing.assert_close(parts["reconstruction"], error)
+
+
 @pytest.mark.parametrize("weight", [None, WEIGHT])
 def test_total_of_classification(network, rows, weight):
     x, y = rows

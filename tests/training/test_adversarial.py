@@ -12,9 +12,11 @@ class HalfSquares(nn.Module):
         super().__init__()
         self.A = nn.Parameter(torch.tensor([[1.0, 2.0], [0.0, 1.0], [3.0, -1.0]]))
         self.seen = []
+        self.targets = []
 
-    def forward(self, x, y, weight, epoch):
+    def forward(self, x, y, weight, epoch, target=None):
         self.seen.append((x.detach().clone(), y, weight, epoch))
+        self.targets.append(target)
         total = 0.5 * (x @ self.A.T).square().sum()
         return total, {"half": total / 2}
 
@@ -51,12 +53,31 @@ def test_rows_are_moved_by_the_radius_and_uphill():
     assert ((after @ loss.A.T).norm(dim=1) >= (before @ loss.A.T).norm(dim=1)).all()
 
 
+@pytest.mark.parametrize("unit", [1e-15, 1e-4, 1e15])
+def test_the_unit_of_the_rows_does_not_matter(unit):
+    loss, in_units = HalfSquares(), HalfSquares()
+    accumulate(loss, 0.3)
+    accumulate(in_units, 0.3 * unit, X * unit)
+    torch.testing.assert_close(in_units.seen[1][0] / unit, loss.seen[1][0])
+
+
 def test_leaves_the_rows_alone():
-    x = X.clone()
-    accumulate(HalfSquares(), 0.3, x)
+    class InPlace(HalfSquares):
+        def forward(self, x, *others):
+            x *= 2
+            return super().forward(x, *others)
+
+    x, loss = X.clone(), InPlace()
+    accumulate(loss, 0.3, x)
     assert torch.equal(x, X)
     assert x.grad is None
     assert not x.requires_grad
+    assert all(torch.equal(target, X) for target in loss.targets)
+
+
+def test_tells_if_the_second_loss_is_not_finite():
+    total, _ = accumulate(HalfSquares(), 1e30)
+    assert not total.isfinite()
 
 
 def test_refuses_a_loss_without_gradient_in_the_rows():
