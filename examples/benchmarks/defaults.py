@@ -56,6 +56,8 @@ CHOICES = {
     "learning rate 0.001": {"learning_rate_init": 1e-3},
     "learning rate 0.01": {"learning_rate_init": 1e-2},
     "weight decay 0.1": {"weight_decay": 0.1},
+    "cross-entropy beside it": {"primary_loss": "classification"},
+    "adversarial radius 0.5": {"adversarial_radius": 0.5},
     "batches of 128": {"batch_size": 128},
     "batches of 512": {"batch_size": 512},
 }
