@@ -147,7 +147,7 @@ class SkipMLP(MLP):
             spread = x.std(0, correction=0)  # (n_inputs,)
             tiny = torch.finfo(spread.dtype).tiny  # of less, the inverse is infinite
             self.scale.copy_(torch.where(spread >= tiny, 1 / spread, 0))
-            x = self._squash(x)
+            x = torch.cat([self._squash(some) for some in x.split(256)])  # no room for all at once
             n_found = min(*x.shape, self.skip.out_features + 8)  # more than asked for: exacter
             _, _, directions = torch.pca_lowrank(x, n_found)  # (n_inputs, n_found)
             directions = directions[:, : self.skip.out_features]
