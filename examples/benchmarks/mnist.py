@@ -37,7 +37,7 @@ N_COMPONENTS = 30
 N_NCA = 3_000
 WIDTHS = (1000, 500, 250)
 NOISE = 0.3
-RADIUS = 1.25  # a fifth of the distance between a digit and the nearest other digit
+RADIUS = 1.25
 BATCH_SIZE = 1024
 LEARNING_RATE, WEIGHT_DECAY = 5e-3, 1e-2
 #: 5-NN errors in percent, as SPEC.md's sources give them.
