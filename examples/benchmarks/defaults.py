@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from sknca import SNNLEmbedding
+from sknca import SNNLEmbedding, TripletEmbedding
 from sknca.networks import MLP
 
 SELECTING = (
@@ -38,28 +38,37 @@ SELECTING = (
 MOST_ROWS = 1000
 FEW_ROWS, SPLITS_OF_FEW, SPLITS = 300, 8, 3
 
+ADVERSARIAL_RADIUS = 0.7
 MLP_OF_THE_SAME_SIZE = partial(MLP, hidden_layer_sizes=(256, 256), activation="relu", dropout=0.2)
 CHOICES = {
-    "default": {},
-    "plain MLP": {"encoder": MLP_OF_THE_SAME_SIZE},
-    "linear": {"hidden_layer_sizes": ()},
-    "hidden 512": {"hidden_layer_sizes": (512,)},
-    "hidden 256, 256, 256": {"hidden_layer_sizes": (256, 256, 256)},
-    "silu": {"activation": "silu"},
-    "dropout 0": {"dropout": 0.0},
-    "dropout 0.4": {"dropout": 0.4},
-    "temperature 0.3": {"temperature": 0.3},
-    "temperature 3": {"temperature": 3.0},
-    "cosine, temperature 0.1": {"metric": "cosine", "temperature": 0.1},
-    "40 epochs": {"max_iter": 40},
-    "150 epochs": {"max_iter": 150},
-    "learning rate 0.001": {"learning_rate_init": 1e-3},
-    "learning rate 0.01": {"learning_rate_init": 1e-2},
-    "weight decay 0.1": {"weight_decay": 0.1},
-    "cross-entropy beside it": {"primary_loss": "classification"},
-    "adversarial radius 0.5": {"adversarial_radius": 0.5},
-    "batches of 128": {"batch_size": 128},
-    "batches of 512": {"batch_size": 512},
+    "default": SNNLEmbedding,
+    # An encoder of one's own is given no adversarial radius unless told.
+    "plain MLP": partial(
+        SNNLEmbedding, encoder=MLP_OF_THE_SAME_SIZE, adversarial_radius=ADVERSARIAL_RADIUS
+    ),
+    "linear": partial(SNNLEmbedding, hidden_layer_sizes=()),
+    "hidden 512": partial(SNNLEmbedding, hidden_layer_sizes=(512,)),
+    "hidden 256, 256, 256": partial(SNNLEmbedding, hidden_layer_sizes=(256, 256, 256)),
+    "silu": partial(SNNLEmbedding, activation="silu"),
+    "dropout 0": partial(SNNLEmbedding, dropout=0.0),
+    "dropout 0.4": partial(SNNLEmbedding, dropout=0.4),
+    "radius 0": partial(SNNLEmbedding, adversarial_radius=0.0),
+    "radius 0, 75 epochs": partial(SNNLEmbedding, adversarial_radius=0.0, max_iter=75),
+    "radius 0.35": partial(SNNLEmbedding, adversarial_radius=0.35),
+    "radius 1.4": partial(SNNLEmbedding, adversarial_radius=1.4),
+    "temperature 0.3": partial(SNNLEmbedding, temperature=0.3),
+    "temperature 3": partial(SNNLEmbedding, temperature=3.0),
+    "cosine, temperature 0.1": partial(SNNLEmbedding, metric="cosine", temperature=0.1),
+    "30 epochs": partial(SNNLEmbedding, max_iter=30),
+    "120 epochs": partial(SNNLEmbedding, max_iter=120),
+    "learning rate 0.001": partial(SNNLEmbedding, learning_rate_init=1e-3),
+    "learning rate 0.01": partial(SNNLEmbedding, learning_rate_init=1e-2),
+    "weight decay 0.1": partial(SNNLEmbedding, weight_decay=0.1),
+    "cross-entropy beside it": partial(SNNLEmbedding, primary_loss="classification"),
+    "batches of 128": partial(SNNLEmbedding, batch_size=128),
+    "batches of 512": partial(SNNLEmbedding, batch_size=512),
+    "triplets": TripletEmbedding,
+    "triplets, radius 0.7": partial(TripletEmbedding, adversarial_radius=ADVERSARIAL_RADIUS),
 }
 
 
@@ -84,8 +93,8 @@ def tasks():
             yield name, seed, *parts, y[validation]
 
 
-def score(parameters, X, y, X_val, y_val, seed):
-    embedding = SNNLEmbedding(random_state=seed, **parameters)
+def score(choice, X, y, X_val, y_val, seed):
+    embedding = choice(random_state=seed)
     start = time.perf_counter()
     codes = embedding.fit(X, y).transform(X)
     seconds = time.perf_counter() - start

@@ -50,7 +50,7 @@ class EmbeddingParameters(PortableEstimator):
         metric: Literal["sqeuclidean", "cosine"],
         learning_rate_init: float,
         weight_decay: float,
-        adversarial_radius: float,
+        adversarial_radius: float | Literal["auto"],
         batch_size: int | Literal["auto"],
         max_iter: int,
         tol: float | None,

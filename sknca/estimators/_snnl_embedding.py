@@ -129,21 +129,22 @@ class SNNLEmbedding(BaseEmbedding):
     weight_decay : float, default=0.01
         Decoupled weight decay of AdamW.
 
-    adversarial_radius : float, default=0.0
-        Learn from each batch a second time, with the rows moved by this Euclidean length, in
-        units of `X`, to where the loss is higher [5]_: adversarial training. It makes the
-        codes steady against small changes of a row, which helps where single features say
-        little, as pixels, and takes about twice the time (more where parts of an encoder are
-        frozen). Scale the features first: the moves go where features of least spread say
-        most. A decoder still learns to give the rows as they were. The losses that `fit` tells
-        of are those of the rows as they are.
+    adversarial_radius : float or "auto", default="auto"
+        After the first tenth of the training, every fourth batch of an epoch, from the first,
+        is learned from a second time, with its rows moved so far, by Euclidean length, to
+        where the loss is higher [5]_: adversarial training. It makes the
+        codes steady against small changes of a row. With the built-in encoder the length is in
+        standard deviations of the features, with one's own in the units of `X`. A decoder still
+        learns to give the rows as they were. The losses that `fit` tells of are those of the
+        rows as they are. "auto" means 0.7 with the built-in encoder, and 0, which is
+        none of it, with one's own.
 
     batch_size : int or "auto", default="auto"
         Rows in a batch, at least 4; all where there are no more. Each class in a batch has
         two rows there at least, where the data allow it; for that a batch may have up to
         three rows more. "auto" means 256.
 
-    max_iter : int, default=75
+    max_iter : int, default=60
         Number of epochs.
 
     tol : float, default=None
@@ -258,6 +259,7 @@ class SNNLEmbedding(BaseEmbedding):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseEmbedding._parameter_constraints,
+        "adversarial_radius": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "temperature_schedule": [StrOptions({"constant", "annealed", "learned"}), callable],
         "layers": [StrOptions({"last", "all"}), "array-like"],
@@ -287,9 +289,9 @@ class SNNLEmbedding(BaseEmbedding):
         unlabeled: Any = None,
         learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
-        adversarial_radius: float = 0.0,
+        adversarial_radius: float | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
-        max_iter: int = 75,
+        max_iter: int = 60,
         tol: float | None = None,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,

@@ -14,7 +14,14 @@ from ._callbacks import FitCallbacks
 from ._parameters import EmbeddingParameters
 from ._progress import progress_bar
 
+#: More rows would tell the spread of the features, and their principal components, no better.
+ROWS_TO_START_FROM = 4096
+
 _AUTO_BATCH_SIZE = 256
+
+#: With the encoders that are made here. What may be moved for one of the user's own, and how far,
+#: only the user knows.
+_AUTO_ADVERSARIAL_RADIUS = 0.7
 
 
 def train_objective(
@@ -59,6 +66,7 @@ def train_objective(
     if not groups:
         raise ValueError("encoder has no parameter that can be trained.")
     batch_size = _AUTO_BATCH_SIZE if parameters.batch_size == "auto" else parameters.batch_size
+    radius, spread = _radius_and_spread(parameters, data)
     max_iter = parameters.max_iter
     tol = 0.0 if parameters.tol is None and parameters.early_stopping else parameters.tol
     stopping = Stopping(tol, parameters.n_iter_no_change)
@@ -85,7 +93,8 @@ def train_objective(
             max_iter=max_iter,
             stopping=stopping,
             generator=generator,
-            adversarial_radius=parameters.adversarial_radius,
+            adversarial_radius=radius,
+            spread=spread,
             validate=validate,
             on_epoch_begin=callbacks.begin_epoch,
             on_epoch_end=end_epoch,
@@ -98,3 +107,15 @@ def train_objective(
             stacklevel=5,
         )
     return history
+
+
+def _radius_and_spread(
+    parameters: EmbeddingParameters, data: TrainingData
+) -> tuple[float, Tensor | float]:
+    """The adversarial radius, and its unit along each feature (d,)."""
+    radius = parameters.adversarial_radius
+    if parameters.encoder is not None:
+        return 0.0 if radius == "auto" else radius, 1.0
+    spread = data.sample(ROWS_TO_START_FROM).std(0, correction=0)
+    spread.clamp_max_(torch.finfo(spread.dtype).max)
+    return _AUTO_ADVERSARIAL_RADIUS if radius == "auto" else radius, spread

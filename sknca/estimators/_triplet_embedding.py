@@ -86,13 +86,13 @@ class TripletEmbedding(BaseEmbedding):
         Decoupled weight decay of AdamW.
 
     adversarial_radius : float, default=0.0
-        Learn from each batch a second time, with the rows moved by this Euclidean length, in
-        units of `X`, to where the loss is higher [3]_: adversarial training. It makes the
-        codes steady against small changes of a row, which helps where single features say
-        little, as pixels, and takes about twice the time (more where parts of an encoder are
-        frozen). Scale the features first: the moves go where features of least spread say
-        most. Rows in no triplet that is learned from stay. The losses that `fit` tells of are
-        those of the rows as they are.
+        After the first tenth of the training, every fourth batch of an epoch, from the first,
+        is learned from a second time, with its rows moved so far, by Euclidean length, to
+        where the loss is higher [3]_: adversarial training. It makes the
+        codes steady against small changes of a row. With the built-in encoder the length is in
+        standard deviations of the features, with one's own in the units of `X`. A decoder still
+        learns to give the rows as they were. Rows in no triplet that is learned from stay. The
+        losses that `fit` tells of are those of the rows as they are.
 
     batch_size : int or "auto", default="auto"
         Rows in a batch, at least 4; all where there are no more. Each class in a batch has

@@ -32,11 +32,13 @@ def accumulate_gradient(
     epoch: int,
     *,
     adversarial_radius: float,
+    spread: Tensor | float = 1.0,  # (d,)
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
     """Add the gradient of a batch's loss to that of the parameters.
 
     With a radius also that of the loss of the batch's rows when each that the first loss depends
-    on is moved so far, by its Euclidean length, along its gradient.
+    on is moved to where, as its gradient tells, that loss is highest so far off. Distance is
+    Euclidean, with each feature in units of its spread.
 
     Returns
     -------
@@ -65,9 +67,10 @@ def accumulate_gradient(
             f"adversarial_radius={adversarial_radius} needs an encoder whose codes have a "
             "gradient in its rows."
         )
+    uphill = spread * leaf.grad  # (n, d), of the features in units of their spread
     # In units of the steepest: what is far below it is rounding, and leads nowhere.
-    steepest = leaf.grad.abs().amax().clamp_min(torch.finfo(leaf.dtype).tiny)
-    moves = adversarial_radius * functional.normalize(leaf.grad / steepest, dim=1)
+    uphill /= uphill.abs().amax().clamp_min(torch.finfo(uphill.dtype).tiny)
+    moves = (adversarial_radius * spread) * functional.normalize(uphill, dim=1)
     total_when_moved, _ = loss(x + moves, y, weight, epoch, x)
     total_when_moved.backward()
     # Only to be seen to be infinite, if it is.

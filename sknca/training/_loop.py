@@ -14,6 +14,12 @@ from ._batches import class_aware_batches
 from ._rows import TrainingData
 from ._stopping import Stopping
 
+#: One batch in so many, from the first of an epoch on, is learned from with its rows moved too; but
+#: not before this part of the training, for what small networks have first to find out, the moves
+#: would hide from them.
+_BATCHES_TO_A_MOVED_ONE = 4
+_BEFORE_MOVES = 0.1
+
 #: What is known of an epoch: `epoch`, `loss`, the objective's parts and settings, and
 #: `validation_loss` (None without validation).
 EpochRecord = dict[str, Any]
@@ -51,6 +57,7 @@ def train(
     stopping: Stopping,
     generator: torch.Generator,
     adversarial_radius: float = 0.0,
+    spread: Tensor | float = 1.0,
     validate: Callable[[], Tensor] | None = None,
     on_epoch_begin: Callable[[], None] | None = None,
     on_epoch_end: Callable[[list[EpochRecord]], bool] | None = None,
@@ -83,7 +90,11 @@ def train(
         On the CPU. Draws the batches.
 
     adversarial_radius : float, default=0.0
-        How far each batch's rows are moved against their loss, to learn from them there too.
+        How far the rows of every fourth batch, after the first tenth of the training, are moved to
+        where their loss is higher, to learn from them there too.
+
+    spread : Tensor of shape (d,), default=1.0
+        The unit of that distance along each feature.
 
     validate : callable, default=None
         The validation loss of the objective as it stands.
@@ -114,21 +125,29 @@ def train(
     best_state: dict[str, Any] | None = None
     labels = data.labels
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    objective.train()
     try:
         for epoch in range(max_iter):
             if on_epoch_begin is not None:
                 on_epoch_begin()
-            objective.train()
             n_rows = 0
             sums: dict[str, Tensor] = {}  # kept on the device: an epoch waits for it once
             places = class_aware_batches(labels, batch_size, generator)
             for step, (x, y, weight) in enumerate(data.batches(places)):
+                progress = (epoch + step / len(places)) / max_iter
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate((epoch + step / len(places)) / max_iter)
+                    group["lr"] = learning_rate(progress)
                 for parameter in parameters:
                     parameter.grad = None
+                moves = progress >= _BEFORE_MOVES and step % _BATCHES_TO_A_MOVED_ONE == 0
                 total, parts = accumulate_gradient(
-                    objective, x, y, weight, epoch, adversarial_radius=adversarial_radius
+                    objective,
+                    x,
+                    y,
+                    weight,
+                    epoch,
+                    adversarial_radius=adversarial_radius if moves else 0.0,
+                    spread=spread,
                 )
                 optimizer.step()
                 # A network that computes in bfloat16, say, keeps copies of its weights there
@@ -141,7 +160,10 @@ def train(
             record: EpochRecord = {"epoch": epoch}
             record |= {name: value.item() / n_rows for name, value in sums.items()}
             record |= objective.settings(epoch)
-            record["validation_loss"] = None if validate is None else validate().item()
+            record["validation_loss"] = None
+            if validate is not None:
+                record["validation_loss"] = validate().item()
+                objective.train()
             history.append(record)
             monitored = record["loss" if validate is None else "validation_loss"]
             if not math.isfinite(record["loss"] + monitored):

@@ -25,8 +25,8 @@ X = torch.tensor([[1.0, 0.0], [0.5, -2.0], [0.0, 0.0]])
 Y, WEIGHT = torch.tensor([0, 1, 1]), torch.tensor([1.0, 0.5, 2.0])
 
 
-def accumulate(loss, radius, x=X):
-    return accumulate_gradient(loss, x, Y, WEIGHT, 3, adversarial_radius=radius)
+def accumulate(loss, radius, x=X, spread=1.0):
+    return accumulate_gradient(loss, x, Y, WEIGHT, 3, adversarial_radius=radius, spread=spread)
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.3])
@@ -51,6 +51,29 @@ def test_rows_are_moved_by_the_radius_and_uphill():
     torch.testing.assert_close((after - before).norm(dim=1), torch.tensor([0.3, 0.3, 0.0]))
     assert same == also_same
     assert ((after @ loss.A.T).norm(dim=1) >= (before @ loss.A.T).norm(dim=1)).all()
+
+
+def test_moves_are_those_of_features_in_units_of_their_spread():
+    spread = torch.tensor([0.5, 20.0])
+
+    class OfUnits(HalfSquares):
+        def forward(self, x, *others):
+            return super().forward(x / spread, *others)
+
+    loss, in_units = HalfSquares(), OfUnits()
+    accumulate(loss, 0.3)
+    accumulate(in_units, 0.3, X * spread, spread)
+    torch.testing.assert_close(in_units.seen[1][0], loss.seen[1][0])
+    torch.testing.assert_close(in_units.A.grad, loss.A.grad)
+
+
+@pytest.mark.parametrize("spread", [[0.0, 1.0], [0.0, 0.0]])
+def test_a_feature_without_spread_stays(spread):
+    loss = HalfSquares()
+    accumulate(loss, 0.3, spread=torch.tensor(spread))
+    moves = loss.seen[1][0] - X
+    assert (moves[:, 0] == 0).all()
+    torch.testing.assert_close(moves[0].abs(), 0.3 * torch.tensor(spread))
 
 
 @pytest.mark.parametrize("unit", [1e-15, 1e-4, 1e15])

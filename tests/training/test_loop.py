@@ -114,3 +114,31 @@ def test_interrupt_keeps_what_was_learned():
         history, _ = run(objective, validation=[1.0, 2.0, 3.0, 4.0])
     assert len(history) == 2
     assert objective.weight.item() == -3  # the best of the epochs before
+
+
+class Uphill(Scripted):
+    """Remembers the rows of each batch; its loss rises with them."""
+
+    def forward(self, x, y, weight, epoch, target=None):
+        total, parts = super().forward(x.detach(), y, weight, epoch)
+        return total + x.sum(), parts
+
+
+def test_every_fourth_batch_is_learned_from_with_its_rows_moved_too():
+    objective = Uphill([1.0] * 20)
+    run(objective, n=36, adversarial_radius=0.5, spread=torch.tensor([4.0]))
+    n_batches = 9
+    for epoch in range(20):
+        batches = [x for e, x, *_ in objective.calls if e == epoch]
+        if epoch < 2:  # a tenth of the training
+            assert len(batches) == n_batches
+        else:
+            assert len(batches) == n_batches + 3
+            for moved in (1, 6, 11):
+                torch.testing.assert_close(batches[moved], batches[moved - 1] + 2)
+
+
+def test_a_single_epoch_has_moved_rows_too():
+    objective = Uphill([1.0])
+    run(objective, n=36, adversarial_radius=0.5)
+    assert len(objective.calls) == 9 + 2
