@@ -5,8 +5,8 @@
 One network, 784-1000-500-250-30 with batch normalisation and with Gaussian noise on the input
 and in every hidden layer, is trained by the soft nearest neighbour loss, and by cross-entropy
 through one more linear layer, with the same batches, optimizer and schedule; both learn from
-every fourth batch a second time, moved by the radius to where the loss is higher (`--radius 0`:
-once).
+every batch a second time, but in the first tenth of the epochs, moved by the radius to where the
+loss is higher (`--radius 0`: once).
 Scored are 1 and 5 nearest neighbours among the codes of the 60000 training rows, and the second
 network's own answer. NCA, which holds all pairs of its rows at once, learns its map from some of
 them.
@@ -91,6 +91,7 @@ def snnl_codes(X, y, X_test, epochs, radius, seed):
         learning_rate_init=LEARNING_RATE,
         weight_decay=WEIGHT_DECAY,
         adversarial_radius=radius,
+        adversarial_fraction=1.0,
         device="cpu",
         verbose=1,
         random_state=seed,
@@ -111,9 +112,9 @@ def cross_entropy_codes(X, y, X_test, epochs, radius, seed):
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, LEARNING_RATE, len(batches) * epochs, pct_start=0.2, cycle_momentum=False
     )
-    for _ in tqdm(range(epochs), "cross-entropy", unit="epoch"):
-        for step, (x, labels) in enumerate(DataLoader(data, sampler=batches, batch_size=None)):
-            moves_too = radius > 0 and step % 4 == 0  # as the embedding does
+    for epoch in tqdm(range(epochs), "cross-entropy", unit="epoch"):
+        moves_too = radius > 0 and epoch >= epochs / 10  # as the embedding does
+        for x, labels in DataLoader(data, sampler=batches, batch_size=None):
             optimizer.zero_grad()
             x.requires_grad_(moves_too)
             nn.functional.cross_entropy(network(x), labels).backward()

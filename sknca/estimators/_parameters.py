@@ -27,6 +27,7 @@ class EmbeddingParameters(PortableEstimator):
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "adversarial_radius": [Interval(Real, 0, None, closed="left")],
+        "adversarial_fraction": [Interval(Real, 0, 1, closed="right")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 4, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
@@ -51,6 +52,7 @@ class EmbeddingParameters(PortableEstimator):
         learning_rate_init: float,
         weight_decay: float,
         adversarial_radius: float | Literal["auto"],
+        adversarial_fraction: float,
         batch_size: int | Literal["auto"],
         max_iter: int,
         tol: float | None,
@@ -71,6 +73,7 @@ class EmbeddingParameters(PortableEstimator):
         self.learning_rate_init = learning_rate_init
         self.weight_decay = weight_decay
         self.adversarial_radius = adversarial_radius
+        self.adversarial_fraction = adversarial_fraction
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.tol = tol

@@ -130,21 +130,24 @@ class SNNLEmbedding(BaseEmbedding):
         Decoupled weight decay of AdamW.
 
     adversarial_radius : float or "auto", default="auto"
-        After the first tenth of the training, every fourth batch of an epoch, from the first,
-        is learned from a second time, with its rows moved so far, by Euclidean length, to
-        where the loss is higher [5]_: adversarial training. It makes the
-        codes steady against small changes of a row. With the built-in encoder the length is in
-        standard deviations of the features, with one's own in the units of `X`. A decoder still
-        learns to give the rows as they were. The losses that `fit` tells of are those of the
-        rows as they are. "auto" means 0.7 with the built-in encoder, and 0, which is
-        none of it, with one's own.
+        Adversarial training [5]_: after the first tenth of the training, some batches are
+        learned from a second time, with their rows moved so far, by Euclidean length, to
+        where their loss is higher. It makes the codes steady against small changes of a row.
+        With the built-in encoder the length is in standard deviations of the features, with
+        one's own in the units of `X`. A decoder still learns to give the rows as they were.
+        The losses that `fit` tells of are those of the rows as they are. "auto" means
+        0.7 with the built-in encoder, and 0, no moves, with one's own.
+
+    adversarial_fraction : float, default=0.25
+        Part of the batches of each epoch, in (0, 1], to which that happens, the first among
+        them. It costs as much more time.
 
     batch_size : int or "auto", default="auto"
         Rows in a batch, at least 4; all where there are no more. Each class in a batch has
         two rows there at least, where the data allow it; for that a batch may have up to
         three rows more. "auto" means 256.
 
-    max_iter : int, default=60
+    max_iter : int, default=55
         Number of epochs.
 
     tol : float, default=None
@@ -290,8 +293,9 @@ class SNNLEmbedding(BaseEmbedding):
         learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
         adversarial_radius: float | Literal["auto"] = "auto",
+        adversarial_fraction: float = 0.25,
         batch_size: int | Literal["auto"] = "auto",
-        max_iter: int = 60,
+        max_iter: int = 55,
         tol: float | None = None,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
@@ -311,6 +315,7 @@ class SNNLEmbedding(BaseEmbedding):
             learning_rate_init=learning_rate_init,
             weight_decay=weight_decay,
             adversarial_radius=adversarial_radius,
+            adversarial_fraction=adversarial_fraction,
             batch_size=batch_size,
             max_iter=max_iter,
             tol=tol,

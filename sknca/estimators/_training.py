@@ -94,6 +94,7 @@ def train_objective(
             stopping=stopping,
             generator=generator,
             adversarial_radius=radius,
+            adversarial_fraction=parameters.adversarial_fraction,
             spread=spread,
             validate=validate,
             on_epoch_begin=callbacks.begin_epoch,

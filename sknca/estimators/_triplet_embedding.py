@@ -86,13 +86,16 @@ class TripletEmbedding(BaseEmbedding):
         Decoupled weight decay of AdamW.
 
     adversarial_radius : float, default=0.0
-        After the first tenth of the training, every fourth batch of an epoch, from the first,
-        is learned from a second time, with its rows moved so far, by Euclidean length, to
-        where the loss is higher [3]_: adversarial training. It makes the
-        codes steady against small changes of a row. With the built-in encoder the length is in
-        standard deviations of the features, with one's own in the units of `X`. A decoder still
-        learns to give the rows as they were. Rows in no triplet that is learned from stay. The
-        losses that `fit` tells of are those of the rows as they are.
+        Adversarial training [3]_: after the first tenth of the training, some batches are
+        learned from a second time, with their rows moved so far, by Euclidean length, to
+        where their loss is higher. It makes the codes steady against small changes of a row.
+        With the built-in encoder the length is in standard deviations of the features, with
+        one's own in the units of `X`. Rows in no triplet that is learned from stay. The losses
+        that `fit` tells of are those of the rows as they are.
+
+    adversarial_fraction : float, default=0.25
+        Part of the batches of each epoch, in (0, 1], to which that happens, the first among
+        them. It costs as much more time.
 
     batch_size : int or "auto", default="auto"
         Rows in a batch, at least 4; all where there are no more. Each class in a batch has
@@ -220,6 +223,7 @@ class TripletEmbedding(BaseEmbedding):
         learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
         adversarial_radius: float = 0.0,
+        adversarial_fraction: float = 0.25,
         batch_size: int | Literal["auto"] = "auto",
         max_iter: int = 75,
         tol: float | None = None,
@@ -241,6 +245,7 @@ class TripletEmbedding(BaseEmbedding):
             learning_rate_init=learning_rate_init,
             weight_decay=weight_decay,
             adversarial_radius=adversarial_radius,
+            adversarial_fraction=adversarial_fraction,
             batch_size=batch_size,
             max_iter=max_iter,
             tol=tol,

@@ -14,10 +14,8 @@ from ._batches import class_aware_batches
 from ._rows import TrainingData
 from ._stopping import Stopping
 
-#: One batch in so many, from the first of an epoch on, is learned from with its rows moved too; but
-#: not before this part of the training, for what small networks have first to find out, the moves
-#: would hide from them.
-_BATCHES_TO_A_MOVED_ONE = 4
+#: No row is moved before this part of the training: what a small network has first to find out, the
+#: moves would hide from it.
 _BEFORE_MOVES = 0.1
 
 #: What is known of an epoch: `epoch`, `loss`, the objective's parts and settings, and
@@ -57,6 +55,7 @@ def train(
     stopping: Stopping,
     generator: torch.Generator,
     adversarial_radius: float = 0.0,
+    adversarial_fraction: float = 1.0,
     spread: Tensor | float = 1.0,
     validate: Callable[[], Tensor] | None = None,
     on_epoch_begin: Callable[[], None] | None = None,
@@ -90,8 +89,11 @@ def train(
         On the CPU. Draws the batches.
 
     adversarial_radius : float, default=0.0
-        How far the rows of every fourth batch, after the first tenth of the training, are moved to
+        How far the rows of some batches, after the first tenth of the training, are moved to
         where their loss is higher, to learn from them there too.
+
+    adversarial_fraction : float, default=1.0
+        Which part of the batches of each epoch, in (0, 1], the first among them.
 
     spread : Tensor of shape (d,), default=1.0
         The unit of that distance along each feature.
@@ -139,7 +141,7 @@ def train(
                     group["lr"] = learning_rate(progress)
                 for parameter in parameters:
                     parameter.grad = None
-                moves = progress >= _BEFORE_MOVES and step % _BATCHES_TO_A_MOVED_ONE == 0
+                moves = progress >= _BEFORE_MOVES and _in_turn(step, adversarial_fraction)
                 total, parts = accumulate_gradient(
                     objective,
                     x,
@@ -185,3 +187,8 @@ def train(
         objective.load_state_dict(best_state)
         torch.clear_autocast_cache()
     return history
+
+
+def _in_turn(step: int, fraction: float) -> bool:
+    """Whether a step is one of that fraction of all, spread evenly from the first on."""
+    return math.ceil((step + 1) * fraction) > math.ceil(step * fraction)

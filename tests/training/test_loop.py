@@ -124,21 +124,23 @@ class Uphill(Scripted):
         return total + x.sum(), parts
 
 
-def test_every_fourth_batch_is_learned_from_with_its_rows_moved_too():
+@pytest.mark.parametrize(
+    ("fraction", "moved"), [(1.0, range(9)), (0.5, [0, 2, 4, 6, 8]), (0.25, [0, 4, 8]), (0.01, [0])]
+)
+def test_some_batches_are_learned_from_with_their_rows_moved_too(fraction, moved):
     objective = Uphill([1.0] * 20)
-    run(objective, n=36, adversarial_radius=0.5, spread=torch.tensor([4.0]))
-    n_batches = 9
+    spread = torch.tensor([4.0])
+    run(objective, n=36, adversarial_radius=0.5, adversarial_fraction=fraction, spread=spread)
     for epoch in range(20):
         batches = [x for e, x, *_ in objective.calls if e == epoch]
-        if epoch < 2:  # a tenth of the training
-            assert len(batches) == n_batches
-        else:
-            assert len(batches) == n_batches + 3
-            for moved in (1, 6, 11):
-                torch.testing.assert_close(batches[moved], batches[moved - 1] + 2)
+        assert len(batches) == 9 + (len(moved) if epoch >= 2 else 0)  # not in the first tenth
+        if epoch >= 2:
+            for earlier, step in enumerate(moved):
+                as_it_is, again = batches[step + earlier], batches[step + earlier + 1]
+                torch.testing.assert_close(again, as_it_is + 2)
 
 
 def test_a_single_epoch_has_moved_rows_too():
     objective = Uphill([1.0])
     run(objective, n=36, adversarial_radius=0.5)
-    assert len(objective.calls) == 9 + 2
+    assert len(objective.calls) == 9 + 8
