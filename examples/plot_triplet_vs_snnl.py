@@ -37,7 +37,9 @@ for (name, make), (above, below) in zip(losses.items(), axes.T, strict=True):
             X_train, X_test, y_train, y_test = train_test_split(
                 X, y, test_size=0.5, stratify=y, random_state=split
             )
-            embedding = make(n_components=n_components, max_iter=40, random_state=split)
+            embedding = make(
+                n_components=n_components, max_iter=40, adversarial_radius=0, random_state=split
+            )
             codes_train = embedding.fit(X_train, y_train).transform(X_train)
             codes = embedding.transform(X_test)
             knn = KNeighborsClassifier().fit(codes_train, y_train)

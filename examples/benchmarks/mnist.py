@@ -113,13 +113,15 @@ def cross_entropy_codes(X, y, X_test, epochs, radius, seed):
         optimizer, LEARNING_RATE, len(batches) * epochs, pct_start=0.2, cycle_momentum=False
     )
     for epoch in tqdm(range(epochs), "cross-entropy", unit="epoch"):
-        moves_too = radius > 0 and epoch >= epochs / 10  # as the embedding does
+        moves_too = radius > 0 and epoch >= epochs // 10  # as the embedding does
         for x, labels in DataLoader(data, sampler=batches, batch_size=None):
             optimizer.zero_grad()
             x.requires_grad_(moves_too)
             nn.functional.cross_entropy(network(x), labels).backward()
             if moves_too:
-                uphill = nn.functional.normalize(x.grad / x.grad.abs().amax(), dim=1)
+                uphill = nn.functional.normalize(
+                    x.grad / x.grad.abs().amax().clamp_min(1e-30), dim=1
+                )
                 moved = x.detach() + radius * uphill
                 nn.functional.cross_entropy(network(moved), labels).backward()
             optimizer.step()

@@ -51,7 +51,10 @@ from ._data import (
 from ._devices import home_of_rows, resolve_device
 from ._encoders import make_network, width_of_answer
 from ._parameters import EmbeddingParameters
-from ._training import ROWS_TO_START_FROM, train_objective
+from ._training import train_objective
+
+#: More rows would tell the spread and the principal components no better.
+_ROWS_TO_START_FROM = 4096
 
 
 class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddingParameters, ABC):
@@ -276,7 +279,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 name="encoder",
             )
             if self.encoder is None and isinstance(encoder, SkipMLP):
-                encoder.start_from(data.sample(ROWS_TO_START_FROM).cpu())
+                encoder.start_from(data.sample(_ROWS_TO_START_FROM).cpu())
         return UnitCode(encoder) if self.metric == "cosine" else encoder
 
     def _check_width(self, network: nn.Module, x: Tensor) -> int:

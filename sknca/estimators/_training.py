@@ -6,21 +6,19 @@ from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..networks import SkipMLP, UnitCode
 from ..objectives import EmbeddingObjective
 from ..training import AdamW, EpochRecord, Stopping, TrainingData, one_cycle, train
 from ._callbacks import FitCallbacks
 from ._parameters import EmbeddingParameters
 from ._progress import progress_bar
 
-#: More rows would tell the spread of the features, and their principal components, no better.
-ROWS_TO_START_FROM = 4096
-
 _AUTO_BATCH_SIZE = 256
 
-#: With the encoders that are made here. What may be moved for one of the user's own, and how far,
-#: only the user knows.
+#: With the encoder that brings features to unit spread. How far rows may be moved for another, only
+#: the user knows.
 _AUTO_ADVERSARIAL_RADIUS = 0.7
 
 
@@ -66,7 +64,7 @@ def train_objective(
     if not groups:
         raise ValueError("encoder has no parameter that can be trained.")
     batch_size = _AUTO_BATCH_SIZE if parameters.batch_size == "auto" else parameters.batch_size
-    radius, spread = _radius_and_spread(parameters, data)
+    radius, spread = _radius_and_spread(parameters, objective.network)
     max_iter = parameters.max_iter
     tol = 0.0 if parameters.tol is None and parameters.early_stopping else parameters.tol
     stopping = Stopping(tol, parameters.n_iter_no_change)
@@ -111,12 +109,11 @@ def train_objective(
 
 
 def _radius_and_spread(
-    parameters: EmbeddingParameters, data: TrainingData
+    parameters: EmbeddingParameters, network: nn.Module
 ) -> tuple[float, Tensor | float]:
-    """The adversarial radius, and its unit along each feature (d,)."""
+    """The adversarial radius, and its unit along each feature (d,): that of the network."""
+    encoder = network.encoder if isinstance(network, UnitCode) else network
     radius = parameters.adversarial_radius
-    if parameters.encoder is not None:
-        return 0.0 if radius == "auto" else radius, 1.0
-    spread = data.sample(ROWS_TO_START_FROM).std(0, correction=0)
-    spread.clamp_max_(torch.finfo(spread.dtype).max)
-    return _AUTO_ADVERSARIAL_RADIUS if radius == "auto" else radius, spread
+    if isinstance(encoder, SkipMLP):
+        return _AUTO_ADVERSARIAL_RADIUS if radius == "auto" else radius, encoder.spread
+    return 0.0 if radius == "auto" else radius, 1.0

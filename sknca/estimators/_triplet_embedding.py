@@ -86,16 +86,19 @@ class TripletEmbedding(BaseEmbedding):
         Decoupled weight decay of AdamW.
 
     adversarial_radius : float, default=0.0
-        Adversarial training [3]_: after the first tenth of the training, some batches are
-        learned from a second time, with their rows moved so far, by Euclidean length, to
-        where their loss is higher. It makes the codes steady against small changes of a row.
-        With the built-in encoder the length is in standard deviations of the features, with
-        one's own in the units of `X`. Rows in no triplet that is learned from stay. The losses
-        that `fit` tells of are those of the rows as they are.
+        How far rows are moved in adversarial training [3]_; 0 for none. After the first tenth
+        of the epochs some batches are learned from a second time, each row moved by a vector
+        of this Euclidean length to where the loss is higher. It makes the codes steady against
+        small changes of a row. With the default encoder each feature counts in units of its
+        standard deviation; with a linear one or with `encoder`, in those of `X`: scale them, and
+        stay well below the distance between rows of two classes. Rows in no triplet that is
+        learned from stay. The losses that `fit`
+        tells of are those of the rows as they are.
 
     adversarial_fraction : float, default=0.25
-        Part of the batches of each epoch, in (0, 1], to which that happens, the first among
-        them. It costs as much more time.
+        Which part of the batches of an epoch is learned from a second time so, in (0, 1]; it
+        is rounded up, so that it is one batch at least. The training takes longer by that
+        part, or by more where parts of an encoder are frozen.
 
     batch_size : int or "auto", default="auto"
         Rows in a batch, at least 4; all where there are no more. Each class in a batch has

@@ -141,6 +141,11 @@ class SkipMLP(MLP):
         with torch.no_grad():
             self.get_parameter("hidden.0.0.weight").div_(self.gain)
 
+    @property
+    def spread(self) -> Tensor:
+        """The unit (n_inputs,) of each feature; 0 where it is left out."""
+        return torch.where(self.scale > 0, 1 / self.scale, 0)
+
     def start_from(self, x: Tensor) -> None:
         """Set the scale and the linear map after rows `x` (n, n_inputs), centred."""
         with torch.no_grad():

@@ -14,9 +14,9 @@ from ._batches import class_aware_batches
 from ._rows import TrainingData
 from ._stopping import Stopping
 
-#: No row is moved before this part of the training: what a small network has first to find out, the
+#: One epoch in so many comes before rows are moved: what a small network has first to find out, the
 #: moves would hide from it.
-_BEFORE_MOVES = 0.1
+_EPOCHS_TO_ONE_WITHOUT_MOVES = 10
 
 #: What is known of an epoch: `epoch`, `loss`, the objective's parts and settings, and
 #: `validation_loss` (None without validation).
@@ -89,13 +89,13 @@ def train(
         On the CPU. Draws the batches.
 
     adversarial_radius : float, default=0.0
-        How far the rows of some batches, after the first tenth of the training, are moved to
-        where their loss is higher, to learn from them there too.
+        How far the rows of some batches, after the first tenth of the epochs, are moved to where
+        their loss is higher, to learn from them there too.
 
     adversarial_fraction : float, default=1.0
-        Which part of the batches of each epoch, in (0, 1], the first among them.
+        Which part of the batches of an epoch, in (0, 1], rounded up, the first among them.
 
-    spread : Tensor of shape (d,), default=1.0
+    spread : float or Tensor of shape (d,), default=1.0
         The unit of that distance along each feature.
 
     validate : callable, default=None
@@ -127,6 +127,7 @@ def train(
     best_state: dict[str, Any] | None = None
     labels = data.labels
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    first_with_moves = max_iter // _EPOCHS_TO_ONE_WITHOUT_MOVES
     objective.train()
     try:
         for epoch in range(max_iter):
@@ -136,12 +137,11 @@ def train(
             sums: dict[str, Tensor] = {}  # kept on the device: an epoch waits for it once
             places = class_aware_batches(labels, batch_size, generator)
             for step, (x, y, weight) in enumerate(data.batches(places)):
-                progress = (epoch + step / len(places)) / max_iter
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(progress)
+                    group["lr"] = learning_rate((epoch + step / len(places)) / max_iter)
                 for parameter in parameters:
                     parameter.grad = None
-                moves = progress >= _BEFORE_MOVES and _in_turn(step, adversarial_fraction)
+                moves = _in_turn(step, adversarial_fraction) and epoch >= first_with_moves
                 total, parts = accumulate_gradient(
                     objective,
                     x,
