@@ -114,24 +114,24 @@ def report(results, methods):
 
 
 def main(names, methods, output):
-    results = {}
+    results = json.loads(output.read_text()) if output and output.exists() else {}
     print(f"{machine()}; mean accuracy of {N_SPLITS} splits (seconds of a fit)")
     for name, X, y, official in load_all():
         if names and name not in names:
             continue
         run = functools.partial(measure, X=X, y=y)
-        results[name] = {}
+        results.setdefault(name, {})
         for method in methods:
             each = [
                 run(method, train=train, test=test, seed=s)
                 for s, train, test in splits(y, official)
             ]
             results[name][method] = tuple(np.mean(each, axis=0))
-        shown = (f"{m} {a:.4f} ({t:.2f})" for m, (a, t) in results[name].items())
+        shown = (f"{m} {results[name][m][0]:.4f} ({results[name][m][1]:.2f})" for m in methods)
         print(f"{name:24s}{'  '.join(shown)}", flush=True)
         if output:
             output.write_text(json.dumps(results))
-    report(results, methods)
+    report(results, list(next(iter(results.values()))))
 
 
 if __name__ == "__main__":
@@ -139,7 +139,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=(), help="data sets")
     parser.add_argument("--methods", nargs="*", default=every, choices=every)
-    parser.add_argument("--output", type=Path, help="a JSON file for the figures")
+    parser.add_argument(
+        "--output", type=Path, help="a JSON file for the figures; those in it are kept"
+    )
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # MLPClassifier has not converged, features are collinear
     main(arguments.only, arguments.methods, arguments.output)
