@@ -64,6 +64,5 @@ for (name, method), ax in zip(methods.items(), axes, strict=True):
 plt.show()
 
 # %%
-# No linear map has room for ten digits on a plane. SNNL and, where it is installed, UMAP are
-# right about as often; UMAP draws each class into a knot, and SNNL leaves in the picture how far
-# apart its members are.
+# No linear map has room for ten digits on a plane; a network finds some. UMAP, where it is
+# installed, draws each class into a knot; SNNL leaves in the picture how far apart its members are.
