@@ -135,9 +135,8 @@ class SNNLEmbedding(BaseEmbedding):
         of this Euclidean length to where the loss is higher. It makes the codes steady against
         small changes of a row. With the default encoder each feature counts in units of its
         standard deviation; with a linear one or with `encoder`, in those of `X`: scale them, and
-        stay well below the distance between rows of two classes. A decoder still learns to
-        give the rows as they were. The losses that `fit`
-        tells of are those of the rows as they are.
+        stay well below the distance between rows of two classes. A decoder still learns to give
+        the rows as they were. The losses that `fit` tells of are those of the rows as they are.
         "auto" means 0.7 with the default encoder, and 0 with a linear one or with `encoder`.
 
     adversarial_fraction : float, default=0.25

@@ -92,8 +92,7 @@ class TripletEmbedding(BaseEmbedding):
         small changes of a row. With the default encoder each feature counts in units of its
         standard deviation; with a linear one or with `encoder`, in those of `X`: scale them, and
         stay well below the distance between rows of two classes. Rows in no triplet that is
-        learned from stay. The losses that `fit`
-        tells of are those of the rows as they are.
+        learned from stay. The losses that `fit` tells of are those of the rows as they are.
 
     adversarial_fraction : float, default=0.25
         Which part of the batches of an epoch is learned from a second time so, in (0, 1]; it
