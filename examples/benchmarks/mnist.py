@@ -5,7 +5,7 @@
 One network, 784-1000-500-250-30 with batch normalisation and with Gaussian noise on the input
 and in every hidden layer, is trained by the soft nearest neighbour loss, and by cross-entropy
 through one more linear layer, with the same batches, optimizer and schedule; both learn from
-every batch a second time, but in the first tenth of the epochs, moved by the radius to where the
+every batch a second time, but in the first eighth of the epochs, moved by the radius to where the
 loss is higher (`--radius 0`: once).
 Scored are 1 and 5 nearest neighbours among the codes of the 60000 training rows, and the second
 network's own answer. NCA, which holds all pairs of its rows at once, learns its map from some of
@@ -113,7 +113,7 @@ def cross_entropy_codes(X, y, X_test, epochs, radius, seed):
         optimizer, LEARNING_RATE, len(batches) * epochs, pct_start=0.2, cycle_momentum=False
     )
     for epoch in tqdm(range(epochs), "cross-entropy", unit="epoch"):
-        moves_too = radius > 0 and epoch >= epochs // 10  # as the embedding does
+        moves_too = radius > 0 and epoch >= epochs // 8  # as the embedding does
         for x, labels in DataLoader(data, sampler=batches, batch_size=None):
             optimizer.zero_grad()
             x.requires_grad_(moves_too)

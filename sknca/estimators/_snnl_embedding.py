@@ -130,7 +130,7 @@ class SNNLEmbedding(BaseEmbedding):
         Decoupled weight decay of AdamW.
 
     adversarial_radius : float or "auto", default="auto"
-        How far rows are moved in adversarial training [5]_; 0 for none. After the first tenth
+        How far rows are moved in adversarial training [5]_; 0 for none. After the first eighth
         of the epochs some batches are learned from a second time, each row moved by a vector
         of this Euclidean length to where the loss is higher. It makes the codes steady against
         small changes of a row. With the default encoder each feature counts in units of its

@@ -16,7 +16,7 @@ from ._stopping import Stopping
 
 #: One epoch in so many comes before rows are moved: what a small network has first to find out, the
 #: moves would hide from it.
-_EPOCHS_TO_ONE_WITHOUT_MOVES = 10
+_EPOCHS_TO_ONE_WITHOUT_MOVES = 8
 
 #: What is known of an epoch: `epoch`, `loss`, the objective's parts and settings, and
 #: `validation_loss` (None without validation).
@@ -89,7 +89,7 @@ def train(
         On the CPU. Draws the batches.
 
     adversarial_radius : float, default=0.0
-        How far the rows of some batches, after the first tenth of the epochs, are moved to where
+        How far the rows of some batches, after the first eighth of the epochs, are moved to where
         their loss is higher, to learn from them there too.
 
     adversarial_fraction : float, default=1.0

@@ -133,7 +133,7 @@ def test_some_batches_are_learned_from_with_their_rows_moved_too(fraction, moved
     run(objective, n=36, adversarial_radius=0.5, adversarial_fraction=fraction, spread=spread)
     for epoch in range(20):
         batches = [x for e, x, *_ in objective.calls if e == epoch]
-        assert len(batches) == 9 + (len(moved) if epoch >= 2 else 0)  # not in the first tenth
+        assert len(batches) == 9 + (len(moved) if epoch >= 2 else 0)  # not in the first eighth
         if epoch >= 2:
             for earlier, step in enumerate(moved):
                 as_it_is, again = batches[step + earlier], batches[step + earlier + 1]
