@@ -169,10 +169,11 @@ def train(
             history.append(record)
             monitored = record["loss" if validate is None else "validation_loss"]
             if not math.isfinite(record["loss"] + monitored):
+                too = " or adversarial_radius" if adversarial_radius > 0 else ""
                 raise ValueError(
                     f"The loss is not finite in epoch {epoch} (training loss {record['loss']}): "
                     "the training diverged. Scale the features (StandardScaler), or lower "
-                    "learning_rate_init."
+                    f"learning_rate_init{too}."
                 )
             if stopping.update(monitored) and validate is not None:
                 best_state = copy.deepcopy(objective.state_dict())

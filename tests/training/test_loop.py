@@ -108,6 +108,11 @@ def test_divergence_is_an_error(bad):
         run(Scripted([1.0, 1.0]), validation=[1.0, bad])
 
 
+def test_divergence_where_rows_are_moved_names_their_radius_too():
+    with pytest.raises(ValueError, match="lower learning_rate_init or adversarial_radius"):
+        run(Uphill([1.0, math.nan]), adversarial_radius=0.5)
+
+
 def test_interrupt_keeps_what_was_learned():
     objective = Scripted([2.0, 1.0, KeyboardInterrupt, 0.0])
     with pytest.warns(UserWarning, match="Training interrupted by user"):
