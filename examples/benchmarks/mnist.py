@@ -1,18 +1,26 @@
 """Test error of nearest neighbours behind 30-d codes of MNIST, pixels in any order.
 
-    python examples/benchmarks/mnist.py [--seeds 3] [--epochs 40] [--radius 1.25] [--validate]
+    python examples/benchmarks/mnist.py [--seeds 3] [--epochs 40] [--reconstruction 1000]
+        [--radius 1.25] [--validate]
 
 One network, 784-1000-500-250-30 with batch normalisation and with Gaussian noise on the input
 and in every hidden layer, is trained by the soft nearest neighbour loss, and by cross-entropy
-through one more linear layer, with the same batches, optimizer and schedule; both learn from
-every batch a second time, but in the first eighth of the epochs, moved by the radius to where the
-loss is higher (`--radius 0`: once).
+through one more linear layer, with the same batches, optimizer and schedule. Beside either loss
+stands, so many times, the mean squared error with which a ladder [1], going down from the code
+and seeing each noisy layer on its way, gives the clean pixels back. The ladder serves training
+alone (`--reconstruction 0`: there is none). Both learn from every second batch a second time, but
+in the first eighth of the epochs, moved by the radius to where the loss is higher (`--radius 0`:
+once).
+
 Scored are 1 and 5 nearest neighbours among the codes of the 60000 training rows, and the second
 network's own answer. NCA, which holds all pairs of its rows at once, learns its map from some of
 them.
 
 With --validate the last 10000 training rows stand in for the test rows: on them the settings
 were chosen. The products of training are in bfloat16, which some processors do much faster.
+
+[1] A. Rasmus, M. Berglund, M. Honkala, H. Valpola, T. Raiko. "Semi-Supervised Learning with
+Ladder Networks". NIPS 2015.
 """
 
 import argparse
@@ -36,8 +44,9 @@ from _datasets import load_images
 
 N_COMPONENTS = 30
 N_NCA = 3_000
-WIDTHS = (1000, 500, 250)
+WIDTHS = (784, 1000, 500, 250)
 NOISE = 0.3
+RECONSTRUCTION = 1000
 RADIUS = 1.25
 BATCH_SIZE = 1024
 LEARNING_RATE, WEIGHT_DECAY = 5e-3, 1e-2
@@ -65,45 +74,113 @@ class GaussianNoise(nn.Module):
         return torch.add(x, noise.to(x.dtype), alpha=NOISE)
 
 
-class Encoder(nn.Sequential):
-    """The network. It trains with products in bfloat16, and answers in float32 throughout."""
+class Encoder(nn.Module):
+    """The network. Behind the code it gives its noisy layers, for the ladder.
 
-    def __init__(self, n_features, n_components):
-        layers = [GaussianNoise()]
-        for fan_in, fan_out in pairwise([n_features, *WIDTHS]):
-            layers += [nn.Linear(fan_in, fan_out), nn.BatchNorm1d(fan_out)]
-            layers += [GaussianNoise(), nn.ReLU()]
-        super().__init__(*layers, nn.Linear(WIDTHS[-1], n_components))
+    It trains with products in bfloat16, and answers in float32 throughout.
+    """
+
+    def __init__(self, n_features, n_units, *, unit_code=True):
+        super().__init__()
+        self.unit_code = unit_code
+        self.noise = GaussianNoise()
+        self.hidden = nn.ModuleList(
+            nn.Sequential(nn.Linear(*fans), nn.BatchNorm1d(fans[1]), self.noise)
+            for fans in pairwise(WIDTHS)
+        )
+        self.code = nn.Linear(WIDTHS[-1], N_COMPONENTS)
 
     def forward(self, x):
         with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
-            return super().forward(x).float()
+            answer = self.noise(x)
+            layers = [answer]
+            for hidden in self.hidden:
+                layers.append(hidden(answer))  # (n, width)
+                answer = layers[-1].relu()
+            code = self.code(answer).float()
+            if self.unit_code:
+                code = nn.functional.normalize(code, dim=1)
+            return torch.cat([code, *(layer.float() for layer in layers)], dim=1)
 
 
-def snnl_codes(X, y, X_test, epochs, radius, seed):
+class Decoder(nn.Module):
+    """A ladder: from the code down, at each layer a guess at what it is without noise."""
+
+    def __init__(self, n_units, n_features):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(N_COMPONENTS)
+        self.down = nn.ModuleList(
+            nn.Sequential(nn.Linear(above, width, bias=False), nn.BatchNorm1d(width))
+            for width, above in pairwise([*WIDTHS, N_COMPONENTS])
+        )
+        self.guesses = nn.ModuleList(Guess(width) for width in WIDTHS)
+
+    def forward(self, x):
+        code, *layers = x.split([N_COMPONENTS, *WIDTHS], dim=1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
+            answer = self.norm(code)
+            for layer, down, guess in zip(
+                reversed(layers), reversed(self.down), reversed(self.guesses), strict=True
+            ):
+                answer = guess(layer, down(answer).float())  # (n, width)
+        return answer
+
+
+class Guess(nn.Module):
+    """At a unit without noise, from the noisy one and from what comes down from above.
+
+    Were both normal, a share of the noisy unit's distance from a centre would be best. Share and
+    centre are learned functions of what comes from above.
+    """
+
+    def __init__(self, width):
+        super().__init__()
+        start = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0])[:, None].repeat(1, width)
+        self.centre, self.share = nn.Parameter(start), nn.Parameter(start.clone())
+
+    def forward(self, noisy, above):
+        centre, share = (
+            torch.addcmul(
+                torch.addcmul(w[4], w[3], above),
+                w[0],
+                torch.addcmul(w[2], w[1], above).sigmoid(),
+            )
+            for w in (self.centre, self.share)
+        )
+        return torch.addcmul(centre, share, noisy - centre)
+
+
+def snnl_codes(X, y, X_test, epochs, reconstruction, radius, seed):
     embedding = SNNLEmbedding(
-        N_COMPONENTS,
+        N_COMPONENTS + sum(WIDTHS),
         encoder=Encoder,
-        metric="cosine",
-        temperature=0.1,
+        decoder=Decoder,
+        code_units=N_COMPONENTS,
+        temperature=0.2,  # that of 0.1 with the cosine, for the codes have length one
+        primary_loss="reconstruction" if reconstruction else None,
+        snnl_weight=1 / reconstruction if reconstruction else 1.0,
         batch_size=BATCH_SIZE,
         max_iter=epochs,
         learning_rate_init=LEARNING_RATE,
         weight_decay=WEIGHT_DECAY,
         adversarial_radius=radius,
-        adversarial_fraction=1.0,
+        adversarial_fraction=0.5,
         device="cpu",
         verbose=1,
         random_state=seed,
     ).fit(X, y)
-    return embedding.transform(X), embedding.transform(X_test), None
+    codes, codes_test = (embedding.transform(rows)[:, :N_COMPONENTS].copy() for rows in (X, X_test))
+    return codes, codes_test, None
 
 
-def cross_entropy_codes(X, y, X_test, epochs, radius, seed):
+def cross_entropy_codes(X, y, X_test, epochs, reconstruction, radius, seed):
     """Codes of the last hidden layer, and the classifier's own answers."""
     torch.manual_seed(seed)
-    encoder = Encoder(X.shape[1], N_COMPONENTS)
-    network = nn.Sequential(encoder, nn.Linear(N_COMPONENTS, y.max() + 1))
+    n_units = N_COMPONENTS + sum(WIDTHS)
+    encoder = Encoder(X.shape[1], n_units, unit_code=False)
+    decoder = Decoder(n_units, X.shape[1])
+    head = nn.Linear(N_COMPONENTS, y.max() + 1)
+    network = nn.ModuleList([encoder, head, *([decoder] if reconstruction else [])])
     data = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
     batches = BatchSampler(RandomSampler(data), BATCH_SIZE, drop_last=True)
     optimizer = torch.optim.AdamW(
@@ -112,28 +189,36 @@ def cross_entropy_codes(X, y, X_test, epochs, radius, seed):
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, LEARNING_RATE, len(batches) * epochs, pct_start=0.2, cycle_momentum=False
     )
+
+    def loss_at(x, pixels, labels):
+        units = encoder(x)
+        loss = nn.functional.cross_entropy(head(units[:, :N_COMPONENTS]), labels)
+        if reconstruction:
+            loss = loss + reconstruction * nn.functional.mse_loss(decoder(units), pixels)
+        return loss
+
     for epoch in tqdm(range(epochs), "cross-entropy", unit="epoch"):
-        moves_too = radius > 0 and epoch >= epochs // 8  # as the embedding does
-        for x, labels in DataLoader(data, sampler=batches, batch_size=None):
+        for step, (x, labels) in enumerate(DataLoader(data, sampler=batches, batch_size=None)):
+            moves_too = radius > 0 and epoch >= epochs // 8 and step % 2 == 0  # as the embedding
             optimizer.zero_grad()
-            x.requires_grad_(moves_too)
-            nn.functional.cross_entropy(network(x), labels).backward()
+            leaf = x.clone().requires_grad_(moves_too)
+            loss_at(leaf, x, labels).backward()
             if moves_too:
-                uphill = nn.functional.normalize(
-                    x.grad / x.grad.abs().amax().clamp_min(1e-30), dim=1
-                )
-                moved = x.detach() + radius * uphill
-                nn.functional.cross_entropy(network(moved), labels).backward()
+                uphill = leaf.grad / leaf.grad.abs().amax().clamp_min(1e-30)
+                moves = radius * nn.functional.normalize(uphill, dim=1)
+                loss_at(x + moves, x, labels).backward()
             optimizer.step()
             schedule.step()
     network.eval()
     with torch.no_grad():
-        codes, codes_test = encoder(torch.from_numpy(X)), encoder(torch.from_numpy(X_test))
-        answers = network[1](codes_test).argmax(1)
+        codes, codes_test = (
+            encoder(torch.from_numpy(rows))[:, :N_COMPONENTS] for rows in (X, X_test)
+        )
+        answers = head(codes_test).argmax(1)
     return codes.numpy(), codes_test.numpy(), answers.numpy()
 
 
-def nca_codes(X, y, X_test, epochs, radius, seed):
+def nca_codes(X, y, X_test, epochs, reconstruction, radius, seed):
     rows = np.random.RandomState(seed).choice(len(X), N_NCA, replace=False)
     nca = NeighborhoodComponentsAnalysis(N_COMPONENTS, init="pca", random_state=seed)
     nca.fit(X[rows], y[rows])
@@ -155,19 +240,22 @@ def errors(codes, y, codes_test, y_test, answers):
     return [*found, np.nan if answers is None else 100 * np.mean(answers != y_test)]
 
 
-def main(n_seeds, epochs, radius, validate, methods):
+def main(n_seeds, epochs, reconstruction, radius, validate, methods):
     X, y, X_test, y_test = load_images("mnist")
     if validate:
         X, y, X_test, y_test = X[:-10_000], y[:-10_000], X[-10_000:], y[-10_000:]
     scored_on = "the last training rows" if validate else "the official test rows"
-    print(f"{machine()}; {epochs} epochs, radius {radius:g}, {n_seeds} seeds")
+    settings = f"reconstruction {reconstruction:g}, radius {radius:g}, {epochs} epochs"
+    print(f"{machine()}; {settings}, {n_seeds} seeds")
     print(f"errors in % on {scored_on}")
     print(f"{'':26s}{'5-NN':>13s}{'1-NN':>13s}{'own answer':>13s}{'training':>12s}")
     for name in methods:
         results = []
         for seed in range(n_seeds):
             start = time.perf_counter()
-            codes, codes_test, answers = METHODS[name](X, y, X_test, epochs, radius, seed)
+            codes, codes_test, answers = METHODS[name](
+                X, y, X_test, epochs, reconstruction, radius, seed
+            )
             seconds = time.perf_counter() - start  # with the codes of all rows
             results.append([*errors(codes, y, codes_test, y_test, answers), seconds])
         means, deviations = np.mean(results, axis=0), np.std(results, axis=0)
@@ -181,6 +269,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", dest="n_seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--reconstruction", type=float, default=RECONSTRUCTION)
     parser.add_argument("--radius", type=float, default=RADIUS)
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
