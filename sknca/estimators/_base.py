@@ -302,7 +302,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         -------
         X_new : ndarray of shape (n_samples, n_components)
             Their codes, in the floating dtype of `X` (float64 where it has none), of unit
-            length with `metric="cosine"`. A row's code does not depend on the other rows.
+            length with `metric="cosine"`. A row's code does not depend on the other rows, but
+            for the rounding of float32, about 1e-7 of its size.
         """
         check_is_fitted(self)
         # Whether all is finite is seen on the way, where the rows are in the cache.
