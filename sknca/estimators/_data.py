@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features
 from torch import Tensor, nn
 
 from ..networks import CHUNK_ROWS, apply
+from ..training import own_threads_only
 
 #: The dtypes that rows may have. Numbers of any other become the first of them.
 FLOATS = (np.float64, np.float32, np.float16)
@@ -82,7 +83,8 @@ def apply_to_array(
     room = torch.empty(size, rows.shape[1], dtype=torch.float32, device="cpu")
     for start in range(0, len(rows), size):
         some = rows[start : start + size]
-        codes = apply(network, _fill(room[: len(some)], some, centre).to(device))
+        with own_threads_only():
+            codes = apply(network, _fill(room[: len(some)], some, centre).to(device))
         answers[start : start + size] = codes.numpy(force=True)
     return answers
 
