@@ -26,6 +26,7 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor, nn
 
+from .._devices import resolve_device
 from .._typing import with_types
 from ..networks import MLP, SkipMLP, UnitCode
 from ..objectives import EmbeddingObjective
@@ -48,7 +49,7 @@ from ._data import (
     positions,
     to_tensor,
 )
-from ._devices import home_of_rows, resolve_device
+from ._devices import home_of_rows
 from ._encoders import make_network, width_of_answer
 from ._parameters import EmbeddingParameters
 from ._training import train_objective
@@ -166,7 +167,9 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 raise ValueError("y_val has no label of a class that is trained on.")
 
         seed = draw_seed(self.random_state)
-        self.device_ = resolve_device(self.device)
+        # How much a custom encoder computes for a row, only the user knows.
+        n_rows = len(X) if self.encoder is None else None
+        self.device_ = resolve_device(self.device, n_rows=n_rows)
         with isolated(seed, self.device_) as generator:
             if continued is None:
                 # A user's own encoder may want pixels, say, as they are.
@@ -176,12 +179,12 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             data = TrainingData(x, self._to_device(labels), weight, torch.from_numpy(rows))
             held_out: Batch | None = None
             if X_val is not None:
-                x_val = to_tensor(X_val, self.device_, self._centre)
+                x_val = to_tensor(X_val, home_of_rows(self.device_, 4 * X_val.size), self._centre)
                 held_out = x_val, self._to_device(labels_val), None
             elif self.early_stopping:
                 kept, left_out = hold_out(data.labels, self.validation_fraction, generator)
                 self._check_partners(labels[rows[kept]])
-                held_out = data.take(data.rows[left_out])
+                held_out = data.take_at_home(data.rows[left_out])
                 data = replace(data, rows=data.rows[kept])
 
             network = self._make_network(data, continued).to(self.device_, torch.float32)
@@ -309,7 +312,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             self, X, dtype=FLOATS, reset=False, ensure_all_finite=False
         )
         width = self._n_features_out
-        return apply_to_array(self.network_, rows, width, self.device_, self._centre)
+        return apply_to_array(self.network_, rows, width, self._centre)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -182,6 +182,7 @@ def nearest_triplet_loss(
         d = distances(z[rows], neighbors)  # (b, m)
         gap = d.masked_fill(~same, torch.inf).amin(1) - d.masked_fill(same, torch.inf).amin(1)
         has_both = same.any(1) & ~same.all(1)
-        total += (weight[rows] * softplus(gap))[has_both].sum()
-        count += weight[rows][has_both].sum()
+        # Masked, not picked out: a GPU would have to be waited for, to know how many they are.
+        total += torch.where(has_both, weight[rows] * softplus(gap), 0).sum()
+        count += torch.where(has_both, weight[rows], 0).sum()
     return total / torch.where(count > 0, count, 1)

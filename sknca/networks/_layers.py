@@ -1,5 +1,6 @@
 """Which layers a network has, and what they answer to rows."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,10 +11,13 @@ from torch import Tensor, nn
 
 from ._encoders import MLP, UnitCode
 
-#: Rows that go through a network at once after training. Every such pass has this shape: a
-#: matrix product may round a row differently among 3 rows than among 300, and a code must
-#: not depend on the company its row comes in.
+#: Rows that go through a network together after training. Every such pass of a network has the
+#: same shape: a matrix product may round a row differently among 3 rows than among 300, and a
+#: code must not depend on the company its row comes in.
 CHUNK_ROWS = 256
+
+#: The same on a GPU, for networks of the package. A custom one may need much memory for a row.
+_GPU_CHUNK_ROWS = 4096
 
 #: The name of a network's last layer: that of the network itself among its modules.
 CODE = ""
@@ -92,18 +96,34 @@ def apply(network: nn.Module, x: Tensor) -> Tensor:
 def apply_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
     """What the named modules of a trained network answer to the rows of `x` (n, d): without
     gradient, and in evaluation mode, in which the network is left.
+
+    The answers are on the device of the network. The rows may be elsewhere.
     """
     network.eval()
     names = [*names]
-    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        chunks = [_run_chunk(network, chunk, names) for chunk in x.split(CHUNK_ROWS)]
+    device = device_of(network, default=x.device)
+    size = chunk_rows(network, device)
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        chunks = [_run_chunk(network, some.to(device), size, names) for some in x.split(size)]
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in names}
 
 
-def _run_chunk(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+def device_of(network: nn.Module, *, default: torch.device) -> torch.device:
+    """Where a network is; the default if it has no tensors."""
+    tensors = itertools.chain(network.parameters(), network.buffers())
+    return next((tensor.device for tensor in tensors), default)
+
+
+def chunk_rows(network: nn.Module, device: torch.device) -> int:
+    """How many rows go through a network together after training."""
+    inner = network.encoder if isinstance(network, UnitCode) else network
+    return _GPU_CHUNK_ROWS if device.type != "cpu" and isinstance(inner, MLP) else CHUNK_ROWS
+
+
+def _run_chunk(network: nn.Module, x: Tensor, size: int, names: Iterable[str]) -> dict[str, Tensor]:
     n = len(x)
-    if n < CHUNK_ROWS:
-        x = torch.cat([x, x[-1:].expand(CHUNK_ROWS - n, *x.shape[1:])])
+    if n < size:
+        x = torch.cat([x, x[-1:].expand(size - n, *x.shape[1:])])
     return {name: answer[:n] for name, answer in run_layers(network, x, names).items()}
 
 
