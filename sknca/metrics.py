@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from ._typing import with_types
 from .functional import soft_nearest_neighbor_loss
-from .functional._checks import METRICS
+from .functional._metrics import METRICS
 
 __all__ = ["clustering_accuracy", "entanglement_score"]
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from .._devices import resolve_device
 from .._typing import with_types
+from ..functional._metrics import METRICS
 from ..networks import MLP, SkipMLP, UnitCode
 from ..objectives import EmbeddingObjective
 from ..training import (
@@ -283,7 +284,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             )
             if self.encoder is None and isinstance(encoder, SkipMLP):
                 encoder.start_from(data.sample(_ROWS_TO_START_FROM).cpu())
-        return UnitCode(encoder) if self.metric == "cosine" else encoder
+        return UnitCode(encoder) if METRICS[self.metric].unit_length else encoder
 
     def _check_width(self, network: nn.Module, x: Tensor) -> int:
         """The width of the codes; without `n_components`, a ready-made encoder decides it."""

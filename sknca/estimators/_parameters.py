@@ -9,7 +9,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from ..functional._checks import METRICS
+from ..functional._metrics import METRICS, MetricName
 from ..networks import ACTIVATIONS
 from ._devices import PortableEstimator
 
@@ -48,7 +48,7 @@ class EmbeddingParameters(PortableEstimator):
         activation: str,
         dropout: float,
         encoder: nn.Module | Callable[[int, int], nn.Module] | None,
-        metric: Literal["sqeuclidean", "cosine"],
+        metric: MetricName,
         learning_rate_init: float,
         weight_decay: float,
         adversarial_radius: float | Literal["auto"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from .._typing import with_types
+from ..functional._metrics import METRICS, MetricName
 from ..metrics import entanglement_score
 from ..networks import MLP, choose_layers, describe_layer
 from ..objectives import (
@@ -283,7 +285,7 @@ class SNNLEmbedding(BaseEmbedding):
         activation: str = "relu",
         dropout: float = 0.2,
         encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
-        metric: Literal["sqeuclidean", "cosine"] = "sqeuclidean",
+        metric: MetricName = "sqeuclidean",
         temperature: float = 1.0,
         temperature_schedule: str | Callable[[int], float] = "constant",
         layers: str | Sequence[int | str] = "last",
@@ -341,9 +343,9 @@ class SNNLEmbedding(BaseEmbedding):
     def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:
         if self.snnl_weight == 0 and self.primary_loss is None:
             raise ValueError("snnl_weight=0 leaves nothing to train with primary_loss=None.")
-        if self.snnl_weight < 0 and self.metric == "sqeuclidean":
+        if self.snnl_weight < 0 and METRICS[self.metric].largest == math.inf:
             warnings.warn(
-                f"With snnl_weight={self.snnl_weight} and metric='sqeuclidean' the loss has no "
+                f"With snnl_weight={self.snnl_weight} and metric={self.metric!r} the loss has no "
                 "lower bound: the codes may grow without end. metric='cosine' has one.",
                 UserWarning,
                 stacklevel=5,
@@ -432,7 +434,7 @@ class SNNLEmbedding(BaseEmbedding):
         y: ArrayLike,
         *,
         temperature: float = 1.0,
-        metric: Literal["sqeuclidean", "cosine"] = "cosine",
+        metric: MetricName = "cosine",
     ) -> dict[str, float]:
         """Entanglement of the classes in each layer: where do they come apart?
 

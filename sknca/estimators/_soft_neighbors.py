@@ -3,7 +3,7 @@
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
 from numbers import Real
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,15 +16,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from torch import Tensor
 
 from .._typing import with_types
-from ..functional._checks import METRICS
-from ..functional._distances import unit_rows
+from ..functional._class_probabilities import log_class_probabilities
+from ..functional._metrics import METRICS, MetricName
 from ._callbacks import FitCallbacks
 from ._data import FLOATS
 from ._estimator import Estimator
-
-#: Entries in a block of pairs, and a floor for the product's sake.
-_BLOCK_ENTRIES = 2**21
-_MIN_BLOCK_ROWS = 64
 
 
 class SoftNeighborsClassifier(ClassifierMixin, Estimator):
@@ -87,7 +83,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         self,
         *,
         temperature: float = 1.0,
-        metric: Literal["sqeuclidean", "cosine"] = "sqeuclidean",
+        metric: MetricName = "sqeuclidean",
     ) -> None:
         self.temperature = temperature
         self.metric = metric
@@ -167,7 +163,8 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
             In the order of `classes_`; float64, or float32 if neither these nor the training
             rows are of double precision.
         """
-        probabilities: NDArray[Any] = np.exp(self.predict_log_proba(X))
+        with np.errstate(under="ignore"):  # a probability may be too small for a float
+            probabilities: NDArray[Any] = np.exp(self.predict_log_proba(X))
         return probabilities
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
@@ -191,32 +188,15 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         check_is_fitted(self)
         rows: NDArray[Any] = validate_data(self, X, dtype=FLOATS, reset=False)
         dtype = np.promote_types(rows.dtype, self._rows.dtype)
-        temperature = float(self.temperature)
-        keys = _to_tensor(self._rows, dtype)  # (m, d)
-        offset = _to_tensor(self._log_weight, dtype)  # (m,)
-        # What is constant along a row drops out of the distance, and a bilinear form remains.
-        # About the centre of the training rows, so that a row's company does not matter.
-        if self.metric == "sqeuclidean":
-            centre = keys.mean(0)  # (d,)
-            keys = keys - centre
-            offset = offset - keys.square().sum(1) / temperature
-        else:
-            keys = unit_rows(keys)
-
-        log_probabilities = np.empty((len(rows), len(self.classes_)), dtype)
-        block_size = max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // len(keys))
         with torch.autocast("cpu", enabled=False):
-            for start in range(0, len(rows), block_size):
-                block = slice(start, start + block_size)
-                queries = _to_tensor(rows[block], dtype)  # (b, d)
-                if self.metric == "sqeuclidean":
-                    queries = 2 * (queries - centre)
-                else:
-                    queries = unit_rows(queries)
-                logits = torch.addmm(offset, queries / temperature, keys.T)  # (b, m)
-                slices = logits.split(self._class_sizes.tolist(), dim=1)
-                sums = torch.stack([_log_sum_exp_(part) for part in slices], 1)  # (b, n_classes)
-                log_probabilities[block] = sums.log_softmax(1).numpy()
+            log_probabilities: NDArray[Any] = log_class_probabilities(
+                _to_tensor(rows, dtype),
+                _to_tensor(self._rows, dtype),
+                _to_tensor(self._class_sizes, np.int64),
+                float(self.temperature),
+                METRICS[self.metric],
+                _to_tensor(self._log_weight, dtype),
+            ).numpy()
         if np.isnan(log_probabilities).any():
             raise ValueError(
                 f"Input X contains a value too large for {dtype!r} and the temperature."
@@ -224,17 +204,6 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         return log_probabilities
 
 
-def _log_sum_exp_(logits: Tensor) -> Tensor:
-    """The logarithm of the row sums (b,) of the exponentials; uses up `logits` (b, k)."""
-    if logits.shape[1] == 0:
-        return logits.new_full((len(logits),), -torch.inf)
-    largest = logits.amax(1, keepdim=True)  # (b, 1)
-    # Far terms would be denormal numbers, which are slow. exp(-80) beside a 1 is none in any
-    # rounding, and still a normal number.
-    terms = logits.sub_(largest).clamp_min_(-80).exp_()
-    return largest.squeeze(1) + terms.sum(1).log()
-
-
 def _to_tensor(array: NDArray[Any], dtype: DTypeLike) -> Tensor:
-    """A copy, whatever the array's strides and flags."""
-    return torch.from_numpy(np.array(array, dtype, order="C"))
+    """The array, or a copy if its strides or flags are not such as torch takes."""
+    return torch.from_numpy(np.require(array, dtype, ["C", "W"]))

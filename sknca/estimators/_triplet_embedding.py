@@ -11,7 +11,8 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from ..functional._triplet_mining import STRATEGIES
+from ..functional._metrics import MetricName
+from ..functional._mining import STRATEGIES, StrategyName
 from ..objectives import EmbeddingObjective, TripletObjective
 from ._base import BaseEmbedding
 
@@ -219,9 +220,9 @@ class TripletEmbedding(BaseEmbedding):
         activation: str = "relu",
         dropout: float = 0.2,
         encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
-        metric: Literal["sqeuclidean", "cosine"] = "sqeuclidean",
+        metric: MetricName = "sqeuclidean",
         margin: float | Literal["soft"] = 1.0,
-        mining: Literal["all", "semihard", "hard", "random"] = "all",
+        mining: StrategyName = "all",
         learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
         adversarial_radius: float = 0.0,
@@ -263,6 +264,6 @@ class TripletEmbedding(BaseEmbedding):
         self.mining = mining
 
     def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:
-        if self.margin == "soft" and self.mining == "semihard":
-            raise ValueError("margin='soft' has no margin for mining='semihard' to go by.")
+        if self.margin == "soft" and STRATEGIES[self.mining].needs_margin:
+            raise ValueError(f"margin='soft' has no margin for mining={self.mining!r} to go by.")
         return TripletObjective(network, metric=self.metric, margin=self.margin, mining=self.mining)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ._distances import common_centre
+from ._metrics import Metric, common_center
 
 # A processor computes a hundred times slower with denormal numbers, and a trained network's
 # codes are full of exponentials that would be some. So no term (of a sum whose largest is
@@ -43,7 +43,7 @@ _NOWHERE = {torch.float32: -1e30, torch.float64: -1e300}
 class Problem:
     """What the blocks need beside the differentiable tensors."""
 
-    squared: bool  # squared Euclidean distances; else a product of the rows is the logit times T
+    metric: Metric  # the rows are prepared
     query_labels: Tensor  # (n,)
     key_labels: Tensor  # (m,)
     log_key_weight: Tensor | None  # (m,)
@@ -124,15 +124,14 @@ def _evaluate(
         none, of_neighbors, of_t = (None if t is None else torch.zeros_like(t) for t in tensors)
         return losses, losses.bool(), (none, of_neighbors, of_t)
     scale = temperature.reciprocal()
-    bias = None
-    if problem.squared:
-        # -|a - b|^2 = 2 a.b - |b|^2 up to what is constant along a row, about the common centre.
-        centre = common_centre(z, keys)
-        keys = keys - centre
-        queries = (keys if neighbors is None else z - centre) * (2 * scale)
-        bias = keys.square().sum(1).mul_(-scale)  # (m,)
-    else:
-        queries = z * scale
+    metric = problem.metric
+    # As metric.bilinear, with the distances over the temperature; the gradient below.
+    if metric.shift_invariant:
+        center = common_center(z, keys)
+        keys = keys - center
+        z = keys if neighbors is None else z - center
+    queries = z * (metric.product * scale)
+    bias = keys.square().sum(1).mul_(-metric.squares * scale) if metric.squares else None  # (m,)
     offset = bias
     if problem.log_key_weight is not None:
         log_weight = problem.log_key_weight.clamp_min(_NOWHERE[keys.dtype])
@@ -151,9 +150,9 @@ def _evaluate(
         if bias is not None and grad_offset is not None:
             homogeneous += bias.dot(grad_offset)
         grad_temperature = -homogeneous * scale
-    grad_z = grad_queries.mul_(2 * scale if problem.squared else scale)
-    if problem.squared and grad_offset is not None:
-        grad_keys = grad_keys - keys * (2 * scale * grad_offset)[:, None]
+    grad_z = grad_queries.mul_(metric.product * scale)
+    if metric.squares and grad_offset is not None:
+        grad_keys = grad_keys - keys * (2 * metric.squares * scale * grad_offset)[:, None]
     if neighbors is None:
         return losses, has_partner, (grad_z + grad_keys, None, grad_temperature)
     return losses, has_partner, (grad_z, grad_keys, grad_temperature)
@@ -264,8 +263,8 @@ def _walk(
         if problem.among_themselves:
             partners.diagonal(b.start - b.first).fill_(nowhere)
 
-        top_partners, sum_partners = _exp_rows_(partners)  # (b, 1)
-        top_others, sum_others = _exp_rows_(others)  # (b, 1)
+        top_partners, sum_partners = exp_rows_(partners)  # (b, 1)
+        top_others, sum_others = exp_rows_(others)  # (b, 1)
         ratio = sum_others / sum_partners
         gap = torch.add(top_others - top_partners, ratio.log(), out=gaps[rows])  # (b, 1)
 
@@ -324,11 +323,11 @@ def _blocks(classes: Tensor, key_classes: Tensor, block_size: int) -> list[_Bloc
     ]
 
 
-def _exp_rows_(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn logits (b, k) in place into exponentials relative to each row's largest; return
-    the largest (b, 1) and the sums (b, 1), which are at least 1, for the largest's term is; as
+def exp_rows_(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn logits (..., k) in place into exponentials relative to each row's largest; return
+    the largest (..., 1) and the sums (..., 1), which are at least 1, for the largest's term is; as
     they shall be too where the row is empty.
     """
-    largest = logits.amax(1, keepdim=True).clamp_min_(_NOWHERE[logits.dtype] / 2)
+    largest = logits.amax(-1, keepdim=True).clamp_min_(_NOWHERE[logits.dtype] / 2)
     logits.sub_(largest).clamp_min_(_NEGLIGIBLE[logits.dtype]).exp_()
-    return largest, logits.sum(1, keepdim=True).clamp_min_(1)
+    return largest, logits.sum(-1, keepdim=True).clamp_min_(1)

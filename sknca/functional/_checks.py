@@ -7,9 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: The distances between codes that every loss of the package knows.
-METRICS = ("sqeuclidean", "cosine")
-
 #: What may become of the losses of the rows.
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -43,11 +40,6 @@ def check_pair(a: Tensor, b: Tensor, names: tuple[str, str]) -> tuple[Tensor, Te
         )
     dtype = torch.promote_types(a.dtype, b.dtype)
     return a.to(dtype), b.to(dtype)
-
-
-def check_metric(metric: str) -> None:
-    if metric not in METRICS:
-        raise ValueError(f"metric must be one of {METRICS}, got {metric!r}.")
 
 
 def check_reduction(reduction: str) -> None:

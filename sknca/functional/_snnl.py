@@ -6,14 +6,13 @@ from torch import Tensor
 from ._blocks import Problem, RowLosses, TotalLoss
 from ._checks import (
     check_labels,
-    check_metric,
     check_pair,
     check_reduction,
     check_rows,
     check_temperature,
     check_weight,
 )
-from ._distances import cosine_distances, real_rows, squared_distances, unit_rows
+from ._metrics import check_metric
 
 #: Entries in a block of pairs: what stays near the cache, and a floor for the product's sake.
 _BLOCK_ENTRIES = 3 * 2**19
@@ -124,11 +123,10 @@ def soft_nearest_neighbor_loss(
     >>> z.grad.shape
     torch.Size([4, 1])
     """
-    check_metric(metric)
+    distance = check_metric(metric)
     check_reduction(reduction)
-    if metric == "cosine":
-        z, *elsewhere = real_rows(z, *([] if neighbors is None else [neighbors]))
-        neighbors = elsewhere[0] if elsewhere else None
+    z, *elsewhere = distance.real(z, *([] if neighbors is None else [neighbors]))
+    neighbors = elsewhere[0] if elsewhere else None
     z = check_rows(z, "z")
     y = check_labels(y, z, "y")
     among_themselves = neighbors is None
@@ -152,12 +150,10 @@ def soft_nearest_neighbor_loss(
 
     with torch.autocast(z.device.type, enabled=False):
         temperature = check_temperature(temperature, z)
-        rows, columns = z, None if among_themselves else keys
-        if metric == "cosine":
-            rows = unit_rows(z)
-            columns = None if columns is None else unit_rows(columns)
+        rows = distance.prepare(z)
+        columns = None if among_themselves else distance.prepare(keys)
         problem = Problem(
-            squared=metric == "sqeuclidean",
+            metric=distance,
             query_labels=y,
             key_labels=key_labels,
             log_key_weight=None if key_weight is None else key_weight.log(),
@@ -232,15 +228,13 @@ def soft_neighbor_probabilities(
             [0.7500, 0.0000, 0.2500],
             [0.5000, 0.5000, 0.0000]])
     """
-    check_metric(metric)
-    if metric == "cosine":
-        (z,) = real_rows(z)
+    distance = check_metric(metric)
+    (z,) = distance.real(z)
     z = check_rows(z, "z")
     with torch.autocast(z.device.type, enabled=False):
         temperature = check_temperature(temperature, z)
-        distances = squared_distances if metric == "sqeuclidean" else cosine_distances
         itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
-        logits = (-distances(z, z) / temperature).masked_fill(itself, -torch.inf)  # (n, n)
+        logits = (-distance.distances(z, z) / temperature).masked_fill(itself, -torch.inf)  # (n, n)
         if len(z) == 1:
             return torch.zeros_like(logits)
         probabilities = logits.softmax(dim=1)

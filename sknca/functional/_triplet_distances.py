@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from ._checks import check_floats, check_pair
-from ._distances import expanded_squares, squared_distances
+from ._distances import squared_distances
+from ._metrics import METRICS
 
 
 def squared_l2_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -139,7 +140,7 @@ def triplet_margins(anchors: Tensor, positives: Tensor, negatives: Tensor) -> Te
     anchors, positives = check_anchors(anchors, positives)
     anchors, negatives = check_pair(anchors, negatives, ("anchors", "negatives"))
     anchor_positive = anchor_positive_distances(anchors, positives).to(anchors.dtype)
-    return expanded_squares(negatives, anchors).sub_(anchor_positive)
+    return METRICS["sqeuclidean"].unbounded(negatives, anchors).sub_(anchor_positive)
 
 
 def check_anchors(anchors: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:

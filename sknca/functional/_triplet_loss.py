@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from ._checks import check_margin, check_weight
-from ._distances import bilinear, cosine_distances, squared_distances, unit_rows
 from ._every_triplet import EveryTriplet, softplus
-from ._triplet_distances import squared_l2_distance
+from ._metrics import Metric, check_metric
 from ._triplet_mining import check_batch, mine_triplets
 
 #: Entries in a block of distances.
@@ -102,10 +101,10 @@ def triplet_loss(
     >>> z.grad.flatten()
     tensor([ 0.2000,  3.0000, -3.0000, -0.2000])
     """
-    z, y = check_batch(z, y, strategy, metric)
+    chosen, distance, z, y = check_batch(z, y, strategy, metric)
     if margin == "soft":
-        if strategy == "semihard":
-            raise ValueError("margin='soft' has no margin for strategy='semihard' to go by.")
+        if chosen.needs_margin:
+            raise ValueError(f"margin='soft' has no margin for strategy={strategy!r} to go by.")
     else:
         margin = check_margin(margin)
         if margin == torch.inf:
@@ -116,43 +115,38 @@ def triplet_loss(
         z, y, weight = z[kept], y[kept], weight[kept]
         weight = weight / weight.max() if len(weight) else weight  # only their ratios count
     with torch.autocast(z.device.type, enabled=False):
-        if strategy in ("hard", "random"):
-            return _over_mined(z, y, margin, strategy, metric, weight, generator)
+        if chosen.counts is None:
+            triplets = mine_triplets(
+                z.detach(),
+                y,
+                margin=torch.inf if margin == "soft" else margin,
+                strategy=strategy,
+                metric=metric,
+                generator=generator,
+            )
+            return _over_listed(z, triplets, margin, distance, weight)
         wants_gradient = torch.is_grad_enabled() and z.requires_grad
         loss: Tensor = EveryTriplet.apply(
-            *bilinear(z, z, metric), y, margin, strategy == "semihard", weight, wants_gradient
+            *distance.bilinear(z, z), y, margin, chosen.counts == "semihard", weight, wants_gradient
         )
         return loss
 
 
-def _over_mined(
+def _over_listed(
     z: Tensor,  # (n, d)
-    y: Tensor,  # (n,)
+    triplets: tuple[Tensor, Tensor, Tensor],  # (k,) each
     margin: float | Literal["soft"],
-    strategy: str,
-    metric: str,
+    metric: Metric,
     weight: Tensor | None,  # (n,)
-    generator: torch.Generator | None,
 ) -> Tensor:
-    """Weighted mean of the losses of one triplet for each anchor, over the active ones."""
-    anchor, positive, negative = mine_triplets(
-        z.detach(),
-        y,
-        margin=torch.inf if margin == "soft" else margin,
-        strategy=strategy,
-        metric=metric,
-        generator=generator,
-    )
+    """Mean of the losses of these triplets over the active ones, weighted by their anchors."""
+    anchor, positive, negative = triplets
     # Codes that are not finite have no triplets, but no loss of zero either.
     zero = 0 * z.square().sum()
-    if metric == "cosine":
-        z = unit_rows(z)
+    z = metric.prepare(z)
     # index_select has a quicker gradient than indexing.
     anchors, positives, negatives = (z.index_select(0, i) for i in (anchor, positive, negative))
-    if metric == "cosine":
-        gap = (anchors * (negatives - positives)).sum(1)  # (k,)
-    else:
-        gap = squared_l2_distance(anchors, positives) - squared_l2_distance(anchors, negatives)
+    gap = metric.of_pairs(anchors, positives) - metric.of_pairs(anchors, negatives)  # (k,)
     losses = softplus(gap) if margin == "soft" else (gap + margin).relu()
     active = torch.ones_like(losses) if margin == "soft" else (losses.detach() > 0).to(losses)
     share = active if weight is None else active * weight[anchor]  # (k,)
@@ -172,7 +166,7 @@ def nearest_triplet_loss(
     """Weighted mean over the rows that have a neighbour of their class and one of another: the
     soft loss of the nearest of each.
     """
-    distances = squared_distances if metric == "sqeuclidean" else cosine_distances
+    distances = check_metric(metric).distances
     weight = z.new_ones(len(z)) if sample_weight is None else sample_weight
     total, count = z.new_zeros(()), z.new_zeros(())
     block_size = max(_BLOCK_ENTRIES // max(len(neighbors), 1), 1)

@@ -1,19 +1,13 @@
-"""Which triplets of an anchor, a positive of its class and a negative of another to learn
-from; found in row blocks.
-"""
+"""Mining as public functions: the strategies of `_mining`, in row blocks."""
 
 import torch
 from torch import Tensor
 
 from ._anchor_blocks import anchor_blocks
-from ._checks import check_labels, check_margin, check_metric, check_pair, check_rows
-from ._distances import bilinear, common_centre, real_rows
+from ._checks import check_labels, check_margin, check_pair, check_rows
+from ._metrics import Metric, check_metric, common_center
+from ._mining import STRATEGIES, TRIPLET_ENTRIES, Strategy, check_strategy
 from ._triplet_distances import check_anchors
-
-STRATEGIES = ("all", "hard", "semihard", "random")
-
-#: Pairs of an anchor and its positive, times negatives, that are looked at together.
-_TRIPLET_ENTRIES = 2**20
 
 
 def mine_negatives(
@@ -68,11 +62,14 @@ def mine_negatives(
     >>> mine_negatives(anchors, positives, negatives, strategy="hard")
     tensor([0, 1])
     """
-    if strategy not in ("semihard", "hard", "random"):
+    names = [name for name, one in STRATEGIES.items() if one.negative is not None]
+    if strategy not in names:
         raise ValueError(
-            f"strategy must be 'semihard', 'hard' or 'random' to mine one negative for each "
-            f"anchor, got {strategy!r}."
+            f"strategy must be one of {names} to mine one negative for each anchor, "
+            f"got {strategy!r}."
         )
+    choose = STRATEGIES[strategy].negative
+    assert choose is not None
     margin = check_margin(margin)
     anchors, positives = check_anchors(anchors, positives)
     anchors, negatives = check_pair(anchors, negatives, ("anchors", "negatives"))
@@ -80,25 +77,18 @@ def mine_negatives(
     if len(negatives) == 0:
         return indices
     with torch.no_grad(), torch.autocast(anchors.device.type, enabled=False):
-        centre = common_centre(anchors, negatives, on_grid=True)
-        anchors, positives, negatives = (z - centre for z in (anchors, positives, negatives))
+        center = common_center(anchors, negatives, on_grid=True)
+        anchors, positives, negatives = (z - center for z in (anchors, positives, negatives))
         pool = negatives.square().sum(1)  # (n_neg,)
         # Not too many, for the positives come from a block x block product.
-        block_size = min(max(_TRIPLET_ENTRIES // len(negatives), 64), 1024)
+        block_size = min(max(TRIPLET_ENTRIES // len(negatives), 64), 1024)
         for start in range(0, len(anchors), block_size):
             rows = slice(start, start + block_size)
             # True up to a constant in each row; and both by a product, so that ties are ties.
             d_an = torch.addmm(pool, anchors[rows], negatives.T, alpha=-2)  # (b, n_neg)
             own = positives[rows].square().sum(1)  # (b,)
             d_ap = torch.addmm(own, anchors[rows], positives[rows].T, alpha=-2).diagonal()[:, None]
-            qualifies = d_an < (torch.inf if strategy == "hard" else d_ap + margin)
-            if strategy == "semihard":
-                qualifies &= d_an > d_ap
-            if strategy == "random":
-                index = _any_column(qualifies, generator).squeeze(1)
-            else:
-                index = d_an.masked_fill_(~qualifies, torch.inf).argmin(1)
-            indices[rows] = torch.where(qualifies.any(1), index, -1)
+            indices[rows] = choose(d_ap, d_an, margin, generator)
     return indices
 
 
@@ -170,69 +160,25 @@ def mine_triplets(
     (tensor([0, 1, 2, 3]), tensor([1, 0, 3, 2]), tensor([2, 2, 1, 1]))
     """
     margin = check_margin(margin)
-    z, y = check_batch(z, y, strategy, metric)
+    chosen, distance, z, y = check_batch(z, y, strategy, metric)
     order = y.argsort(stable=True)
     found = [torch.zeros(3, 0, dtype=torch.long, device=z.device)]
     with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
         z = z[order]
-        for rows, distances, columns, partner in anchor_blocks(*bilinear(z, z, metric), y[order]):
+        for rows, distances, columns, partner in anchor_blocks(*distance.bilinear(z, z), y[order]):
             d_ap = distances.gather(1, columns)  # (b, w)
             d_an = distances.scatter_(1, columns, torch.inf)  # (b, n)
-            anchor, positive, negative = _of_block(d_ap, partner, d_an, margin, strategy, generator)
+            anchor, positive, negative = chosen.find(d_ap, partner, d_an, margin, generator)
             found.append(torch.stack([anchor + rows.start, columns[anchor, positive], negative]))
     anchor, positive, negative = order[torch.cat(found, dim=1)]
     return anchor, positive, negative
 
 
-def _of_block(
-    d_ap: Tensor,  # (b, w)
-    partner: Tensor,  # (b, w)
-    d_an: Tensor,  # (b, n), infinite where there is no negative
-    margin: float,
-    strategy: str,
-    generator: torch.Generator | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns of `d_ap` and columns of `d_an` of a block's triplets, (k,) each."""
-    if strategy in ("hard", "random"):
-        nearest, negative = d_an.min(1, keepdim=True)  # (b, 1)
-        if strategy == "hard":
-            candidate = partner & (nearest < torch.inf)  # (b, w)
-            positive = d_ap.masked_fill(~candidate, -torch.inf).argmax(1, keepdim=True)
-        else:
-            candidate = partner & (nearest < d_ap + margin)
-            positive = _any_column(candidate, generator)
-            negative = _any_column(d_an < d_ap.gather(1, positive) + margin, generator)
-        anchor = candidate.any(1).nonzero().squeeze(1)
-        return anchor, positive[anchor, 0], negative[anchor, 0]
-
-    found = [torch.zeros(3, 0, dtype=torch.long, device=d_an.device)]
-    for pairs in partner.nonzero().split(max(_TRIPLET_ENTRIES // d_an.shape[1], 1)):
-        anchor, positive = pairs.unbind(1)  # (k,)
-        nearer, farther = d_ap[anchor, positive, None], d_an[anchor]  # (k, 1), (k, n)
-        qualifies = farther < nearer + margin
-        if strategy == "semihard":
-            qualifies &= farther > nearer
-        pair, negative = qualifies.nonzero(as_tuple=True)
-        found.append(torch.stack([anchor[pair], positive[pair], negative]))
-    anchor, positive, negative = torch.cat(found, dim=1)
-    return anchor, positive, negative
-
-
-def _any_column(mask: Tensor, generator: torch.Generator | None) -> Tensor:
-    """A random column (b, 1) where each row of the mask (b, n) is true; any where none is."""
-    counted = mask.cumsum(1, dtype=torch.int32)  # (b, n)
-    device = mask.device if generator is None else generator.device
-    draw = torch.rand(len(mask), 1, generator=generator, dtype=torch.float64, device=device)
-    rank = (draw.to(mask.device) * counted[:, -1:]).int() + 1  # (b, 1), from 1
-    return torch.searchsorted(counted, rank).clamp_max(mask.shape[1] - 1)
-
-
-def check_batch(z: Tensor, y: Tensor, strategy: str, metric: str) -> tuple[Tensor, Tensor]:
-    """Codes and labels that triplets are looked for among."""
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {STRATEGIES}, got {strategy!r}.")
-    check_metric(metric)
-    if metric == "cosine":
-        (z,) = real_rows(z)
+def check_batch(
+    z: Tensor, y: Tensor, strategy: str, metric: str
+) -> tuple[Strategy, Metric, Tensor, Tensor]:
+    """How to look for triplets, and the codes and labels to look among."""
+    chosen, distance = check_strategy(strategy), check_metric(metric)
+    (z,) = distance.real(z)
     z = check_rows(z, "z")
-    return z, check_labels(y, z, "y")
+    return chosen, distance, z, check_labels(y, z, "y")

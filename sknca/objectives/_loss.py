@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import soft_nearest_neighbor_loss
-from ..functional._checks import check_metric, check_reduction, check_temperature
+from ..functional._checks import check_reduction, check_temperature
+from ..functional._metrics import check_metric
 
 
 class SNNLoss(nn.Module):

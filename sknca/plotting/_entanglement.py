@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike
 from sklearn.utils._optional_dependencies import check_matplotlib_support
@@ -127,7 +127,7 @@ class EntanglementDisplay:
         X_test: ArrayLike | None = None,
         y_test: ArrayLike | None = None,
         temperature: float = 1.0,
-        metric: Literal["sqeuclidean", "cosine"] = "cosine",
+        metric: str = "cosine",
         name: str | None = None,
         ax: Axes | None = None,
         line_kw: dict[str, Any] | None = None,

@@ -14,10 +14,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier
-from sknca.estimators._soft_neighbors import _log_sum_exp_
 from sknca.functional import soft_nearest_neighbor_loss
+from sknca.functional._blocks import exp_rows_
 
 METRICS = ["sqeuclidean", "cosine"]
 ESTIMATORS = [
@@ -207,7 +208,8 @@ def test_labels(iris):
 def test_no_denormal_numbers(dtype):
     # Terms of e^-100 beside one of 1, in either precision: slow if they were computed.
     logits = torch.tensor([[0.0, -100.0, -1000.0]], dtype=dtype)
-    assert _log_sum_exp_(logits).item() == 0
+    largest, sums = exp_rows_(logits)
+    assert (largest.item(), sums.item()) == (0, 1)
     assert (logits >= torch.finfo(dtype).tiny).all()
 
 
@@ -243,6 +245,47 @@ def test_behind_the_embedding(iris):
     grid = {"softneighborsclassifier__temperature": [0.1, 1.0]}
     search = GridSearchCV(pipeline, grid, cv=3, scoring="neg_log_loss").fit(X, y)
     assert search.best_score_ > -0.5
+
+
+class Calls(TorchDispatchMode):
+    """Counts the operations of torch."""
+
+    def __init__(self):
+        super().__init__()
+        self.n = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.n += 1
+        return function(*args, **kwargs or {})
+
+
+def test_many_classes_are_no_more_work_than_few():
+    X = np.random.RandomState(0).randn(4000, 4)
+    calls = []
+    for n_classes in (2, 2000):
+        classifier = SoftNeighborsClassifier().fit(X, np.arange(4000) % n_classes)
+        with Calls() as counted:
+            classifier.predict(X[:5])
+        calls.append(counted.n)
+    assert calls[0] == calls[1]
+
+
+def test_classes_of_any_sizes(data):
+    # In no order of their sizes, some of them alike, one without any row that weighs.
+    X, _, _, queries = data
+    y = np.repeat([0, 1, 2, 3, 4, 5], [5, 1, 6, 1, 5, 2])
+    weight = np.where(y == 5, 0, 1 + np.arange(20) % 3)
+    classifier = SoftNeighborsClassifier(temperature=0.5).fit(X, y, sample_weight=weight)
+    given = classifier.predict_log_proba(queries)
+    expected = log_probabilities(X[y < 5], y[y < 5], weight[y < 5], queries, 0.5, "sqeuclidean")
+    np.testing.assert_allclose(given[:, :5], expected, rtol=1e-9, atol=1e-9)
+    assert (given[:, 5] == -np.inf).all()
+
+
+def test_harmless_underflow_is_no_error(data):
+    X, y, _, queries = data
+    with np.errstate(all="raise"):
+        SoftNeighborsClassifier(temperature=1e-4).fit(X, y).predict_proba(queries)
 
 
 def test_memory():

@@ -1,0 +1,145 @@
+"""The distances between codes: each prepares its rows, and is then a bilinear form of them.
+
+A new metric is one more entry of `METRICS`. Nothing else in the package compares names of
+metrics: the losses, the mining, the scores and the estimators ask the entry.
+"""
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+#: For annotations; the keys of `METRICS`.
+MetricName = Literal["sqeuclidean", "cosine"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The distance of prepared rows `a` and `b`,
+
+    d(a, b) = constant + squares * (|a|^2 + |b|^2) - product * (a . b)
+
+    which is at least 0. What is constant along a row of distances drops out of every loss, so
+    `-product * (a . b) + squares * |b|^2` is all that they need.
+    """
+
+    constant: float
+    squares: float
+    product: float
+    unit_length: bool = False  # rows are L2-normalized first; an embedding's codes then are too
+    complex_rows: bool = False  # taken as their real and imaginary parts, side by side
+
+    @property
+    def shift_invariant(self) -> bool:
+        """Whether it depends on a - b alone, so that rows may be centered."""
+        return self.product == 2 * self.squares
+
+    @property
+    def largest(self) -> float:
+        """No distance is larger; infinite if there is no bound."""
+        return self.constant + 2 * self.squares + self.product if self.unit_length else torch.inf
+
+    def real(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        """Complex rows as real ones, if the metric takes any. Before anything else is checked."""
+        return real_rows(*rows) if self.complex_rows else rows
+
+    def prepare(self, z: Tensor) -> Tensor:
+        """The rows (n, d) that the bilinear form is of; differentiable."""
+        return unit_rows(z) if self.unit_length else z
+
+    def bilinear(self, z: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Queries (n, d), keys (m, d) and bias (m,) with `queries @ keys.T + bias` = -distance,
+        up to a term that is constant along a row.
+        """
+        rows = self.prepare(z)
+        columns = rows if keys is z else self.prepare(keys)
+        if self.shift_invariant:
+            center = common_center(rows, columns, on_grid=True)
+            same = columns is rows
+            rows = rows - center
+            columns = rows if same else columns - center
+        return self.product * rows, columns, self.bias(columns)
+
+    def bias(self, keys: Tensor) -> Tensor | None:
+        """What the bilinear form adds for each prepared key (m, d): (m,), or None for zeros."""
+        return -self.squares * keys.square().sum(1) if self.squares else None
+
+    def distances(self, a: Tensor, b: Tensor) -> Tensor:
+        """From every row of `a` to every row of `b`, (n, m)."""
+        d = self.unbounded(a, b)
+        # relu_ is the clamp at zero that keeps no second (n, m) matrix for its gradient.
+        return d.relu_() if self.largest == torch.inf else d.clamp(0, self.largest)
+
+    def unbounded(self, a: Tensor, b: Tensor) -> Tensor:
+        """As `distances`, but what should be 0 may be negative by rounding."""
+        with torch.autocast(a.device.type, enabled=False):
+            a, b = self.prepare(a), self.prepare(b)
+            if self.shift_invariant:
+                center = common_center(a, b, on_grid=True)
+                a, b = a - center, b - center
+            if not self.squares:
+                return self.constant - self.product * (a @ b.T)
+            a_norms = self.constant + self.squares * a.square().sum(1, keepdim=True)  # (n, 1)
+            b_norms = self.squares * b.square().sum(1)  # (m,)
+            return torch.addmm(b_norms, a, b.T, alpha=-self.product).add_(a_norms)
+
+    def of_pairs(self, a: Tensor, b: Tensor) -> Tensor:
+        """From each prepared row of `a` (n, d) to the same row of `b` (n, d): (n,)."""
+        if self.shift_invariant:
+            return self.constant + self.squares * (a - b).square().sum(1)
+        d = self.constant - self.product * (a * b).sum(1)
+        return d + self.squares * (a.square() + b.square()).sum(1) if self.squares else d
+
+
+METRICS: dict[str, Metric] = {
+    "sqeuclidean": Metric(constant=0, squares=1, product=2),
+    "cosine": Metric(constant=1, squares=0, product=1, unit_length=True, complex_rows=True),
+}
+
+
+def check_metric(metric: str) -> Metric:
+    """The metric of that name."""
+    names = tuple(METRICS)
+    if metric not in names:
+        raise ValueError(f"metric must be one of {names}, got {metric!r}.")
+    return METRICS[metric]
+
+
+def unit_rows(z: Tensor) -> Tensor:
+    """The rows of `z` (n, d) at length one; a zero row stays zero and gets no gradient."""
+    # Relative to its largest entry, the squares of a tiny or huge row neither vanish nor
+    # overflow. The length of a row does not matter, so that entry counts as a constant.
+    largest = z.detach().abs().amax(1, keepdim=True)  # (n, 1)
+    nonzero = largest != 0
+    z = z / torch.where(nonzero, largest, 1)
+    norms = torch.linalg.vector_norm(z, dim=1, keepdim=True)  # (n, 1)
+    units: Tensor = z / torch.where(nonzero, norms, 1) * nonzero
+    return units
+
+
+def real_rows(*rows: Tensor) -> tuple[Tensor, ...]:
+    """Rows whose real product is the real part of the Hermitian one: if any is complex, each
+    row's real and imaginary parts side by side.
+    """
+    if not any(isinstance(z, Tensor) and z.is_complex() for z in rows):
+        return rows
+    dtype = reduce(torch.promote_types, (z.dtype for z in rows))
+    return tuple(torch.view_as_real(z.to(dtype)).flatten(1) for z in rows)
+
+
+def common_center(a: Tensor, b: Tensor, *, on_grid: bool = False) -> Tensor:
+    """The mean of all rows of both; a constant, because distances do not depend on it.
+
+    With `on_grid` a point near it, of a grid of a power of two as fine as the rows are spread:
+    numbers on such a grid (integers, say) are so still when it is subtracted, and their
+    distances come out exactly.
+    """
+    with torch.no_grad():
+        mean = a.mean(0) if a is b else (a.sum(0) + b.sum(0)) / max(len(a) + len(b), 1)
+        if not on_grid:
+            return mean
+        spread = (a - mean).abs().mean()
+        step = torch.where(spread > 0, spread, 1).log2().floor().exp2()
+        return (mean / step).round() * step

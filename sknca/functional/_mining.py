@@ -1,0 +1,145 @@
+"""Which triplets of an anchor, a positive of its class and a negative of another to learn from.
+
+A new strategy is one more entry of `STRATEGIES`. Nothing else in the package compares names of
+strategies: the functions and the estimator ask the entry.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+#: For annotations; the keys of `STRATEGIES`.
+StrategyName = Literal["all", "semihard", "hard", "random"]
+
+#: Pairs of an anchor and its positive, times negatives, that are looked at together.
+TRIPLET_ENTRIES = 2**20
+
+#: Indices of anchors, of columns of their positives and of columns of their negatives, (k,) each.
+Triplets = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A choice of triplets.
+
+    `find` lists those of a block: of the distances `d_ap` (b, w) of anchors from their class,
+    the mask `partner` (b, w) of their positives, the distances `d_an` (b, n) from all rows,
+    infinite where a row is no negative, the margin and a generator it makes `Triplets`.
+
+    `negative` chooses one negative (b,) of a pool, -1 if none qualifies, for each pair of an
+    anchor and a positive at a distance `d_ap` (b, 1); it is None if the strategy has no such
+    choice.
+
+    `counts` says which triplets they are, if the loss of all of them is to be summed without a
+    list: "violating", or "semihard". It is None if there is one triplet for each anchor.
+    """
+
+    find: Callable[[Tensor, Tensor, Tensor, float, torch.Generator | None], Triplets]
+    negative: Callable[[Tensor, Tensor, float, torch.Generator | None], Tensor] | None = None
+    counts: Literal["violating", "semihard"] | None = None
+    needs_margin: bool = False  # margin="soft" has none
+
+
+def _violating(
+    d_ap: Tensor, partner: Tensor, d_an: Tensor, margin: float, _: torch.Generator | None
+) -> Triplets:
+    return _every(d_ap, partner, d_an, lambda near, far: far < near + margin)
+
+
+def _semihard(
+    d_ap: Tensor, partner: Tensor, d_an: Tensor, margin: float, _: torch.Generator | None
+) -> Triplets:
+    return _every(d_ap, partner, d_an, lambda near, far: (far < near + margin) & (far > near))
+
+
+def _every(
+    d_ap: Tensor, partner: Tensor, d_an: Tensor, qualify: Callable[[Tensor, Tensor], Tensor]
+) -> Triplets:
+    """Every triplet whose distances `qualify`."""
+    found = [torch.zeros(3, 0, dtype=torch.long, device=d_an.device)]
+    for pairs in partner.nonzero().split(max(TRIPLET_ENTRIES // d_an.shape[1], 1)):
+        anchor, positive = pairs.unbind(1)  # (k,)
+        mask = qualify(d_ap[anchor, positive, None], d_an[anchor])  # (k, n)
+        pair, negative = mask.nonzero(as_tuple=True)
+        found.append(torch.stack([anchor[pair], positive[pair], negative]))
+    anchor, positive, negative = torch.cat(found, dim=1)
+    return anchor, positive, negative
+
+
+def _hardest(
+    d_ap: Tensor, partner: Tensor, d_an: Tensor, _: float, __: torch.Generator | None
+) -> Triplets:
+    nearest, negative = d_an.min(1, keepdim=True)  # (b, 1)
+    candidate = partner & (nearest < torch.inf)  # (b, w)
+    positive = d_ap.masked_fill(~candidate, -torch.inf).argmax(1, keepdim=True)
+    return _one_each(candidate, positive, negative)
+
+
+def _random(
+    d_ap: Tensor,
+    partner: Tensor,
+    d_an: Tensor,
+    margin: float,
+    generator: torch.Generator | None,
+) -> Triplets:
+    candidate = partner & (d_an.amin(1, keepdim=True) < d_ap + margin)  # (b, w)
+    positive = _any_column(candidate, generator)
+    negative = _any_column(d_an < d_ap.gather(1, positive) + margin, generator)
+    return _one_each(candidate, positive, negative)
+
+
+def _one_each(candidate: Tensor, positive: Tensor, negative: Tensor) -> Triplets:
+    """The triplet of each anchor that has a candidate (b, w); the columns are (b, 1)."""
+    anchor = candidate.any(1).nonzero().squeeze(1)
+    return anchor, positive[anchor, 0], negative[anchor, 0]
+
+
+def _nearest_semihard(
+    d_ap: Tensor, d_an: Tensor, margin: float, _: torch.Generator | None
+) -> Tensor:
+    return _nearest((d_an < d_ap + margin) & (d_an > d_ap), d_an)
+
+
+def _nearest_of_all(d_ap: Tensor, d_an: Tensor, _: float, __: torch.Generator | None) -> Tensor:
+    return _nearest(d_an < torch.inf, d_an)
+
+
+def _any_violating(
+    d_ap: Tensor, d_an: Tensor, margin: float, generator: torch.Generator | None
+) -> Tensor:
+    qualifies = d_an < d_ap + margin
+    return torch.where(qualifies.any(1), _any_column(qualifies, generator).squeeze(1), -1)
+
+
+def _nearest(qualifies: Tensor, d_an: Tensor) -> Tensor:
+    """The nearest (b,) of those that qualify (b, n), -1 if none does."""
+    nearest = d_an.masked_fill(~qualifies, torch.inf).argmin(1)
+    return torch.where(qualifies.any(1), nearest, -1)
+
+
+def _any_column(mask: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A random column (b, 1) where each row of the mask (b, n) is true; any where none is."""
+    counted = mask.cumsum(1, dtype=torch.int32)  # (b, n)
+    device = mask.device if generator is None else generator.device
+    draw = torch.rand(len(mask), 1, generator=generator, dtype=torch.float64, device=device)
+    rank = (draw.to(mask.device) * counted[:, -1:]).int() + 1  # (b, 1), from 1
+    return torch.searchsorted(counted, rank).clamp_max(mask.shape[1] - 1)
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "all": Strategy(_violating, counts="violating"),
+    "semihard": Strategy(_semihard, _nearest_semihard, counts="semihard", needs_margin=True),
+    "hard": Strategy(_hardest, _nearest_of_all),
+    "random": Strategy(_random, _any_violating),
+}
+
+
+def check_strategy(strategy: str) -> Strategy:
+    """The strategy of that name."""
+    names = tuple(STRATEGIES)
+    if strategy not in names:
+        raise ValueError(f"strategy must be one of {names}, got {strategy!r}.")
+    return STRATEGIES[strategy]
