@@ -40,8 +40,14 @@ class EveryTriplet(torch.autograd.Function):
         place = order.argsort()
         labels, queries, keys = labels[order], queries[order], keys[order]
         bias = None if bias is None else bias[order]
-        # Differences of sums of weights: of ones they are exact, of others in double precision.
-        weight = queries.new_ones(len(keys)) if weight is None else weight[order].double()
+        # Differences of sums of weights: of ones they are exact, and so they are of multiples of a
+        # power of two in double precision. Else a GPU, which adds them in any order, would give
+        # another loss at every run.
+        if weight is None:
+            weight = queries.new_ones(len(keys))
+        else:
+            step = torch.finfo(torch.float64).eps * 2.0 ** max(len(keys) - 1, 1).bit_length()
+            weight = (weight[order].double() / step).round() * step
         total, count = (queries.new_zeros((), dtype=torch.float64) for _ in range(2))
         grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         grad_bias = None if bias is None else torch.zeros_like(bias)
