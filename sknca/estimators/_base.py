@@ -22,6 +22,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor, nn
 
+from .._devices import resolve_device
 from .._typing import with_types
 from ..functional._metrics import METRICS
 from ..networks import MLP, SkipMLP, UnitCode
@@ -48,7 +49,7 @@ from ._data import (
     to_tensor,
     warn_if_unlike,
 )
-from ._devices import home_of_rows, resolve_device
+from ._devices import home_of_rows
 from ._encoders import check_continues, default_width, make_network, width_of_answer
 from ._frames import explained, validate_data
 from ._parameters import EmbeddingParameters
@@ -170,7 +171,9 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             warn_if_unlike(X_val, X, rows)
 
         seed = draw_seed(self.random_state)
-        self.device_ = resolve_device(self.device)
+        # How much a custom encoder computes for a row, only the user knows.
+        n_rows = len(X) if self.encoder is None else None
+        self.device_ = resolve_device(self.device, n_rows=n_rows)
         with isolated(seed, self.device_) as generator:
             if continued is None:
                 # A user's own encoder may want pixels, say, as they are.
@@ -180,12 +183,12 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             data = TrainingData(x, self._to_device(labels), weight, torch.from_numpy(rows))
             held_out: Batch | None = None
             if X_val is not None:
-                x_val = to_tensor(X_val, self.device_, self._centre)
+                x_val = to_tensor(X_val, home_of_rows(self.device_, 4 * X_val.size), self._centre)
                 held_out = x_val, self._to_device(labels_val), None
             elif self.early_stopping:
                 kept, left_out = hold_out(data.labels, self.validation_fraction, generator)
                 self._check_partners(labels[rows[kept]], self.validation_fraction)
-                held_out = data.take(data.rows[left_out])
+                held_out = data.take_at_home(data.rows[left_out])
                 data = replace(data, rows=data.rows[kept])
 
             network = self._make_network(data, continued).to(self.device_, torch.float32)
@@ -326,7 +329,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         )
         width = self._n_features_out
         with explained(X, type(self).__name__):
-            return apply_to_array(self.network_, rows, width, self.device_, self._centre)
+            return apply_to_array(self.network_, rows, width, self._centre)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

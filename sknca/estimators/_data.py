@@ -1,5 +1,6 @@
 """Arrays: what they must be like, and how they become tensors."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features
 from torch import Tensor, nn
 
 from .._warnings import warn_user
-from ..networks import CHUNK_ROWS, apply
+from ..networks import CHUNK_ROWS, CODE, apply_layers, chunk_rows, device_of
 from ..training import own_threads_only
 from ._frames import explained, one_column
 
@@ -74,7 +75,6 @@ def apply_to_array(
     network: nn.Module,
     rows: NDArray[Any],
     width: int,
-    device: torch.device,
     centre: NDArray[np.float64] | None = None,
 ) -> NDArray[Any]:
     """What a trained network answers to the rows about the centre, (n, width), in their dtype.
@@ -85,15 +85,42 @@ def apply_to_array(
         If an entry is not finite, or too large for float32.
     """
     answers = np.empty((len(rows), width), dtype=rows.dtype)
+    for where, some in _answers_in_pieces(network, rows, [CODE], centre):
+        answers[where] = some[CODE].numpy(force=True)
+    return answers
+
+
+def apply_layers_to_array(
+    network: nn.Module,
+    rows: NDArray[Any],
+    names: Sequence[str],
+    centre: NDArray[np.float64] | None = None,
+) -> dict[str, NDArray[np.float32]]:
+    """What the named modules of a trained network answer, as `apply_to_array`."""
+    pieces = [some for _, some in _answers_in_pieces(network, rows, names, centre, home="cpu")]
+    return {name: torch.cat([some.pop(name) for some in pieces]).numpy() for name in names}
+
+
+def _answers_in_pieces(
+    network: nn.Module,
+    rows: NDArray[Any],
+    names: Sequence[str],
+    centre: NDArray[np.float64] | None,
+    home: str | None = None,
+) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+    """Which rows, and what the named modules answer to them; on the device of the network,
+    which has room for a piece, or at `home`.
+    """
     # Copies, for a network may work in place; always in the same memory, which is at hand.
-    size = min(_ROWS_AT_HAND, len(rows))
+    device = device_of(network, default=torch.device("cpu"))
+    size = min(max(_ROWS_AT_HAND, chunk_rows(network, device)), len(rows))
     room = torch.empty(size, rows.shape[1], dtype=torch.float32, device="cpu")
     for start in range(0, len(rows), size):
-        some = rows[start : start + size]
+        where = slice(start, start + size)
+        some = rows[where]
         with own_threads_only():
-            codes = apply(network, _fill(room[: len(some)], some, centre).to(device))
-        answers[start : start + size] = codes.numpy(force=True)
-    return answers
+            answers = apply_layers(network, _fill(room[: len(some)], some, centre), names)
+        yield where, {name: answer.to(home or answer.device) for name, answer in answers.items()}
 
 
 def check_partners(labels: NDArray[np.int64], validation_fraction: float | None) -> None:

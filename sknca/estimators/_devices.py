@@ -1,4 +1,4 @@
-"""From the parameter `device` to a device that is there, and from one machine to another."""
+"""Where rows are kept, and how a fitted estimator comes from one machine to another."""
 
 import copy
 from typing import Any, Self
@@ -6,32 +6,12 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from .._devices import resolve_device, room_on
 from .._warnings import warn_user
 from ._estimator import Estimator
 
 #: Attributes that hold modules of the user's own, which stay where they are.
 _AS_GIVEN = ("encoder", "decoder", "_encoder_of_fit")
-
-
-def resolve_device(device: str | torch.device) -> torch.device:
-    """The torch device that `device` names, "auto" being CUDA where there is one.
-
-    Raises
-    ------
-    ValueError
-        If torch does not know the device or the machine has none such.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-        if resolved.type == "meta":
-            raise RuntimeError("the meta device holds no data")
-        torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={str(device)!r} cannot be used here: {reason}") from error
-    return resolved
 
 
 def device_of_fit(device: torch.device, name: str) -> torch.device:
@@ -49,10 +29,10 @@ def device_of_fit(device: torch.device, name: str) -> torch.device:
 
 
 def home_of_rows(device: torch.device, n_bytes: int) -> torch.device:
-    """Where so many bytes of rows are to lie for a training on `device`: there, if they leave
-    half of its free memory, else on the host.
+    """Where so many bytes of rows are kept while a network on `device` goes through them: there,
+    if they leave half of its free memory, else on the host.
     """
-    if device.type == "cuda" and n_bytes > torch.cuda.mem_get_info(device)[0] / 2:
+    if device.type != "cpu" and n_bytes > room_on(device) / 2:
         return torch.device("cpu")
     return device
 

@@ -21,7 +21,7 @@ from .._typing import with_types
 from .._warnings import warn_user
 from ..functional._metrics import METRICS, MetricName
 from ..metrics import entanglement_score
-from ..networks import MLP, apply_layers, choose_layers, describe_layer
+from ..networks import MLP, choose_layers, describe_layer
 from ..objectives import (
     Classification,
     EmbeddingObjective,
@@ -31,7 +31,7 @@ from ..objectives import (
 )
 from ..training import temperature_plan
 from ._base import BaseEmbedding
-from ._data import FLOATS, apply_to_array, to_tensor
+from ._data import FLOATS, apply_layers_to_array, apply_to_array
 from ._encoders import make_network, width_of_answer
 from ._frames import validate_data
 
@@ -424,7 +424,7 @@ class SNNLEmbedding(BaseEmbedding):
                 f"X has {codes.shape[1]} features, but the decoder of {type(self).__name__} is "
                 f"expecting codes of {self._n_features_out} components."
             )
-        rows = apply_to_array(self.decoder_, codes, self.n_features_in_, self.device_)
+        rows = apply_to_array(self.decoder_, codes, self.n_features_in_)
         return rows if self._centre is None else rows + self._centre.astype(rows.dtype)
 
     def layer_entanglement(
@@ -466,11 +466,9 @@ class SNNLEmbedding(BaseEmbedding):
         score = partial(entanglement_score, labels=labels, temperature=temperature, metric=metric)
         entanglement = {"input": score(rows)}
         names = choose_layers(self.network_, "all")
-        x = to_tensor(rows, self.device_, self._centre)
-        answers = apply_layers(self.network_, x, names)
+        answers = apply_layers_to_array(self.network_, rows, names, self._centre)
         for name in names:
-            layer = describe_layer(self.network_, name)
-            entanglement[layer] = score(answers[name].numpy(force=True))
+            entanglement[describe_layer(self.network_, name)] = score(answers[name])
         return entanglement
 
     def __sklearn_tags__(self) -> Tags:

@@ -9,6 +9,9 @@ from torch import Tensor
 _BLOCK_ENTRIES = 2**19
 _MIN_BLOCK_ROWS = 16
 
+#: The same on a GPU, which is kept busy by nothing smaller.
+_GPU_BLOCK_ENTRIES = 2**23
+
 
 def anchor_blocks(
     queries: Tensor,  # (n, d)
@@ -24,11 +27,13 @@ def anchor_blocks(
     offset = queries.new_zeros(n) if bias is None else -bias
     left, right = torch.searchsorted(labels, labels), torch.searchsorted(labels, labels, right=True)
     own = torch.arange(n, device=labels.device)
-    block_size = max(_BLOCK_ENTRIES // max(n, 1), _MIN_BLOCK_ROWS)
+    entries = _BLOCK_ENTRIES if labels.is_cpu else _GPU_BLOCK_ENTRIES
+    block_size = max(entries // max(n, 1), _MIN_BLOCK_ROWS)
     for start in range(0, n, block_size):
         rows = slice(start, start + block_size)
         distances = torch.addmm(offset, queries[rows], keys.T, alpha=-1)  # (b, n)
         size = (right[rows] - left[rows])[:, None]  # (b, 1)
-        place = own[: int(size.max())]  # (w,)
+        # A GPU would have to be waited for, to know how large a class is: there w is n.
+        place = own[: int(size.max())] if labels.is_cpu else own  # (w,)
         columns = torch.where(place < size, left[rows, None] + place, own[rows, None])  # (b, w)
         yield rows, distances, columns, columns != own[rows, None]

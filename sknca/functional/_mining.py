@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ._checks import widest_float
+
 #: For annotations; the keys of `STRATEGIES`.
 StrategyName = Literal["all", "semihard", "hard", "random"]
 
@@ -19,6 +21,9 @@ TRIPLET_ENTRIES = 2**20
 
 #: Indices of anchors, of columns of their positives and of columns of their negatives, (k,) each.
 Triplets = tuple[Tensor, Tensor, Tensor]
+
+#: Of distances d_ap (b, w), the mask of positives (b, w), distances d_an (b, n), margin, generator.
+Find = Callable[[Tensor, Tensor, Tensor, float, torch.Generator | None], Triplets]
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,10 @@ class Strategy:
     the mask `partner` (b, w) of their positives, the distances `d_an` (b, n) from all rows,
     infinite where a row is no negative, the margin and a generator it makes `Triplets`.
 
+    `each` is there if there is one triplet for each anchor: it makes, of the same, a mask (b,) of
+    the anchors that have one, and the columns (b, 1) of their positive and of their negative. Its
+    results have one shape whatever the distances are, so no device has to be waited for.
+
     `negative` chooses one negative (b,) of a pool, -1 if none qualifies, for each pair of an
     anchor and a positive at a distance `d_ap` (b, 1); it is None if the strategy has no such
     choice.
@@ -37,10 +46,11 @@ class Strategy:
     list: "violating", or "semihard". It is None if there is one triplet for each anchor.
     """
 
-    find: Callable[[Tensor, Tensor, Tensor, float, torch.Generator | None], Triplets]
+    find: Find
     negative: Callable[[Tensor, Tensor, float, torch.Generator | None], Tensor] | None = None
     counts: Literal["violating", "semihard"] | None = None
     needs_margin: bool = False  # margin="soft" has none
+    each: Find | None = None
 
 
 def _violating(
@@ -75,7 +85,7 @@ def _hardest(
     nearest, negative = d_an.min(1, keepdim=True)  # (b, 1)
     candidate = partner & (nearest < torch.inf)  # (b, w)
     positive = d_ap.masked_fill(~candidate, -torch.inf).argmax(1, keepdim=True)
-    return _one_each(candidate, positive, negative)
+    return candidate.any(1), positive, negative
 
 
 def _random(
@@ -88,13 +98,24 @@ def _random(
     candidate = partner & (d_an.amin(1, keepdim=True) < d_ap + margin)  # (b, w)
     positive = _any_column(candidate, generator)
     negative = _any_column(d_an < d_ap.gather(1, positive) + margin, generator)
-    return _one_each(candidate, positive, negative)
+    return candidate.any(1), positive, negative
 
 
-def _one_each(candidate: Tensor, positive: Tensor, negative: Tensor) -> Triplets:
-    """The triplet of each anchor that has a candidate (b, w); the columns are (b, 1)."""
-    anchor = candidate.any(1).nonzero().squeeze(1)
-    return anchor, positive[anchor, 0], negative[anchor, 0]
+def _listed(each: Find) -> Find:
+    """The triplets of the anchors that have one."""
+
+    def find(
+        d_ap: Tensor,
+        partner: Tensor,
+        d_an: Tensor,
+        margin: float,
+        generator: torch.Generator | None,
+    ) -> Triplets:
+        has_one, positive, negative = each(d_ap, partner, d_an, margin, generator)
+        anchor = has_one.nonzero().squeeze(1)
+        return anchor, positive[anchor, 0], negative[anchor, 0]
+
+    return find
 
 
 def _nearest_semihard(
@@ -124,16 +145,19 @@ def _any_column(mask: Tensor, generator: torch.Generator | None) -> Tensor:
     """A random column (b, 1) where each row of the mask (b, n) is true; any where none is."""
     counted = mask.cumsum(1, dtype=torch.int32)  # (b, n)
     device = mask.device if generator is None else generator.device
-    draw = torch.rand(len(mask), 1, generator=generator, dtype=torch.float64, device=device)
-    rank = (draw.to(mask.device) * counted[:, -1:]).int() + 1  # (b, 1), from 1
+    dtype = widest_float(device)
+    draw = torch.rand(len(mask), 1, generator=generator, dtype=dtype, device=device)
+    last = counted[:, -1:]
+    rank = (draw.to(mask.device, widest_float(mask.device)) * last).int() + 1  # (b, 1), from 1
+    rank = torch.minimum(rank, last.clamp_min(1))  # a product may be rounded up
     return torch.searchsorted(counted, rank).clamp_max(mask.shape[1] - 1)
 
 
 STRATEGIES: dict[str, Strategy] = {
     "all": Strategy(_violating, counts="violating"),
     "semihard": Strategy(_semihard, _nearest_semihard, counts="semihard", needs_margin=True),
-    "hard": Strategy(_hardest, _nearest_of_all),
-    "random": Strategy(_random, _any_violating),
+    "hard": Strategy(_listed(_hardest), _nearest_of_all, each=_hardest),
+    "random": Strategy(_listed(_random), _any_violating, each=_random),
 }
 
 

@@ -1,6 +1,6 @@
 """The triplet loss: over chosen triplets, or over every one of them without listing any."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -8,7 +8,8 @@ from torch import Tensor
 from ._checks import check_margin, check_weight
 from ._every_triplet import EveryTriplet, softplus
 from ._metrics import Metric, check_metric
-from ._triplet_mining import check_batch, mine_triplets
+from ._pick_rows import pick_rows
+from ._triplet_mining import check_batch, mine_triplets, one_triplet_each
 
 #: Entries in a block of distances.
 _BLOCK_ENTRIES = 2**20
@@ -110,21 +111,32 @@ def triplet_loss(
         if margin == torch.inf:
             raise ValueError(f"margin must be finite or 'soft', got {margin}.")
     weight = check_weight(sample_weight, z, "sample_weight")
-    if weight is not None:
-        kept = (~(weight <= 0)).nonzero().squeeze(1)  # not-a-number is no zero
-        z, y, weight = z[kept], y[kept], weight[kept]
-        weight = weight / weight.max() if len(weight) else weight  # only their ratios count
+    usable = None
+    if weight is not None and len(weight):
+        usable = ~(weight <= 0)  # not-a-number is no zero
+        z = _without(z, ~usable)
+        largest = weight.max()
+        weight = weight / torch.where(largest == 0, 1, largest)  # only their ratios count
     with torch.autocast(z.device.type, enabled=False):
         if chosen.counts is None:
-            triplets = mine_triplets(
-                z.detach(),
-                y,
-                margin=torch.inf if margin == "soft" else margin,
-                strategy=strategy,
-                metric=metric,
-                generator=generator,
+            how: dict[str, Any] = {
+                "margin": torch.inf if margin == "soft" else margin,
+                "generator": generator,
+            }
+            if chosen.each is None or len(z) == 0:
+                kept = torch.arange(len(z), device=z.device) if usable is None else usable.nonzero()
+                kept = kept.flatten()
+                mined = mine_triplets(
+                    z[kept].detach(), y[kept], strategy=strategy, metric=metric, **how
+                )
+                anchor, positive, negative = (kept[index] for index in mined)
+                share = z.new_ones(len(anchor)) if weight is None else weight[anchor]
+                return _over_mined(z, anchor, positive, negative, share, margin, distance)
+            has_one, positive, negative = one_triplet_each(
+                z.detach(), y, each=chosen.each, metric=distance, usable=usable, **how
             )
-            return _over_listed(z, triplets, margin, distance, weight)
+            share = has_one.to(z.dtype) if weight is None else has_one * weight
+            return _over_mined(z, None, positive, negative, share, margin, distance)
         wants_gradient = torch.is_grad_enabled() and z.requires_grad
         loss: Tensor = EveryTriplet.apply(
             *distance.bilinear(z, z), y, margin, chosen.counts == "semihard", weight, wants_gradient
@@ -132,24 +144,35 @@ def triplet_loss(
         return loss
 
 
-def _over_listed(
+def _without(z: Tensor, left_out: Tensor) -> Tensor:
+    """The rows `z` (n, d) with the mean of the others in place of those that are left out (n,).
+
+    They weigh nothing, but must not shift the center, and whatever they hold times 0 must be 0. To
+    pick out the others would be simpler, but a GPU would have to be waited for.
+    """
+    center = z.masked_fill(left_out[:, None], 0).detach().sum(0) / (~left_out).sum().clamp_min(1)
+    return torch.where(left_out[:, None], center, z)
+
+
+def _over_mined(
     z: Tensor,  # (n, d)
-    triplets: tuple[Tensor, Tensor, Tensor],  # (k,) each
+    anchor: Tensor | None,  # (k,), None if each row is the anchor of one
+    positive: Tensor,  # (k,)
+    negative: Tensor,  # (k,)
+    share: Tensor,  # (k,)
     margin: float | Literal["soft"],
     metric: Metric,
-    weight: Tensor | None,  # (n,)
 ) -> Tensor:
-    """Mean of the losses of these triplets over the active ones, weighted by their anchors."""
-    anchor, positive, negative = triplets
+    """Mean of the losses of these triplets over the active ones, each with its share."""
     # Codes that are not finite have no triplets, but no loss of zero either.
     zero = 0 * z.square().sum()
     z = metric.prepare(z)
-    # index_select has a quicker gradient than indexing.
-    anchors, positives, negatives = (z.index_select(0, i) for i in (anchor, positive, negative))
+    anchors = z if anchor is None else pick_rows(z, anchor)
+    positives, negatives = pick_rows(z, positive), pick_rows(z, negative)
     gap = metric.of_pairs(anchors, positives) - metric.of_pairs(anchors, negatives)  # (k,)
     losses = softplus(gap) if margin == "soft" else (gap + margin).relu()
-    active = torch.ones_like(losses) if margin == "soft" else (losses.detach() > 0).to(losses)
-    share = active if weight is None else active * weight[anchor]  # (k,)
+    if margin != "soft":
+        share = share * (losses.detach() > 0)
     count = share.sum()
     return (share / torch.where(count > 0, count, 1) * losses).sum() + zero
 
@@ -176,6 +199,7 @@ def nearest_triplet_loss(
         d = distances(z[rows], neighbors)  # (b, m)
         gap = d.masked_fill(~same, torch.inf).amin(1) - d.masked_fill(same, torch.inf).amin(1)
         has_both = same.any(1) & ~same.all(1)
-        total += (weight[rows] * softplus(gap))[has_both].sum()
-        count += weight[rows][has_both].sum()
+        # Masked, not picked out: a GPU would have to be waited for, to know how many they are.
+        total += torch.where(has_both, weight[rows] * softplus(gap), 0).sum()
+        count += torch.where(has_both, weight[rows], 0).sum()
     return total / torch.where(count > 0, count, 1)

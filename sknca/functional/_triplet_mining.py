@@ -6,7 +6,7 @@ from torch import Tensor
 from ._anchor_blocks import anchor_blocks
 from ._checks import check_labels, check_margin, check_pair, check_rows
 from ._metrics import Metric, check_metric, common_center
-from ._mining import STRATEGIES, TRIPLET_ENTRIES, Strategy, check_strategy
+from ._mining import STRATEGIES, TRIPLET_ENTRIES, Find, Strategy, Triplets, check_strategy
 from ._triplet_distances import check_anchors
 
 
@@ -172,6 +172,58 @@ def mine_triplets(
             found.append(torch.stack([anchor + rows.start, columns[anchor, positive], negative]))
     anchor, positive, negative = order[torch.cat(found, dim=1)]
     return anchor, positive, negative
+
+
+def one_triplet_each(
+    z: Tensor,
+    y: Tensor,
+    *,
+    each: Find,
+    margin: float,
+    metric: Metric,
+    usable: Tensor | None,
+    generator: torch.Generator | None,
+) -> Triplets:
+    """A triplet of each row as the anchor, without waiting for the device.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, d)
+        Codes.
+
+    y : Tensor of shape (n,)
+        Class labels.
+
+    each, margin, metric, generator
+        How to choose.
+
+    usable : Tensor of shape (n,)
+        Which rows can be part of a triplet. If None, all can.
+
+    Returns
+    -------
+    has_one : Tensor of shape (n,)
+        Which rows have a triplet.
+
+    positive, negative : Tensor of shape (n,)
+        Rows of `z`; any of them if there is no triplet.
+    """
+    order = y.argsort(stable=True)
+    found = []
+    with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
+        z = z[order]
+        usable = None if usable is None else usable[order]
+        for rows, distances, columns, partner in anchor_blocks(*metric.bilinear(z, z), y[order]):
+            d_ap = distances.gather(1, columns)  # (b, w)
+            d_an = distances.scatter_(1, columns, torch.inf)  # (b, n)
+            if usable is not None:
+                partner = partner & usable[columns] & usable[rows, None]
+                d_an.masked_fill_(~usable, torch.inf)
+            has_one, positive, negative = each(d_ap, partner, d_an, margin, generator)
+            found.append((has_one, columns.gather(1, positive).squeeze(1), negative.squeeze(1)))
+        has_one, positive, negative = (torch.cat(some) for some in zip(*found, strict=True))
+        place = order.argsort()
+        return has_one[place], order[positive][place], order[negative][place]
 
 
 def check_batch(

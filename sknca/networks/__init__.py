@@ -1,13 +1,15 @@
 """The encoders, and what the layers of a network answer."""
 
-from ._encoders import ACTIVATIONS, MLP, Dropout, SkipMLP, UnitCode, linear
+from ._encoders import ACTIVATIONS, MLP, Dropout, SkipMLP, UnitCode, is_plain, linear
 from ._layers import (
     CHUNK_ROWS,
     CODE,
     apply,
     apply_layers,
     choose_layers,
+    chunk_rows,
     describe_layer,
+    device_of,
     hidden_layers,
     run_layers,
 )
@@ -23,8 +25,11 @@ __all__ = [
     "apply",
     "apply_layers",
     "choose_layers",
+    "chunk_rows",
     "describe_layer",
+    "device_of",
     "hidden_layers",
+    "is_plain",
     "linear",
     "run_layers",
 ]

@@ -189,6 +189,19 @@ def at_least_single(answer: Tensor) -> Tensor:
     return answer.float() if answer.dtype in (torch.bfloat16, torch.float16) else answer
 
 
+def is_plain(network: nn.Module) -> bool:
+    """Whether all modules of a network are such as the package makes, and nothing is hooked to
+    them: then it computes the same operators for all rows, and waits for no device.
+    """
+    plain = {MLP, SkipMLP, UnitCode, Dropout, nn.Linear, nn.Sequential, nn.ModuleList}
+    plain |= {type(make()) for make in ACTIVATIONS.values()}
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return all(
+        type(module) in plain and not any(getattr(module, name) for name in hooks)
+        for module in network.modules()
+    ) and not any(p._backward_hooks for p in network.parameters())
+
+
 def linear(fan_in: int, fan_out: int, *, bias: bool = True) -> nn.Linear:
     # Named explicitly, so that a user's default dtype and device stay out of it.
     return nn.Linear(fan_in, fan_out, bias=bias, device="cpu", dtype=torch.float32)

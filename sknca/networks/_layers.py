@@ -1,5 +1,6 @@
 """Which layers a network has, and what they answer to rows."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,12 +11,15 @@ from torch import Tensor, nn
 
 from ._encoders import MLP, UnitCode, at_least_single
 
-#: Rows that go through a network at once after training.
+#: Rows that go through a network together after training.
 CHUNK_ROWS = 256
 
-#: A last, smaller chunk of a dense network is filled up to a multiple of so many rows. A matrix
-#: product may round a row differently among 3 rows than among 300; among multiples of 16 it does
-#: not, on the processors tried, and a few rows more cost such a network little.
+#: The same on a GPU, for networks of the package. A custom one may need much memory for a row.
+_GPU_CHUNK_ROWS = 4096
+
+#: On a CPU a last, smaller chunk of a dense network is filled up to a multiple of so many rows. A
+#: matrix product may round a row differently among 3 rows than among 300; among multiples of 16
+#: it does not, on the processors tried, and a few rows more cost such a network little.
 _FILLED_TO = 16
 
 #: What a dense network consists of, beside modules without parameters.
@@ -98,17 +102,35 @@ def apply(network: nn.Module, x: Tensor) -> Tensor:
 def apply_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
     """What the named modules of a trained network answer to the rows of `x` (n, d): without
     gradient, and in evaluation mode, in which the network is left.
+
+    The answers are on the device of the network. The rows may be elsewhere.
     """
     network.eval()
     names = [*names]
-    multiple = _FILLED_TO if _is_dense(network) else 1
-    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        chunks = [_run_chunk(network, chunk, names, multiple) for chunk in x.split(CHUNK_ROWS)]
+    device = device_of(network, default=x.device)
+    size = chunk_rows(network, device)
+    multiple = 1
+    if _is_dense(network):
+        multiple = _FILLED_TO if device.type == "cpu" else size
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        chunks = [_run_chunk(network, some.to(device), multiple, names) for some in x.split(size)]
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in names}
 
 
+def device_of(network: nn.Module, *, default: torch.device) -> torch.device:
+    """Where a network is; the default if it has no tensors."""
+    tensors = itertools.chain(network.parameters(), network.buffers())
+    return next((tensor.device for tensor in tensors), default)
+
+
+def chunk_rows(network: nn.Module, device: torch.device) -> int:
+    """How many rows go through a network together after training."""
+    inner = network.encoder if isinstance(network, UnitCode) else network
+    return _GPU_CHUNK_ROWS if device.type != "cpu" and isinstance(inner, MLP) else CHUNK_ROWS
+
+
 def _run_chunk(
-    network: nn.Module, x: Tensor, names: Iterable[str], multiple: int
+    network: nn.Module, x: Tensor, multiple: int, names: Iterable[str]
 ) -> dict[str, Tensor]:
     n = len(x)
     n_filled = -n % multiple

@@ -6,6 +6,9 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from ..networks import is_plain
+from ._primary import PrimaryLoss
+
 #: Rows (n, d), their labels (n,), -1 where there is none, and their weights (n,) or None.
 LabelledRows = tuple[Tensor, Tensor, Tensor | None]
 
@@ -26,6 +29,16 @@ class EmbeddingObjective(nn.Module, ABC):
         super().__init__()
         self.network = network
 
+    @property
+    def has_fixed_steps(self) -> bool:
+        """Whether a step is the same operators for all batches of a size, and waits for nothing.
+        So it is if all modules are of the package; a custom one may do anything.
+        """
+        networks: list[nn.Module] = []
+        for module in self.children():
+            networks += module.children() if isinstance(module, PrimaryLoss) else [module]
+        return all(map(is_plain, networks))
+
     def train(self, mode: bool = True) -> Self:
         """Switch to training, but for modules whose parameters are all frozen: what is frozen
         stays as it is, the running statistics of its batch norms too.
@@ -44,7 +57,7 @@ class EmbeddingObjective(nn.Module, ABC):
         x: Tensor,
         y: Tensor,
         weight: Tensor | None,
-        epoch: int,
+        epoch: int | Tensor,
         target: Tensor | None = None,
     ) -> Loss:
         """The loss of a batch; `target` is what to make of the rows, if not themselves."""

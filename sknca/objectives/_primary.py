@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from ..networks import linear
 
+#: Held-out rows that a primary loss looks at together.
+_PIECE_ROWS = 4096
+
 
 class PrimaryLoss(nn.Module, ABC):
     """A loss beside which the soft nearest neighbour loss is trained."""
@@ -14,8 +17,28 @@ class PrimaryLoss(nn.Module, ABC):
     name: str
 
     @abstractmethod
+    def of_rows(self, code: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The loss (n,) of each row."""
+
+    def weight_of_rows(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
+        """What each row (n,) weighs in the mean; None if all weigh the same."""
+        return weight
+
     def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         """Weighted mean over the rows of a batch."""
+        return self._mean(self.of_rows(code, x, y), y, weight)
+
+    def in_pieces(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        """The same, for rows `x` that may be too many for the device: they may be on the host."""
+        pieces = zip(*(t.split(_PIECE_ROWS) for t in (code, x, y)), strict=True)
+        losses = [self.of_rows(c, some.to(c.device), labels) for c, some, labels in pieces]
+        return self._mean(torch.cat(losses), y, weight)
+
+    def _mean(self, losses: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        weight = self.weight_of_rows(y, weight)
+        if weight is None:
+            return losses.mean()
+        return (weight * losses).sum() / weight.sum().clamp_min(torch.finfo(losses.dtype).tiny)
 
 
 class Reconstruction(PrimaryLoss):
@@ -27,12 +50,14 @@ class Reconstruction(PrimaryLoss):
         super().__init__()
         self.decoder = decoder
 
+    def of_rows(self, code: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        errors: Tensor = (self.decoder(code) - x).square()
+        return errors.flatten(1).mean(1)
+
     def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        if weight is None:
+        if weight is None:  # one operator instead of several
             return nn.functional.mse_loss(self.decoder(code), x)
-        errors = (self.decoder(code) - x).square().mean(1)  # (n,)
-        mean: Tensor = (weight * errors).sum() / weight.sum()
-        return mean
+        return super().forward(code, x, y, weight)
 
 
 class Classification(PrimaryLoss):
@@ -44,9 +69,8 @@ class Classification(PrimaryLoss):
         super().__init__()
         self.head = linear(n_components, n_classes)
 
-    def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        losses = nn.functional.cross_entropy(
-            self.head(code), y, ignore_index=-1, reduction="none"
-        )  # (n,)
-        weight = (y >= 0).to(code.dtype) if weight is None else weight * (y >= 0)
-        return (weight * losses).sum() / weight.sum().clamp_min(torch.finfo(code.dtype).tiny)
+    def of_rows(self, code: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(self.head(code), y, ignore_index=-1, reduction="none")
+
+    def weight_of_rows(self, y: Tensor, weight: Tensor | None) -> Tensor:
+        return (y >= 0).to(torch.float32) if weight is None else weight * (y >= 0)

@@ -64,11 +64,15 @@ class SNNLObjective(EmbeddingObjective):
         super().__init__(network)
         self.metric = metric
         self.temperatures = list(temperatures)
+        # On the device too, for steps whose epoch is a tensor there.
+        plan = torch.tensor(self.temperatures, dtype=torch.float32, device="cpu")
+        self.register_buffer("_plan", plan, persistent=False)
         self.layers = list(layers)
         self.code_units = code_units
         self.primary = primary
         self.snnl_weight = snnl_weight
         self.partly_labeled = partly_labeled
+        self._plan: Tensor
         self.log_temperatures: nn.Parameter | None = None
         if learned:
             start = torch.full((len(self.layers),), self.temperatures[0], device="cpu").log()
@@ -79,7 +83,7 @@ class SNNLObjective(EmbeddingObjective):
         x: Tensor,
         y: Tensor,
         weight: Tensor | None,
-        epoch: int,
+        epoch: int | Tensor,
         target: Tensor | None = None,
     ) -> Loss:
         answers = run_layers(self.network, x, self.layers)
@@ -101,17 +105,19 @@ class SNNLObjective(EmbeddingObjective):
         self,
         answers: Mapping[str, Tensor],
         rows: LabelledRows,
-        epoch: int,
+        epoch: int | Tensor,
         training: tuple[Mapping[str, Tensor], Tensor, Tensor | None] | None = None,
     ) -> Loss:
         """The loss of rows from their layers' answers; with `training` they look for their
         neighbours among those rows' answers instead of their own.
         """
         x, y, weight = rows
-        total = x.new_zeros(())
+        code = answers[CODE]
+        total = code.new_zeros(())
         parts: dict[str, Tensor] = {}
         if self.primary is not None:
-            total = parts[self.primary.name] = self.primary(answers[CODE], x, y, weight)
+            primary = self.primary if self.training else self.primary.in_pieces
+            total = parts[self.primary.name] = primary(code, x, y, weight)
         if self.snnl_weight != 0:
             snnl = self._snnl(answers, y, weight, epoch, training)
             if self.primary is None:
@@ -125,7 +131,7 @@ class SNNLObjective(EmbeddingObjective):
         answers: Mapping[str, Tensor],
         y: Tensor,
         weight: Tensor | None,
-        epoch: int,
+        epoch: int | Tensor,
         training: tuple[Mapping[str, Tensor], Tensor, Tensor | None] | None,
     ) -> Tensor:
         """Sum of the layers' soft nearest neighbour losses."""
@@ -162,10 +168,14 @@ class SNNLObjective(EmbeddingObjective):
             return weight
         return (y >= 0).to(torch.float32) if weight is None else weight * (y >= 0)
 
-    def _temperatures(self, epoch: int) -> Sequence[float | Tensor]:
-        if self.log_temperatures is None:
-            return [self.temperatures[epoch]] * len(self.layers)
-        return list(bounded_exp(self.log_temperatures).unbind())
+    def _temperatures(self, epoch: int | Tensor) -> Sequence[float | Tensor]:
+        if self.log_temperatures is not None:
+            return list(bounded_exp(self.log_temperatures).unbind())
+        if len(set(self.temperatures)) == 1:
+            return self.temperatures[:1] * len(self.layers)
+        if isinstance(epoch, Tensor):
+            return [self._plan.index_select(0, epoch).squeeze(0)] * len(self.layers)
+        return [self.temperatures[epoch]] * len(self.layers)
 
     def continue_from(self, previous: EmbeddingObjective, *, same_classes: bool) -> None:
         if not isinstance(previous, SNNLObjective):

@@ -43,7 +43,7 @@ class TripletObjective(EmbeddingObjective):
         x: Tensor,
         y: Tensor,
         weight: Tensor | None,
-        epoch: int,
+        epoch: int | Tensor,
         target: Tensor | None = None,
     ) -> Loss:
         loss = triplet_loss(

@@ -13,8 +13,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from .._devices import resolve_device
 from ..estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
-from ..estimators._devices import device_of_fit, resolve_device
+from ..estimators._devices import device_of_fit
 from ..objectives import Reconstruction
 from ..training import isolated
 from ._file import check_is_whole, pack, unpack, write_atomically

@@ -11,6 +11,8 @@ from torch.nn import functional
 class BatchLoss(Protocol):
     """Called with a batch and the epoch, it gives the total loss and its named parts.
 
+    The epoch is a tensor (1,) on the device in a step that is replayed.
+
     `target` (n, d) is what a decoder is to make of the rows, if not the rows themselves.
     """
 
@@ -19,7 +21,7 @@ class BatchLoss(Protocol):
         x: Tensor,
         y: Tensor,
         weight: Tensor | None,
-        epoch: int,
+        epoch: int | Tensor,
         target: Tensor | None = None,
     ) -> tuple[Tensor, Mapping[str, Tensor]]: ...
 
@@ -29,7 +31,7 @@ def accumulate_gradient(
     x: Tensor,  # (n, d)
     y: Tensor,  # (n,)
     weight: Tensor | None,  # (n,)
-    epoch: int,
+    epoch: int | Tensor,
     *,
     adversarial_radius: float,
     spread: Tensor | float = 1.0,  # (d,)

@@ -3,7 +3,8 @@
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -68,12 +69,13 @@ def isolated(seed: int, device: torch.device) -> Iterator[torch.Generator]:
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
+        torch.autocast("cpu", enabled=False),  # the start of a network is computed there
+        _chosen(device),
     ):
         # Not torch.manual_seed, which would seed every other accelerator for good.
         torch.default_generator.manual_seed(seed)
         if device.type != "cpu":
-            with torch.get_device_module(device).device(device):
-                torch.get_device_module(device).manual_seed(seed)
+            torch.get_device_module(device).manual_seed(seed)
         yield torch.Generator("cpu").manual_seed(seed)
 
 
@@ -101,6 +103,14 @@ def torch_defaults() -> Iterator[None]:
                 yield
         finally:
             torch.set_default_dtype(dtype)
+
+
+def _chosen(device: torch.device) -> AbstractContextManager[Any]:
+    """Makes it the current device of its type, if that has more than one."""
+    module = torch.get_device_module(device)
+    chosen: AbstractContextManager[Any]
+    chosen = module.device(device) if hasattr(module, "device") else nullcontext()
+    return chosen
 
 
 def _kept_random_state(device: torch.device) -> AbstractContextManager[None]:

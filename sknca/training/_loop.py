@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ._adversarial import BatchLoss, accumulate_gradient
+from ._adversarial import BatchLoss
 from ._batches import class_aware_batches
 from ._rows import TrainingData
+from ._step import Optimizer, make_step
 from ._stopping import Stopping
 
 #: One epoch in so many comes before rows are moved: what a small network has first to find out, the
@@ -33,14 +34,6 @@ class Objective(BatchLoss, Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
-
-
-class Optimizer(Protocol):
-    """What the loop asks of an optimizer; those of torch give it."""
-
-    param_groups: list[dict[str, Any]]
-
-    def step(self) -> Any: ...
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -136,6 +129,8 @@ def train(
     labels = data.labels
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     first_with_moves = max_iter // _EPOCHS_TO_ONE_WITHOUT_MOVES
+    device = data.y.device
+    learn = make_step(objective, optimizer, spread=spread, device=device, batch_size=batch_size)
     objective.train()
     try:
         for epoch in range(max_iter):
@@ -147,28 +142,15 @@ def train(
             for step, (x, y, weight) in enumerate(data.batches(places)):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate((epoch + step / len(places)) / max_iter)
-                for parameter in parameters:
-                    parameter.grad = None
                 moves = _in_turn(step, adversarial_fraction) and epoch >= first_with_moves
-                total, parts = accumulate_gradient(
-                    objective,
-                    x,
-                    y,
-                    weight,
-                    epoch,
-                    adversarial_radius=adversarial_radius if moves else 0.0,
-                    spread=spread,
-                )
-                optimizer.step()
-                # A network that computes in bfloat16, say, keeps copies of its weights there
-                # for as long as any autocast is open around it, and one may be.
-                torch.clear_autocast_cache()
+                losses = learn(x, y, weight, epoch, adversarial_radius if moves else 0.0)
                 n_rows += len(x)
-                for name, value in {"loss": total, **parts}.items():
-                    sums[name] = sums.get(name, 0) + value.detach() * len(x)
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0) + value * len(x)
 
             record: EpochRecord = {"epoch": epoch}
-            record |= {name: value.item() / n_rows for name, value in sums.items()}
+            totals: list[float] = torch.stack([*sums.values()]).tolist()
+            record |= {name: total / n_rows for name, total in zip(sums, totals, strict=True)}
             record |= objective.settings(epoch)
             record["validation_loss"] = None
             if validate is not None:

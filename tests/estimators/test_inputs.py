@@ -235,6 +235,16 @@ WORDS = ["a", "b"] * 5
 MISSING = [*range(9), None]
 
 
+@pytest.mark.parametrize("device", ["mps", "xpu", "hpu", "cuda:99", "meta", "gpu"])
+def test_a_device_that_is_not_there_is_refused_in_one_line(embedding, device):
+    with pytest.raises(ValueError) as raised:
+        embedding.set_params(device=device).fit(X, Y)
+    message = str(raised.value)
+    assert message.startswith(f"device='{device}' cannot be used here: ")
+    assert len(message.splitlines()) == 1
+    assert len(message) < 250
+
+
 @pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
 @pytest.mark.parametrize("estimator", [SNNLEmbedding(max_iter=1), SoftNeighborsClassifier()])
 class TestTables:
