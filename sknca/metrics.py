@@ -14,6 +14,7 @@ from sklearn.utils import check_X_y
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import _check_sample_weight
 
+from ._arrays import as_array
 from ._typing import with_types
 from .functional import soft_nearest_neighbor_loss
 from .functional._metrics import METRICS
@@ -107,7 +108,9 @@ def entanglement_score(
     >>> print(f"{entanglement_score(X, shuffle(y, random_state=0), temperature=0.01):.2f}")
     1.12
     """
-    rows, targets = check_X_y(X, labels, dtype=[np.float64, np.float32, np.float16])
+    rows, targets = check_X_y(
+        as_array(X), as_array(labels), dtype=[np.float64, np.float32, np.float16]
+    )
     weight = None
     if sample_weight is not None:
         kept = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
