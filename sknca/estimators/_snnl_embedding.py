@@ -386,6 +386,9 @@ class SNNLEmbedding(BaseEmbedding):
     def _learns_from_labels(self) -> bool:
         return bool(self.snnl_weight != 0) or self.primary_loss != "reconstruction"
 
+    def _may_validate_on_other_classes(self) -> bool:
+        return self.primary_loss != "classification"
+
     def _is_labeled(self, y: NDArray[Any]) -> NDArray[np.bool_]:
         if self.unlabeled is None:
             return super()._is_labeled(y)
