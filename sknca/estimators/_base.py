@@ -79,6 +79,9 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     def _learns_from_labels(self) -> bool:
         return True
 
+    def _learns_from_unlabeled(self) -> bool:
+        return False
+
     def _may_validate_on_other_classes(self) -> bool:
         return True
 
@@ -167,6 +170,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
             sample_weight = sample_weight / sample_weight.max()  # only their ratios count
             rows = np.flatnonzero(sample_weight)
+        if not self._learns_from_unlabeled():
+            rows = rows[labels[rows] >= 0]
         self._check_partners(labels[rows])
         if X_val is not None or y_val is not None:
             X_val, y_val = check_validation_data(self, X_val, y_val, with_labels=y is not None)

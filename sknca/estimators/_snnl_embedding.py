@@ -122,9 +122,9 @@ class SNNLEmbedding(BaseEmbedding):
 
     unlabeled : label, default=None
         Rows with this value in `y` have no label: they take part in the reconstruction, and
-        in nothing else. Where they are more than half, every batch is half of rows with a
-        label, which come several times in an epoch. None: every value is a label. NaN cannot
-        be that value.
+        in nothing else. Without `primary_loss="reconstruction"` they are left out. Where they
+        are more than half, every batch is half of rows with a label, which come several times
+        in an epoch. None: every value is a label. NaN cannot be that value.
 
     learning_rate_init : float, default=0.003
         The highest learning rate of AdamW. It rises to it over the first fifth of all
@@ -385,6 +385,9 @@ class SNNLEmbedding(BaseEmbedding):
 
     def _learns_from_labels(self) -> bool:
         return bool(self.snnl_weight != 0) or self.primary_loss != "reconstruction"
+
+    def _learns_from_unlabeled(self) -> bool:
+        return self.primary_loss == "reconstruction"
 
     def _may_validate_on_other_classes(self) -> bool:
         return self.primary_loss != "classification"

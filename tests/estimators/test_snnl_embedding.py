@@ -484,10 +484,11 @@ def test_an_error_leaves_the_estimator_as_it_was(iris):
 
 def test_divergence_is_an_error(iris):
     X, y = iris
-    embedding = SNNLEmbedding(learning_rate_init=1e30, max_iter=5)
-    with pytest.raises(ValueError, match="learning_rate_init"):
-        embedding.fit(X, y)
-    assert not hasattr(embedding, "network_")
+    for rate in (1e30, 100.0):
+        embedding = SNNLEmbedding(learning_rate_init=rate)
+        with pytest.raises(ValueError, match="diverged.*learning_rate_init"):
+            embedding.fit(X, y)
+        assert not hasattr(embedding, "network_")
 
 
 @pytest.mark.cuda
