@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .._arrays import as_array
 from .._typing import with_types
-from ..functional._class_probabilities import log_class_probabilities
+from ..functional._class_probabilities import ClassProbabilities
 from ..functional._metrics import METRICS, MetricName
 from ._callbacks import FitCallbacks
 from ._data import FLOATS, check_classes
@@ -191,19 +191,22 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         rows: NDArray[Any] = validate_data(self, X, dtype=FLOATS, reset=False)
         dtype = np.promote_types(rows.dtype, self._rows.dtype)
         with torch.autocast("cpu", enabled=False):
-            log_probabilities: NDArray[Any] = log_class_probabilities(
-                _to_tensor(rows, dtype),
-                _to_tensor(self._rows, dtype),
-                _to_tensor(self._class_sizes, np.int64),
-                float(self.temperature),
-                METRICS[self.metric],
-                _to_tensor(self._log_weight, dtype),
-            ).numpy()
+            found = self._class_probabilities(dtype).log_of(_to_tensor(rows, dtype))
+        log_probabilities: NDArray[Any] = found.numpy()
         if np.isnan(log_probabilities).any():
             raise ValueError(
                 f"Input X contains a value too large for {dtype!r} and the temperature."
             )
         return log_probabilities
+
+    def _class_probabilities(self, dtype: DTypeLike) -> ClassProbabilities:
+        return ClassProbabilities(
+            _to_tensor(self._rows, dtype),
+            _to_tensor(self._class_sizes, np.int64),
+            float(self.temperature),
+            METRICS[self.metric],
+            _to_tensor(self._log_weight, dtype),
+        )
 
 
 def _to_tensor(array: NDArray[Any], dtype: DTypeLike) -> Tensor:
