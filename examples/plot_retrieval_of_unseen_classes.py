@@ -79,7 +79,8 @@ for name, lines in {"pixels": axes[:4], "SNNLEmbedding": axes[5:]}.items():
             ax.spines[:].set(color="tab:red" if wrong else "0.85", linewidth=3 if wrong else 1)
     lines[0, 0].set_title("query", fontsize="small")
     title = f"its neighbors by {name}: the 1st, 8th, 15th … 99th"
-    lines[0, 1].set_title(title, fontsize="small", loc="left").set_in_layout(False)
+    place = {"transform": lines[0, 1].transAxes, "in_layout": False}
+    lines[0, 1].text(0, 1.25, title, fontsize="small", **place)
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 for ax in axes[4]:
