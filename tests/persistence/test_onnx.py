@@ -6,12 +6,16 @@ import warnings
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding, export_onnx
@@ -108,11 +112,12 @@ def test_an_encoder_that_torch_cannot_export(rows, path):
 
 
 def test_what_is_refused(small, rows, path, monkeypatch):
-    with pytest.raises(ValueError, match="must be an SNNLEmbedding or a TripletEmbedding, got"):
+    with pytest.raises(ValueError, match="must be an SNNLEmbedding, a Tr.*, got SoftNeigh"):
         export_onnx(SoftNeighborsClassifier().fit(*rows), path)
-    pipeline = make_pipeline(StandardScaler(), small, KNeighborsClassifier())
-    with pytest.raises(ValueError, match=r"pipeline\['snnlembedding'\] can be exported; joblib"):
-        export_onnx(pipeline, path)
+    with pytest.raises(ValueError, match="or a pipeline with one of them, got Pipeline"):
+        export_onnx(make_pipeline(StandardScaler(), KNeighborsClassifier()), path)
+    with pytest.raises(ValueError, match="or a pipeline with one of them, got Pipeline"):
+        export_onnx(make_pipeline(small, small), path)
     with pytest.raises(ValueError, match="input_dtype must be 'float32' or 'float64', got 'f4'"):
         export_onnx(small, path, input_dtype="f4")
     with pytest.raises(NotFittedError):
@@ -156,3 +161,87 @@ def test_a_subclass(rows, path):
     assert_equal_codes(path, embedding, X.astype(np.float32))
     with pytest.raises(ValueError, match="Shifted cannot be exported: its transform is its own"):
         export_onnx(Shifted(max_iter=1).fit(X, y), path)
+
+
+PIPELINES = {
+    "scaler": [StandardScaler()],
+    "imputer": [SimpleImputer(), StandardScaler()],
+    "none": [],
+}
+CLASSIFIERS = {
+    "kNN": [KNeighborsClassifier(3)],
+    "scaler and kNN": [StandardScaler(), KNeighborsClassifier(3)],
+    "soft neighbors": [SoftNeighborsClassifier()],
+    "cosine": [SoftNeighborsClassifier(metric="cosine", temperature=0.1)],
+}
+
+
+@pytest.mark.parametrize("before", PIPELINES)
+@pytest.mark.parametrize("after", CLASSIFIERS)
+@pytest.mark.parametrize("labels", [int, str])
+def test_a_pipeline_is_one_graph(before, after, labels, rows, path):
+    X, y = rows
+    X, y = X.astype(np.float32), y.astype(labels)
+    embedding = SNNLEmbedding(2, max_iter=3, random_state=0)
+    pipeline = make_pipeline(*PIPELINES[before], embedding, *CLASSIFIERS[after]).fit(X, y)
+    export_onnx(pipeline, path)
+    session = onnxruntime.InferenceSession(path)
+    assert [value.name for value in session.get_inputs()] == ["X"]
+    assert [value.name for value in session.get_outputs()] == ["label", "probabilities"]
+    for n in (1, len(X)):
+        label, probabilities = session.run(None, {"X": X[:n]})
+        np.testing.assert_array_equal(label, pipeline.predict(X[:n]))
+        np.testing.assert_allclose(probabilities, pipeline.predict_proba(X[:n]), atol=1e-5)
+
+
+@pytest.mark.parametrize("input_dtype", ["float32", "float64"])
+def test_a_pipeline_that_ends_with_the_embedding(input_dtype, rows, path):
+    X, y = rows
+    X = X.astype(input_dtype)
+    pipeline = make_pipeline(StandardScaler(), TripletEmbedding(2, max_iter=2)).fit(X, y)
+    export_onnx(pipeline, path, input_dtype=input_dtype)
+    (codes,) = onnxruntime.InferenceSession(path).run(["codes"], {"X": X})
+    np.testing.assert_allclose(codes, pipeline.transform(X), rtol=0, atol=1e-5)
+
+
+def test_a_pipeline_of_a_table(rows, path):
+    X, y = rows
+    table = pd.DataFrame(X.astype(np.float32), columns=[f"f{i}" for i in range(X.shape[1])])
+    table["color"] = np.array(["red", "green"])[np.arange(len(X)) % 2]
+    table["count"] = np.arange(len(X)) % 4
+    numbers = [name for name in table if name.startswith("f")]
+    columns = make_column_transformer(
+        (OneHotEncoder(), ["color"]),
+        (make_pipeline(SimpleImputer(), StandardScaler()), numbers),
+        (StandardScaler(), ["count"]),
+    )
+    embedding = SNNLEmbedding(2, max_iter=2, random_state=0)
+    pipeline = make_pipeline(columns, embedding, SoftNeighborsClassifier()).fit(table, y)
+    export_onnx(pipeline, path, X=table[:1])
+    session = onnxruntime.InferenceSession(path)
+    assert [value.name for value in session.get_inputs()] == list(table)
+    feed = {name: table[[name]].to_numpy() for name in table}
+    label, probabilities = session.run(None, feed | {"color": feed["color"].astype(object)})
+    np.testing.assert_array_equal(label, pipeline.predict(table))
+    np.testing.assert_allclose(probabilities, pipeline.predict_proba(table), atol=1e-5)
+
+
+def test_steps_that_cannot_be_exported(rows, path):
+    X, y = rows
+    with pytest.raises(ValueError, match="A step of the pipeline cannot be exported: Unable"):
+        export_onnx(make_pipeline(Shift(), SNNLEmbedding(max_iter=1)).fit(X, y), path)
+    between = make_pipeline(SNNLEmbedding(max_iter=1), StandardScaler(), SoftNeighborsClassifier())
+    with pytest.raises(ValueError, match="Between the embedding and a SoftNeighborsClassifier"):
+        export_onnx(between.fit(X, y), path)
+    assert not path.exists()
+
+
+class Shift(TransformerMixin, BaseEstimator):
+    """A step that skl2onnx does not know."""
+
+    def fit(self, X, y=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X):
+        return X + 1

@@ -44,10 +44,33 @@ def test_a_pipeline_in_production(tmp_path):
         tmp_path / "index.npz",
         mean=scaler.mean_,
         scale=scaler.scale_,
-        codes=pipeline[:-1].transform(X_train),
+        codes=pipeline[:-1].transform(X_train).astype(np.float32),
         labels=y_train,
     )
     np.save(tmp_path / "rows.npy", X_test)
     subprocess.run([sys.executable, "-c", SERVE], cwd=tmp_path, check=True)
+    predicted = np.load(tmp_path / "predicted.npy")
+    np.testing.assert_array_equal(predicted, pipeline.predict(X_test))
+
+
+SERVE_ONE_FILE = """
+import sys
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("pipeline.onnx")
+label, _ = session.run(None, {"X": np.load("rows.npy").astype(np.float32)})
+np.save("predicted.npy", label)
+assert not {"torch", "sklearn", "sknca"} & sys.modules.keys()
+"""
+
+
+def test_a_pipeline_in_one_file(tmp_path):
+    X_train, X_test, y_train, _ = train_test_split(*load_iris(return_X_y=True), random_state=0)
+    embedding = SNNLEmbedding(2, max_iter=10, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), embedding, KNeighborsClassifier())
+    export_onnx(pipeline.fit(X_train, y_train), tmp_path / "pipeline.onnx")
+    np.save(tmp_path / "rows.npy", X_test)
+    subprocess.run([sys.executable, "-c", SERVE_ONE_FILE], cwd=tmp_path, check=True)
     predicted = np.load(tmp_path / "predicted.npy")
     np.testing.assert_array_equal(predicted, pipeline.predict(X_test))
