@@ -22,7 +22,16 @@ INTERIOR = {
     "sknca.training",
 }
 
-OPTIONAL = ["matplotlib", "onnx", "onnxruntime", "onnxscript", "pandas", "polars", "rich"]
+OPTIONAL = [
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "pandas",
+    "polars",
+    "rich",
+    "skl2onnx",
+]
 
 
 def modules():

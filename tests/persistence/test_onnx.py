@@ -1,7 +1,7 @@
 """export_onnx: the graph computes what transform does."""
 
-import builtins
 import logging
+import sys
 import warnings
 
 import numpy as np
@@ -123,15 +123,12 @@ def test_what_is_refused(small, rows, path, monkeypatch):
     with pytest.raises(NotFittedError):
         export_onnx(SNNLEmbedding(), path)
 
-    def without_onnxscript(name, *args, **kwargs):
-        if name == "onnxscript":
-            raise ImportError(name)
-        return original(name, *args, **kwargs)
-
-    original = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", without_onnxscript)
-    with pytest.raises(ImportError, match="the extra 'onnx' of sknca"):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)  # as if it were not installed
+    with pytest.raises(ImportError, match="needs onnxscript, which the extra 'onnx' of sknca"):
         export_onnx(small, path)
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match="needs onnxscript and skl2onnx, which the extra"):
+        export_onnx(make_pipeline(StandardScaler(), SNNLEmbedding(max_iter=1)).fit(*rows), path)
 
 
 @pytest.mark.cuda
