@@ -66,6 +66,14 @@ def _cuda_or_cpu() -> torch.device:
     return ones.device
 
 
+def float_of(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """The floating dtype, or float32 if the device has no numbers of double precision."""
+    try:
+        return torch.empty(0, dtype=dtype, device=device).dtype
+    except TypeError:
+        return torch.float32
+
+
 def room_on(device: torch.device) -> float:
     """Bytes that are free on a device, infinite if it does not say.
 

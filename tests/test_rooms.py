@@ -16,16 +16,17 @@ MAY = {
     "networks": {"functional", "numpy", "torch"},
     "objectives": {"functional", "networks", "torch"},
     "training": {"torch"},
-    "metrics": {"_typing", "functional", "numpy", "scipy", "sklearn", "torch"},
+    "metrics": {"_devices", "_typing", "functional", "numpy", "scipy", "sklearn", "torch"},
     "estimators": {
-        *("_typing", "functional", "metrics", "networks", "objectives", "training"),
+        *("_devices", "_typing", "functional", "metrics", "networks", "objectives", "training"),
         *("numpy", "sklearn", "torch", "tqdm"),
     },
     "persistence": {
-        *("__version__", "estimators", "networks", "objectives", "training"),
+        *("__version__", "_devices", "estimators", "networks", "objectives", "training"),
         *("numpy", "onnx", "onnxscript", "safetensors", "sklearn", "torch"),
     },
     "plotting": {"matplotlib", "numpy", "sklearn"},
+    "_devices": {"torch"},
     "_typing": set(),
     "__init__": {"estimators", "objectives", "persistence"},
 }

@@ -35,6 +35,7 @@ from ..training import (
     Batch,
     EpochRecord,
     TrainingData,
+    TrainingInterrupted,
     hold_out,
     isolated,
     validation_neighbors,
@@ -125,13 +126,14 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         ValueError
             If the input is not as described, or the training diverges. The estimator is
             then as it was before.
+        KeyboardInterrupt
+            If the user interrupts the training. After the first epoch the estimator is
+            nevertheless fitted, with what was learned so far; before, it is as it was.
 
         Warns
         -----
         ConvergenceWarning
             If stopping was asked for (`tol` or `early_stopping`) and `max_iter` came first.
-        UserWarning
-            If the user interrupts the training. What was learned so far is kept.
         """
         callbacks = FitCallbacks(self, X, y, sample_weight, max_epochs=self.max_iter)
         with self._all_or_nothing():
@@ -207,17 +209,23 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 fitted._keep(copy.deepcopy(objective), list(history), validated=validated)
                 return fitted.__dict__
 
-            history = train_objective(
-                self,
-                objective,
-                data,
-                validate=validate,
-                generator=generator,
-                callbacks=callbacks,
-                as_if_stopped=as_if_stopped,
-            )
+            interruption: TrainingInterrupted | None = None
+            try:
+                history = train_objective(
+                    self,
+                    objective,
+                    data,
+                    validate=validate,
+                    generator=generator,
+                    callbacks=callbacks,
+                    as_if_stopped=as_if_stopped,
+                )
+            except TrainingInterrupted as raised:
+                interruption, history = raised, raised.history
         self._keep(objective, history, validated=validated)
         callbacks.end_fit()
+        if interruption is not None:  # a search, say, that this fit is part of ends too
+            raise interruption
         return self
 
     def _keep(
@@ -305,7 +313,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         -------
         X_new : ndarray of shape (n_samples, n_components)
             Their codes, in the floating dtype of `X` (float64 where it has none), of unit
-            length with `metric="cosine"`. A row's code does not depend on the other rows.
+            length with `metric="cosine"`. A row's code does not depend on the other rows, but
+            for the rounding of float32, about 1e-7 of its size.
         """
         check_is_fitted(self)
         # Whether all is finite is seen on the way, where the rows are in the cache.

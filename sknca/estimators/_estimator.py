@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 
+from ..training import TrainingInterrupted
+
 
 class Estimator(CallbackSupportMixin, BaseEstimator):
     """An estimator that takes callbacks, and whose picture in a notebook explains itself."""
@@ -21,6 +23,8 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
         before = self.__dict__.copy()
         try:
             yield
+        except TrainingInterrupted:  # what was learned before is kept
+            raise
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)

@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
+from .._devices import float_of, resolve_device
 from .._typing import with_types
 from ..functional._class_probabilities import log_class_probabilities
 from ..functional._metrics import METRICS, MetricName
@@ -42,6 +43,10 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         The distance `d`: squared Euclidean, or one minus the cosine.
+
+    device : str or torch.device, default="auto"
+        Where to compute: "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU and
+        there were 1000 training rows or more.
 
     Attributes
     ----------
@@ -77,6 +82,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "metric": [StrOptions(set(METRICS))],
+        "device": [str, torch.device],
     }
 
     def __init__(
@@ -84,9 +90,11 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         *,
         temperature: float = 1.0,
         metric: MetricName = "sqeuclidean",
+        device: str | torch.device = "auto",
     ) -> None:
         self.temperature = temperature
         self.metric = metric
+        self.device = device
 
     @with_types(_fit_context(prefer_skip_nested_validation=True))
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -188,15 +196,21 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         check_is_fitted(self)
         rows: NDArray[Any] = validate_data(self, X, dtype=FLOATS, reset=False)
         dtype = np.promote_types(rows.dtype, self._rows.dtype)
-        with torch.autocast("cpu", enabled=False):
-            log_probabilities: NDArray[Any] = log_class_probabilities(
-                _to_tensor(rows, dtype),
-                _to_tensor(self._rows, dtype),
-                _to_tensor(self._class_sizes, np.int64),
+        device = resolve_device(self.device, n_rows=len(self._rows))
+        keys, log_weight = (
+            torch.as_tensor(t, dtype=float_of(device, t.dtype), device=device)
+            for t in (_to_tensor(self._rows, dtype), _to_tensor(self._log_weight, dtype))
+        )
+        with torch.autocast(device.type, enabled=False):
+            found = log_class_probabilities(
+                _to_tensor(rows, dtype).to(keys.dtype),
+                keys,
+                _to_tensor(self._class_sizes, np.int64).to(device),
                 float(self.temperature),
                 METRICS[self.metric],
-                _to_tensor(self._log_weight, dtype),
-            ).numpy()
+                log_weight,
+            )
+        log_probabilities: NDArray[Any] = found.numpy().astype(dtype, copy=False)
         if np.isnan(log_probabilities).any():
             raise ValueError(
                 f"Input X contains a value too large for {dtype!r} and the temperature."

@@ -10,6 +10,9 @@ from ._metrics import Metric
 _BLOCK_ENTRIES = 2**21
 _MIN_BLOCK_ROWS = 64
 
+#: The same on a GPU.
+_GPU_BLOCK_ENTRIES = 2**26
+
 
 def log_class_probabilities(
     z: Tensor,
@@ -27,7 +30,7 @@ def log_class_probabilities(
     Parameters
     ----------
     z : Tensor of shape (n, d)
-        Rows that look for neighbours.
+        Rows that look for neighbours; on any device.
 
     keys : Tensor of shape (m, d)
         The neighbours, class after class.
@@ -47,7 +50,7 @@ def log_class_probabilities(
     Returns
     -------
     log_probabilities : Tensor of shape (n, n_classes)
-        Not-a-number if distance / temperature is too large for the dtype.
+        On the device of `z`. Not-a-number if distance / temperature is too large for the dtype.
     """
     order = class_sizes.argsort(stable=True)
     place = order.argsort()
@@ -66,14 +69,15 @@ def log_class_probabilities(
     bias = metric.bias(keys)
     offset = log_key_weight if bias is None else log_key_weight + bias / temperature
     found = z.new_empty(len(z), len(class_sizes))
-    block_size = max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // len(keys))
+    entries = _BLOCK_ENTRIES if keys.is_cpu else _GPU_BLOCK_ENTRIES
+    block_size = max(_MIN_BLOCK_ROWS, entries // len(keys))
     for block, out in zip(z.split(block_size), found.split(block_size), strict=True):
-        queries = (metric.prepare(block) - center) * (metric.product / temperature)
+        queries = (metric.prepare(block.to(keys.device)) - center) * (metric.product / temperature)
         parts = torch.addmm(offset, queries, keys.T).split(widths, dim=1)  # (b, m) in all
         sums = [
             _log_sums_(part.unflatten(1, shape)) for part, shape in zip(parts, shapes, strict=True)
         ]
-        torch.log_softmax(torch.cat(sums, dim=1)[:, place], dim=1, out=out)
+        out.copy_(torch.cat(sums, dim=1)[:, place].log_softmax(1))
     return found
 
 

@@ -181,7 +181,12 @@ class UnitCode(nn.Module):
         self.encoder = encoder
 
     def forward(self, x: Tensor) -> Tensor:
-        return unit_rows(self.encoder(x))
+        return unit_rows(at_least_single(self.encoder(x)))
+
+
+def at_least_single(answer: Tensor) -> Tensor:
+    """What a network computed in half precision, under autocast, say, in float32."""
+    return answer.float() if answer.dtype in (torch.bfloat16, torch.float16) else answer
 
 
 def is_plain(network: nn.Module) -> bool:

@@ -131,7 +131,7 @@ class _Transform(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x if self.centre is None else x - self.centre
         codes: Tensor = self.network(x.to(torch.float32))
-        return codes
+        return codes.to(torch.float32)
 
 
 @contextmanager

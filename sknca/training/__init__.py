@@ -2,7 +2,7 @@
 
 from ._adamw import AdamW
 from ._isolation import isolated, out_of_isolation, torch_defaults
-from ._loop import EpochRecord, Objective, train
+from ._loop import EpochRecord, Objective, TrainingInterrupted, train
 from ._rows import Batch, TrainingData
 from ._schedules import annealed, one_cycle, temperature_plan
 from ._stopping import Stopping
@@ -15,6 +15,7 @@ __all__ = [
     "Objective",
     "Stopping",
     "TrainingData",
+    "TrainingInterrupted",
     "annealed",
     "hold_out",
     "isolated",

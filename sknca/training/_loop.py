@@ -2,7 +2,6 @@
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -35,6 +34,15 @@ class Objective(BatchLoss, Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """The user interrupted, and the objective keeps what these epochs of it have learned."""
+
+    def __init__(self, history: list[EpochRecord]) -> None:
+        epochs = "epoch" if len(history) == 1 else "epochs"
+        super().__init__(f"Training interrupted by user. {len(history)} {epochs} are kept.")
+        self.history = history
 
 
 def train(
@@ -111,12 +119,12 @@ def train(
         If the loss of an epoch is not finite, or rows are to be moved and it has no gradient
         in them.
 
-    Warns
-    -----
-    UserWarning
-        If the user interrupts. What was learned so far is kept.
+    TrainingInterrupted
+        If the user interrupts after the first epoch. The objective is left as if the training
+        had stopped there.
     """
     history: list[EpochRecord] = []
+    interruption: KeyboardInterrupt | None = None
     best_state: dict[str, Any] | None = None
     labels = data.labels
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -162,13 +170,15 @@ def train(
             asked_to_stop = on_epoch_end is not None and on_epoch_end(history)
             if asked_to_stop or stopping.should_stop:
                 break
-    except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+    except KeyboardInterrupt as raised:
+        interruption = raised
     for parameter in parameters:
         parameter.grad = None  # as large as the network, and of no more use
     if best_state is not None:
         objective.load_state_dict(best_state)
         torch.clear_autocast_cache()
+    if interruption is not None:
+        raise TrainingInterrupted(history) if history else interruption
     return history
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.exceptions import NotFittedError
+from torch import nn
 
 from sknca import SNNLEmbedding, TripletEmbedding
 
@@ -102,6 +103,24 @@ def test_a_code_does_not_depend_on_its_company(embedding, iris, dtype):
     np.testing.assert_array_equal(embedding.transform(X[order]), codes[order])
     np.testing.assert_array_equal(embedding.transform(X[300:307]), codes[300:307])
     np.testing.assert_array_equal(embedding.transform(X[5:6]), codes[5:6])
+
+
+def convolutional(n_features, n_components):
+    return nn.Sequential(
+        *(nn.Unflatten(1, (1, n_features)), nn.Conv1d(1, 8, 3, padding=1), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(8 * n_features, n_components)),
+    )
+
+
+def test_with_an_encoder_that_is_not_dense_it_does_not_but_for_rounding(embedding, iris):
+    X, y = iris
+    embedding.set_params(encoder=convolutional).fit(X, y)
+    codes = embedding.transform(X)
+    scale = np.abs(codes).max()
+    for n in (1, 2, 7):
+        alone = np.vstack([embedding.transform(X[i : i + n]) for i in range(0, 150 - n, n)])
+        np.testing.assert_allclose(alone, codes[: len(alone)], rtol=0, atol=1e-6 * scale)
+    np.testing.assert_array_equal(embedding.transform(X), codes)
 
 
 def test_transform_changes_nothing(embedding, iris):

@@ -145,3 +145,38 @@ def test_an_encoder_may_compute_in_mixed_precision(iris, outside):
     with outside():
         embedding = SNNLEmbedding(2, encoder=InBfloat16, max_iter=3, random_state=0)
         embedding.fit(X, y, X_val=X, y_val=y).transform(X)
+
+
+class Half(nn.Linear):
+    """Answers in half precision, as what computes under autocast does."""
+
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    "embedding",
+    [
+        SNNLEmbedding(2),
+        SNNLEmbedding(2, metric="cosine", temperature=0.1),
+        SNNLEmbedding(2, layers="all", adversarial_radius=0.1),
+        SNNLEmbedding(2, primary_loss="classification"),
+        SNNLEmbedding(2, primary_loss="reconstruction"),
+        SNNLEmbedding(2, primary_loss="reconstruction", decoder=Half),
+        TripletEmbedding(2),
+        TripletEmbedding(2, metric="cosine", mining="hard"),
+    ],
+    ids=str,
+)
+def test_an_encoder_may_answer_in_half_precision(iris, embedding):
+    X, y = iris
+    embedding.set_params(encoder=Half, max_iter=3, random_state=0)
+    codes = embedding.fit(X, y, X_val=X, y_val=y).transform(X)
+    assert codes.dtype == np.float64
+    if embedding.metric == "cosine":
+        np.testing.assert_allclose(np.linalg.norm(codes, axis=1), 1, rtol=1e-5)
+    if isinstance(embedding, SNNLEmbedding):
+        assert embedding.layer_entanglement(X, y)["code"] > 0
+        if embedding.primary_loss == "reconstruction":
+            assert embedding.inverse_transform(codes).shape == X.shape

@@ -1,5 +1,7 @@
 """What SNNLEmbedding does: training, validation, stopping, continuing."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -315,32 +317,52 @@ class TestWarmStart:
             embedding.fit(X[:, :3], y)
 
 
+class Interrupting(nn.Linear):
+    """Where the user presses Ctrl-C at a step."""
+
+    steps = math.inf
+
+    def forward(self, x):
+        if self.training:
+            Interrupting.steps -= 1
+            if Interrupting.steps < 0:
+                raise KeyboardInterrupt
+        return super().forward(x)
+
+
 class TestInterruption:
-    def test_keeps_a_usable_model(self, iris):
+    @pytest.fixture
+    def embedding(self):
+        return SNNLEmbedding(encoder=Interrupting, batch_size=150, random_state=0)
+
+    def test_keeps_what_was_learned(self, iris, embedding):
         X, y = iris
-
-        class Interrupting(nn.Linear):
-            calls = 0
-
-            def forward(self, x):
-                if self.training:
-                    Interrupting.calls += 1
-                    if Interrupting.calls > 3:
-                        raise KeyboardInterrupt
-                return super().forward(x)
-
-        embedding = SNNLEmbedding(encoder=Interrupting, batch_size=150, random_state=0)
-        with pytest.warns(UserWarning, match="Training interrupted by user"):
+        Interrupting.steps = 3
+        with pytest.raises(KeyboardInterrupt, match="3 epochs are kept"):
             embedding.fit(X, y)
-        assert embedding.n_iter_ == 3
+        assert embedding.n_iter_ == len(embedding.loss_curve_) == 3
         assert all(p.grad is None for p in embedding.network_.parameters())
         assert np.isfinite(embedding.transform(X)).all()
 
-        with pytest.warns(UserWarning, match="Training interrupted by user"):
-            embedding.fit(X, y)  # at once
-        assert embedding.n_iter_ == 0
-        assert np.isnan(embedding.loss_)
-        assert np.isfinite(embedding.transform(X)).all()
+    @pytest.mark.parametrize("fitted", [False, True])
+    def test_in_the_first_epoch_leaves_the_estimator_as_it_was(self, iris, embedding, fitted):
+        X, y = iris
+        if fitted:
+            Interrupting.steps = math.inf
+            embedding.set_params(max_iter=2).fit(X, y)
+        before = vars(embedding).copy()
+        Interrupting.steps = 0
+        with pytest.raises(KeyboardInterrupt):
+            embedding.fit(X, y)
+        assert vars(embedding) == before
+
+    def test_one_press_ends_a_search(self, iris, embedding):
+        X, y = iris
+        pipeline = make_pipeline(embedding, KNeighborsClassifier())
+        Interrupting.steps = 3
+        with pytest.raises(KeyboardInterrupt):
+            GridSearchCV(pipeline, {"snnlembedding__temperature": [0.5, 1.0]}, cv=2).fit(X, y)
+        assert Interrupting.steps == -1  # no step after that one
 
 
 def test_an_error_leaves_the_estimator_as_it_was(iris):

@@ -107,3 +107,39 @@ def test_apply_is_the_network_in_evaluation_mode(n):
     answers = apply_layers(network, x, ["hidden.0"])
     assert list(answers) == ["hidden.0"]
     torch.testing.assert_close(answers["hidden.0"], network.hidden[0](x))
+
+
+def convolutional():
+    layers = nn.Unflatten(1, (1, 4, 4)), nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(12, 2)
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    ("network", "n", "n_seen"),
+    [
+        (mlp(), 1, 16),  # cheap, and the bits are those of the row in any company
+        (mlp(), 40, 48),
+        (mlp(), CHUNK_ROWS, CHUNK_ROWS),
+        (custom(), 17, 32),
+        (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)), 1, 16),
+        (convolutional(), 1, 1),  # a row more costs as much again
+        (convolutional(), 40, 40),
+    ],
+)
+def test_few_rows_are_no_more_work_than_they_must(network, n, n_seen):
+    seen = []
+    network.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    width = 3 if network.state_dict().get("1.weight", torch.empty(0)).ndim < 4 else 16
+    assert apply(network, torch.randn(n, width)).shape == (n, 2)
+    assert seen == [n_seen]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_raised(dtype):
+    class Half(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).to(dtype)
+
+    network = nn.Sequential(Half(3, 4), nn.Identity(), nn.Identity())
+    for name, answer in apply_layers(network, torch.randn(5, 3), ["0", "1", CODE]).items():
+        assert answer.dtype == torch.float32, name

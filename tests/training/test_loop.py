@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sknca.training import Stopping, TrainingData, train
+from sknca.training import Stopping, TrainingData, TrainingInterrupted, train
 
 
 class Scripted(nn.Module):
@@ -115,10 +115,17 @@ def test_divergence_where_rows_are_moved_names_their_radius_too():
 
 def test_interrupt_keeps_what_was_learned():
     objective = Scripted([2.0, 1.0, KeyboardInterrupt, 0.0])
-    with pytest.warns(UserWarning, match="Training interrupted by user"):
-        history, _ = run(objective, validation=[1.0, 2.0, 3.0, 4.0])
-    assert len(history) == 2
+    with pytest.raises(KeyboardInterrupt, match="2 epochs are kept") as raised:
+        run(objective, validation=[1.0, 2.0, 3.0, 4.0])
+    assert isinstance(raised.value, TrainingInterrupted)
+    assert len(raised.value.history) == 2
     assert objective.weight.item() == -3  # the best of the epochs before
+
+
+def test_interrupt_in_the_first_epoch_has_nothing_to_keep():
+    with pytest.raises(KeyboardInterrupt) as raised:
+        run(Scripted([KeyboardInterrupt, 1.0]))
+    assert not isinstance(raised.value, TrainingInterrupted)
 
 
 class Uphill(Scripted):
