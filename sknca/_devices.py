@@ -1,8 +1,8 @@
 """From the parameter `device` to a device that is there and computes."""
 
-import warnings
-
 import torch
+
+from ._warnings import warn_user
 
 #: With fewer rows the CPU is done before a GPU has started.
 ROWS_FOR_A_GPU = 1000
@@ -58,10 +58,7 @@ def _cuda_or_cpu() -> torch.device:
         (ones @ ones).sum().item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        warnings.warn(
-            f"device='auto' is the CPU, because CUDA is there but does not compute: {reason}",
-            stacklevel=3,
-        )
+        warn_user(f"device='auto' is the CPU, because CUDA is there but does not compute: {reason}")
         return torch.device("cpu")
     return ones.device
 

@@ -5,6 +5,7 @@ from __future__ import annotations  # help() shows ArrayLike, not what it stands
 import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -18,12 +19,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils import Tags
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor, nn
 
 from .._devices import resolve_device
@@ -45,14 +41,17 @@ from ._data import (
     FLOATS,
     apply_to_array,
     centre_of,
+    check_classes,
     check_partners,
     check_validation_data,
     draw_seed,
     positions,
     to_tensor,
+    warn_if_unlike,
 )
 from ._devices import home_of_rows
-from ._encoders import make_network, width_of_answer
+from ._encoders import check_continues, default_width, make_network, width_of_answer
+from ._frames import explained, validate_data
 from ._parameters import EmbeddingParameters
 from ._training import train_objective
 
@@ -70,6 +69,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     _objective: EmbeddingObjective
     device_: torch.device
     classes_: NDArray[Any]
+    _encoder_of_fit: nn.Module | Callable[[int, int], nn.Module] | None
     _centre: NDArray[np.float64] | None  # subtracted from rows before they become tensors
 
     @abstractmethod
@@ -168,6 +168,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             labels_val = self._encode_labels(y_val, len(X_val), known=True)
             if self._learns_from_labels() and not np.isin(labels_val, labels[rows]).any():
                 raise ValueError("y_val has no label of a class that is trained on.")
+            warn_if_unlike(X_val, X, rows)
 
         seed = draw_seed(self.random_state)
         # How much a custom encoder computes for a row, only the user knows.
@@ -186,7 +187,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 held_out = x_val, self._to_device(labels_val), None
             elif self.early_stopping:
                 kept, left_out = hold_out(data.labels, self.validation_fraction, generator)
-                self._check_partners(labels[rows[kept]])
+                self._check_partners(labels[rows[kept]], self.validation_fraction)
                 held_out = data.take_at_home(data.rows[left_out])
                 data = replace(data, rows=data.rows[kept])
 
@@ -232,6 +233,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         self, objective: EmbeddingObjective, history: list[EpochRecord], *, validated: bool
     ) -> None:
         """Set what a fit leaves behind."""
+        self._encoder_of_fit = self.encoder
         self._objective = objective.eval()  # for warm_start; of its modules network_ is one
         self.network_ = objective.network
         self.history_ = history
@@ -259,16 +261,18 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         if known:
             labels[labeled] = positions(y[labeled], self.classes_)
         else:
-            check_classification_targets(y[labeled])
+            check_classes(y[labeled])
             self.classes_, labels[labeled] = np.unique(y[labeled], return_inverse=True)
         return labels
 
     def _known_classes(self) -> list[Any]:
         return list(self.classes_) if hasattr(self, "classes_") else []
 
-    def _check_partners(self, labels: NDArray[np.int64]) -> None:
+    def _check_partners(
+        self, labels: NDArray[np.int64], validation_fraction: float | None = None
+    ) -> None:
         if self._learns_from_labels():
-            check_partners(labels[labels >= 0])
+            check_partners(labels[labels >= 0], validation_fraction)
 
     def _to_device(self, indices: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(indices).to(self.device_)
@@ -277,6 +281,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         """A network of its own: what was learned before and the user's module stay as they are."""
         if continued is not None:
             encoder = continued.encoder if isinstance(continued, UnitCode) else continued
+            width, n_features = self._n_features_out, data.x.shape[1]
+            check_continues(self, encoder, self._encoder_of_fit, width, n_features)
             encoder = copy.deepcopy(encoder)
         else:
             n_features = data.x.shape[1]
@@ -284,7 +290,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 self.encoder,
                 SkipMLP if len(self.hidden_layer_sizes) else MLP,
                 n_features,
-                self.n_components or min(n_features, 32),
+                self.n_components or default_width(n_features),
                 hidden_layer_sizes=self.hidden_layer_sizes,
                 activation=self.activation,
                 dropout=self.dropout,
@@ -298,7 +304,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         """The width of the codes; without `n_components`, a ready-made encoder decides it."""
         expected = self.n_components
         if expected is None and not isinstance(self.encoder, nn.Module):
-            expected = min(x.shape[1], 32)
+            expected = default_width(x.shape[1])
         return width_of_answer(network, x, expected, "encoder")
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -322,7 +328,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             self, X, dtype=FLOATS, reset=False, ensure_all_finite=False
         )
         width = self._n_features_out
-        return apply_to_array(self.network_, rows, width, self._centre)
+        with explained(X, type(self).__name__):
+            return apply_to_array(self.network_, rows, width, self._centre)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

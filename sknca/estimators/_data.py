@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import (
     assert_all_finite,
     check_array,
@@ -13,13 +13,21 @@ from sklearn.utils import (
     check_random_state,
     column_or_1d,
 )
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 from torch import Tensor, nn
 
+from .._warnings import warn_user
 from ..networks import CHUNK_ROWS, CODE, apply_layers, chunk_rows, device_of
+from ..training import own_threads_only
+from ._frames import explained, one_column
 
 #: The dtypes that rows may have. Numbers of any other become the first of them.
 FLOATS = (np.float64, np.float32, np.float16)
+
+#: So many rows tell what a feature's mean and spread are; and so many too little of its spread.
+_ROWS_TO_COMPARE = 4096
+_FEW_TO_COMPARE = 10
 
 #: So many rows are copied together, on their way through a network.
 _ROWS_AT_HAND = 8 * CHUNK_ROWS
@@ -110,21 +118,62 @@ def _answers_in_pieces(
     for start in range(0, len(rows), size):
         where = slice(start, start + size)
         some = rows[where]
-        answers = apply_layers(network, _fill(room[: len(some)], some, centre), names)
+        with own_threads_only():
+            answers = apply_layers(network, _fill(room[: len(some)], some, centre), names)
         yield where, {name: answer.to(home or answer.device) for name, answer in answers.items()}
 
 
-def check_partners(labels: NDArray[np.int64]) -> None:
-    """Refuse labels (n,), from 0, that leave nothing to learn."""
+def check_partners(labels: NDArray[np.int64], validation_fraction: float | None) -> None:
+    """Refuse labels (n,), from 0, that leave nothing to learn; if a validation fraction is given,
+    they are what it has left.
+    """
     counts = np.bincount(labels)
     n_classes = np.count_nonzero(counts)
     if n_classes < 2:
         raise ValueError(f"The number of classes has to be greater than one; got {n_classes} class")
     if counts.max() < 2:
+        subject = "y has"
+        if validation_fraction is not None:
+            subject = f"early_stopping with validation_fraction={validation_fraction} leaves"
         raise ValueError(
-            "y has only one training row of each class: no row has a neighbour of its class "
+            f"{subject} only one training row of each class: no row has a neighbour of its class "
             "to learn from."
         )
+
+
+def check_classes(y: ArrayLike) -> None:
+    """Refuse labels (n,) that are not classes, in scikit-learn's words."""
+    # Each thrice: where classes are many and small scikit-learn warns of a regression's targets.
+    check_classification_targets(np.repeat(np.unique(y), 3))
+
+
+def warn_if_unlike(X_val: NDArray[Any], X: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    """Warn if validation rows do not look like those rows of `X`: of another place or another
+    spread in more than half of the features.
+    """
+    X = _without_outliers(X[rows[:: -(-len(rows) // _ROWS_TO_COMPARE)]])
+    X_val = _without_outliers(X_val[:: -(-len(X_val) // _ROWS_TO_COMPARE)])
+    with np.errstate(all="ignore"):  # what is not finite is seen where rows become tensors
+        spread = X.std(0)  # (n_features,)
+        varies = spread > 0
+        if not varies.any():
+            return
+        X, X_val, spread = X[:, varies], X_val[:, varies], spread[varies]
+        distance = np.median(abs(X_val.mean(0) - X.mean(0)) / spread)
+        ratio = np.median(X_val.std(0) / spread) if len(X_val) >= _FEW_TO_COMPARE else 1.0
+    if distance > 2 or not 1 / 3 < ratio < 3:
+        warn_user(
+            f"X_val does not look like X: in the median feature its mean is {distance:.2g} "
+            f"standard deviations of X away, and its standard deviation {ratio:.2g} times as "
+            "large. In a pipeline, X_val passes the steps before this one only with "
+            "transform_input=['X_val'] and metadata routing."
+        )
+
+
+def _without_outliers(rows: NDArray[Any]) -> NDArray[np.float64]:
+    """Rows in float64, each feature within its 2 and 98 % quantiles."""
+    rows = rows.astype(np.float64)
+    return rows.clip(*np.quantile(rows, [0.02, 0.98], axis=0, method="nearest"))
 
 
 def check_validation_data(
@@ -138,11 +187,12 @@ def check_validation_data(
             f"y_val={'None' if y_val is None else '...'}."
         )
     _check_feature_names(estimator, X_val, reset=False)
-    rows = check_array(X_val, dtype=FLOATS, input_name="X_val")
+    with explained(X_val, type(estimator).__name__, "X_val"):
+        rows = check_array(X_val, dtype=FLOATS, input_name="X_val")
     _check_n_features(estimator, rows, reset=False)
     if y_val is None:
         return rows, None
-    y_val = column_or_1d(y_val, warn=True)
+    y_val = column_or_1d(one_column(y_val))
     check_consistent_length(rows, y_val)
     return rows, y_val
 

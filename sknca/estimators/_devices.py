@@ -1,27 +1,29 @@
 """Where rows are kept, and how a fitted estimator comes from one machine to another."""
 
 import copy
-import warnings
 from typing import Any, Self
 
 import torch
 from torch import nn
 
 from .._devices import resolve_device, room_on
+from .._warnings import warn_user
 from ._estimator import Estimator
 
+#: Attributes that hold modules of the user's own, which stay where they are.
+_AS_GIVEN = ("encoder", "decoder", "_encoder_of_fit")
 
-def device_of_fit(device: torch.device, name: str, stacklevel: int) -> torch.device:
-    """The device on which the estimator called `name` was fitted; the CPU, with a warning for
-    the caller's caller (of `stacklevel` 2), where that is not there.
+
+def device_of_fit(device: torch.device, name: str) -> torch.device:
+    """The device on which the estimator called `name` was fitted; the CPU, with a warning, where
+    that is not there.
     """
     try:
         return resolve_device(device)
     except ValueError:
-        warnings.warn(
+        warn_user(
             f"This {name} was fitted on device {str(device)!r}, which is not there: it goes on on "
-            "the CPU.",
-            stacklevel=stacklevel + 1,
+            "the CPU."
         )
         return torch.device("cpu")
 
@@ -59,7 +61,7 @@ class PortableEstimator(Estimator):
         super().__setstate__(state)
         if "network_" not in state:
             return
-        self.device_ = device_of_fit(self.device_, type(self).__name__, stacklevel=2)
+        self.device_ = device_of_fit(self.device_, type(self).__name__)
         for name, value in self.__dict__.items():
-            if isinstance(value, nn.Module) and name not in ("encoder", "decoder"):
+            if isinstance(value, nn.Module) and name not in _AS_GIVEN:
                 value.to(self.device_)

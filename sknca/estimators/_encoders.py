@@ -2,13 +2,15 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..networks import MLP
+from ..networks import ACTIVATIONS, MLP
 from ..training import torch_defaults
+from ._parameters import EmbeddingParameters
 
 
 def make_network(
@@ -53,6 +55,48 @@ def make_network(
     return copy.deepcopy(network)
 
 
+def check_continues(
+    parameters: EmbeddingParameters,
+    encoder: nn.Module,
+    maker: nn.Module | Callable[[int, int], nn.Module] | None,
+    n_components: int,
+    n_features: int,
+) -> None:
+    """Refuse parameters that mean another encoder than this one, which `maker` had made and a
+    warm start is to continue.
+
+    Raises
+    ------
+    ValueError
+        That names the first such parameter.
+    """
+    asked: dict[str, Any] = {"encoder": parameters.encoder, "n_components": parameters.n_components}
+    fitted: dict[str, Any] = {"encoder": maker, "n_components": n_components}
+    if asked["n_components"] is None:
+        chosen = isinstance(parameters.encoder, nn.Module)
+        asked["n_components"] = n_components if chosen else default_width(n_features)
+    if maker is None and isinstance(encoder, MLP):
+        layers = list(encoder.hidden)
+        asked["hidden_layer_sizes"] = [*parameters.hidden_layer_sizes]
+        fitted["hidden_layer_sizes"] = [layer.get_submodule("0").out_features for layer in layers]
+        if layers:
+            asked |= {"activation": parameters.activation, "dropout": parameters.dropout}
+            kind, dropout = type(layers[0].get_submodule("1")), layers[0].get_submodule("2").p
+            names = {type(make()): name for name, make in ACTIVATIONS.items()}
+            fitted |= {"activation": names[kind], "dropout": dropout}
+    for name, value in fitted.items():
+        if asked[name] is not value and asked[name] != value:
+            raise ValueError(
+                f"warm_start=True continues a network of {name}={value!r}, but now "
+                f"{name}={getattr(parameters, name)!r}. Set warm_start=False to train a new one."
+            )
+
+
+def default_width(n_features: int) -> int:
+    """The number of components, if nobody says another."""
+    return min(n_features, 32)
+
+
 def width_of_answer(network: nn.Module, x: Tensor, expected: int | None, name: str) -> int:
     """The number of columns that the network, the parameter `name`, gives for rows like `x`.
 
@@ -64,9 +108,11 @@ def width_of_answer(network: nn.Module, x: Tensor, expected: int | None, name: s
     network.eval()
     try:
         with torch.no_grad():
-            answer: Tensor = network(x[:2])
-    except (RuntimeError, ValueError, TypeError) as error:
+            answer: Any = network(x[:2])
+    except Exception as error:  # whatever a module of the user's may raise
         raise ValueError(f"{name} cannot read rows of {x.shape[1]} features: {error}") from error
+    if not isinstance(answer, Tensor):
+        raise ValueError(f"{name} must give a torch.Tensor, got {type(answer).__name__}.")
     shape = tuple(answer.shape)
     if shape != (2, expected or shape[-1]) or not answer.is_floating_point():
         wanted = expected or "n_components"

@@ -3,7 +3,6 @@
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -15,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Tags, check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._typing import with_types
+from .._warnings import warn_user
 from ..functional._metrics import METRICS, MetricName
 from ..metrics import entanglement_score
 from ..networks import MLP, choose_layers, describe_layer
@@ -33,6 +33,7 @@ from ..training import temperature_plan
 from ._base import BaseEmbedding
 from ._data import FLOATS, apply_layers_to_array, apply_to_array
 from ._encoders import make_network, width_of_answer
+from ._frames import validate_data
 
 
 class SNNLEmbedding(BaseEmbedding):
@@ -344,11 +345,9 @@ class SNNLEmbedding(BaseEmbedding):
         if self.snnl_weight == 0 and self.primary_loss is None:
             raise ValueError("snnl_weight=0 leaves nothing to train with primary_loss=None.")
         if self.snnl_weight < 0 and METRICS[self.metric].largest == math.inf:
-            warnings.warn(
+            warn_user(
                 f"With snnl_weight={self.snnl_weight} and metric={self.metric!r} the loss has no "
-                "lower bound: the codes may grow without end. metric='cosine' has one.",
-                UserWarning,
-                stacklevel=5,
+                "lower bound: the codes may grow without end. metric='cosine' has one."
             )
         return SNNLObjective(
             network,

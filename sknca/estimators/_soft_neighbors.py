@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_X_y
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor
 
 from .._devices import float_of, resolve_device
@@ -20,8 +19,9 @@ from .._typing import with_types
 from ..functional._class_probabilities import log_class_probabilities
 from ..functional._metrics import METRICS, MetricName
 from ._callbacks import FitCallbacks
-from ._data import FLOATS
+from ._data import FLOATS, check_classes
 from ._estimator import Estimator
+from ._frames import explained, one_column, validate_data
 
 
 class SoftNeighborsClassifier(ClassifierMixin, Estimator):
@@ -124,8 +124,9 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         """
         callbacks = FitCallbacks(self, X, y, sample_weight)
         with self._all_or_nothing():
-            rows, y = check_X_y(X, y, dtype=FLOATS, estimator=self)
-            check_classification_targets(y)
+            with explained(X, type(self).__name__):
+                rows, y = check_X_y(X, one_column(y), dtype=FLOATS, estimator=self)
+            check_classes(y)
             weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
             validate_data(self, X, skip_check_array=True)  # sets the features
             self.classes_: NDArray[Any]

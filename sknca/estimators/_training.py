@@ -1,6 +1,5 @@
 """From the parameters to the training of an objective, with the bar and the callbacks."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
+from .._warnings import warn_user
 from ..networks import SkipMLP, UnitCode
 from ..objectives import EmbeddingObjective
 from ..training import AdamW, EpochRecord, Stopping, TrainingData, one_cycle, train
@@ -100,10 +100,9 @@ def train_objective(
         )
     stopped = stopping.should_stop or asked_to_stop
     if tol is not None and len(history) == max_iter and not stopped:
-        warnings.warn(
+        warn_user(
             f"Maximum iterations (max_iter={max_iter}) reached before the loss stopped improving.",
             ConvergenceWarning,
-            stacklevel=5,
         )
     return history
 

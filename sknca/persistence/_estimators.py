@@ -214,7 +214,7 @@ def load(
         raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
     if not isinstance(estimator, SoftNeighborsClassifier):
         name = type(estimator).__name__
-        estimator.device_ = resolved or device_of_fit(estimator.device_, name, stacklevel=2)
+        estimator.device_ = resolved or device_of_fit(estimator.device_, name)
         estimator._objective.to(estimator.device_)
     return estimator
 
@@ -259,6 +259,7 @@ def _set_networks(
     widths = estimator.n_features_in_, estimator._n_features_out
     with isolated(0, torch.device("cpu")):  # new networks draw weights, if only to lose them
         objective = build_objective(described, tensors, *widths, own)
+    estimator._encoder_of_fit = estimator.encoder
     estimator._objective = objective
     estimator.network_ = objective.network
     if described.get("primary") == Reconstruction.name:

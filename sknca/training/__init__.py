@@ -1,7 +1,7 @@
 """Batches, schedules, stopping and the loop: training that knows neither loss nor network."""
 
 from ._adamw import AdamW
-from ._isolation import isolated, out_of_isolation, torch_defaults
+from ._isolation import isolated, out_of_isolation, own_threads_only, torch_defaults
 from ._loop import EpochRecord, Objective, TrainingInterrupted, train
 from ._rows import Batch, TrainingData
 from ._schedules import annealed, one_cycle, temperature_plan
@@ -21,6 +21,7 @@ __all__ = [
     "isolated",
     "one_cycle",
     "out_of_isolation",
+    "own_threads_only",
     "temperature_plan",
     "torch_defaults",
     "train",

@@ -1,5 +1,6 @@
 """Training leaves the torch of the surrounding program as it found it."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,6 +10,36 @@ import torch
 
 #: torch's random numbers belong to the process, so two trainings take turns.
 _LOCK = threading.RLock()
+
+
+#: Whether this process was forked from one in which sknca was imported.
+_forked = False
+
+
+def _forget_other_threads() -> None:
+    """A forked process has one thread: nobody else who would ever release the lock."""
+    global _LOCK, _forked
+    _LOCK, _forked = threading.RLock(), True
+
+
+if hasattr(os, "register_at_fork"):  # as it is but on Windows
+    os.register_at_fork(after_in_child=_forget_other_threads)
+
+
+@contextmanager
+def own_threads_only() -> Iterator[None]:
+    """In a forked process, one thread: those of OpenMP that torch would share its work with have
+    stayed behind, and it would wait for them for ever.
+    """
+    n_threads = torch.get_num_threads()
+    if _forked and n_threads > 1:
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(n_threads)
+    else:
+        yield
 
 
 @contextmanager
@@ -33,6 +64,7 @@ def isolated(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     """
     with (
         _LOCK,
+        own_threads_only(),
         _kept_random_state(device),
         torch.inference_mode(False),
         torch.enable_grad(),

@@ -7,7 +7,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from sknca import SNNLEmbedding, TripletEmbedding
+from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 
 
 @pytest.fixture(params=[SNNLEmbedding, TripletEmbedding])
@@ -201,3 +201,96 @@ def test_transform_refuses(embedding):
 def test_refuses_parameter(parameter, value, message):
     with pytest.raises(ValueError, match=message):
         SNNLEmbedding(**{parameter: value}).fit(X, Y)
+
+
+class Tuple(nn.LSTM):
+    def __init__(self, n_features, n_components):
+        super().__init__(n_features, n_components)
+
+
+class Asserting(nn.Linear):
+    def forward(self, x):
+        raise AssertionError("no images")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "y", "message"),
+    [
+        ({"encoder": Tuple}, Y, "encoder must give a torch.Tensor, got tuple"),
+        ({"encoder": Asserting}, Y, "encoder cannot read rows of 3 features: no images"),
+        (
+            {"early_stopping": True, "validation_fraction": 0.5},
+            np.repeat(np.arange(5), 2),
+            "early_stopping with validation_fraction=0.5 leaves only one training row of each",
+        ),
+        ({}, Y.astype(object), "Unknown label type: unknown"),
+    ],
+)
+def test_errors_name_the_parameter(embedding, parameters, y, message):
+    with pytest.raises(ValueError, match=message):
+        embedding.set_params(**parameters).fit(X, y)
+
+
+WORDS = ["a", "b"] * 5
+MISSING = [*range(9), None]
+
+
+@pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
+@pytest.mark.parametrize("estimator", [SNNLEmbedding(max_iter=1), SoftNeighborsClassifier()])
+class TestTables:
+    """One line that says which columns are at fault, and which step to put in front."""
+
+    def refused(self, call):
+        with pytest.raises(ValueError) as raised:
+            call()
+        (line,) = str(raised.value).splitlines()
+        return line
+
+    def test_words(self, library, estimator):
+        table = library.DataFrame({"n": range(10), "word": WORDS})
+        line = self.refused(lambda: estimator.fit(table, Y))
+        assert "X has columns that are not numbers: 'word'" in line
+        assert "OneHotEncoder" in line
+
+    def test_missing_values(self, library, estimator):
+        table = library.DataFrame({"n": range(10), "m": MISSING})
+        line = self.refused(lambda: estimator.fit(table, Y))
+        assert line.startswith("Input X contains NaN, in the columns 'm'")
+        assert "SimpleImputer" in line
+
+    def test_at_prediction(self, library, estimator):
+        table = library.DataFrame({"n": [*range(10)], "m": [float(i) for i in range(10)]})
+        estimator.fit(table, Y)
+        ask = getattr(estimator, "transform", None) or estimator.predict
+        for column, step in ((MISSING, "SimpleImputer"), (WORDS, "OneHotEncoder")):
+            worse = library.DataFrame({"n": [*range(10)], "m": column})
+            assert step in self.refused(lambda table=worse: ask(table))
+
+    def test_other_errors_keep_the_words_of_scikit_learn(self, library, estimator):
+        table = library.DataFrame({"n": [*range(10)], "m": [float(i) for i in range(10)]})
+        estimator.fit(table, Y)
+        ask = getattr(estimator, "transform", None) or estimator.predict
+        worse = library.DataFrame({"m": MISSING, "n": [*range(10)]})
+        with pytest.raises(ValueError, match="Feature names must be in the same order"):
+            ask(worse)
+        with pytest.raises(ValueError, match="requires y to be passed"):
+            estimator.fit(worse, None)
+
+    def test_validation_rows(self, library, estimator):
+        if isinstance(estimator, SoftNeighborsClassifier):
+            return
+        table = library.DataFrame({"n": [*range(10)], "m": [float(i) for i in range(10)]})
+        worse = library.DataFrame({"n": [*range(10)], "m": MISSING})
+        line = self.refused(lambda: estimator.fit(table, Y, X_val=worse, y_val=Y))
+        assert line.startswith("Input X_val contains NaN, in the columns 'm'")
+
+
+def test_categories_and_nullable_numbers_of_pandas(embedding):
+    days = pd.date_range("2026-01-01", periods=10)
+    table = pd.DataFrame(
+        {"c": pd.Categorical(["a", "b"] * 5), "n": pd.array([1, None] * 5), "day": days}
+    )
+    with pytest.raises(ValueError, match="not numbers: 'c', 'day'"):
+        embedding.fit(table, Y)
+    with pytest.raises(ValueError, match="NaN, in the columns 'n'"):
+        embedding.fit(table[["n"]], Y)

@@ -1,6 +1,9 @@
 """Fitting is repeatable, and leaves the program around it as it was."""
 
+import multiprocessing
+import os
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -11,6 +14,7 @@ import torch
 from torch import nn
 
 from sknca import SNNLEmbedding, TripletEmbedding
+from sknca.training import isolated
 
 
 def with_dropout(n_features, n_components):
@@ -180,3 +184,27 @@ def test_an_encoder_may_answer_in_half_precision(iris, embedding):
         assert embedding.layer_entanglement(X, y)["code"] > 0
         if embedding.primary_loss == "reconstruction":
             assert embedding.inverse_transform(codes).shape == X.shape
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_while_another_thread_trains(iris):
+    training, forked = threading.Event(), threading.Event()
+
+    def train():
+        with isolated(0, torch.device("cpu")):
+            training.set()
+            forked.wait()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    training.wait()
+    try:
+        child = multiprocessing.get_context("fork").Process(target=codes, args=iris)
+        child.start()
+        child.join(60)
+        child.kill()
+    finally:
+        forked.set()
+        thread.join()
+    assert child.exitcode == 0

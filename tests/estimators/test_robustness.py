@@ -202,8 +202,7 @@ class TestAdversarialRadius:
         losses = []
         for radius in ("auto", 0.0):
             embedding = SNNLEmbedding(encoder=torch.nn.Linear, warm_start=True, **SETTINGS)
-            embedding.fit(X, y)
-            embedding.set_params(encoder=None, adversarial_radius=radius)
+            embedding.fit(X, y).set_params(adversarial_radius=radius)
             losses.append(embedding.fit(X, y).loss_curve_)
         assert losses[0] == losses[1]
 

@@ -1,6 +1,7 @@
 """What SNNLEmbedding does: training, validation, stopping, continuing."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -315,6 +316,48 @@ class TestWarmStart:
         embedding = SNNLEmbedding(warm_start=True, max_iter=2).fit(X, y)
         with pytest.raises(ValueError, match="X has 3 features, but SNNLEmbedding is expecting 4"):
             embedding.fit(X[:, :3], y)
+
+
+def two_layers(n_features, n_components):
+    return nn.Sequential(nn.Linear(n_features, 8), nn.ReLU(), nn.Linear(8, n_components))
+
+
+class TestWarmStartRefusesAnotherNetwork:
+    @pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+    @pytest.mark.parametrize(
+        ("fitted", "asked"),
+        [
+            ({}, {"hidden_layer_sizes": (5,)}),
+            ({}, {"hidden_layer_sizes": ()}),
+            ({"hidden_layer_sizes": ()}, {"hidden_layer_sizes": (5,)}),
+            ({}, {"activation": "tanh"}),
+            ({}, {"dropout": 0.5}),
+            ({}, {"n_components": 2}),
+            ({"n_components": 2}, {"n_components": None}),
+            ({}, {"encoder": two_layers}),
+            ({"encoder": two_layers}, {"encoder": None}),
+            ({"encoder": two_layers}, {"encoder": nn.Linear}),
+            ({"encoder": two_layers}, {"n_components": 3}),
+            ({"encoder": nn.Linear(4, 2)}, {"encoder": nn.Linear(4, 2)}),
+            ({"encoder": nn.Linear(4, 2)}, {"n_components": 3}),
+        ],
+    )
+    def test_it_names_the_parameter(self, iris, metric, fitted, asked):
+        embedding = SNNLEmbedding(metric=metric, warm_start=True, max_iter=1, **fitted).fit(*iris)
+        before = vars(embedding.set_params(**asked)).copy()
+        (name,) = asked
+        with pytest.raises(ValueError, match=f"warm_start=True continues a network of {name}="):
+            embedding.fit(*iris)
+        assert vars(embedding) == before
+
+    @pytest.mark.parametrize("parameters", [{}, {"encoder": two_layers}, {"n_components": 2}])
+    def test_what_means_the_same_is_the_same(self, iris, parameters):
+        embedding = SNNLEmbedding(warm_start=True, max_iter=1, **parameters).fit(*iris)
+        again = pickle.loads(pickle.dumps(embedding))
+        again.set_params(
+            hidden_layer_sizes=[256, 256], n_components=again.transform(iris[0]).shape[1]
+        )
+        again.fit(*iris).fit(*iris)
 
 
 class Interrupting(nn.Linear):

@@ -184,7 +184,7 @@ def test_all_that_fit_sets_is_known(rows):
     for estimator in (*EMBEDDINGS.values(), SoftNeighborsClassifier()):
         estimator.fit(*rows)
         known = {*_estimators._FITTED[type(estimator)], *_estimators._OPTIONAL}
-        networks = {"network_", "_objective", "decoder_"}
+        networks = {"network_", "_objective", "decoder_", "_encoder_of_fit"}
         assert vars(estimator).keys() <= known | networks | estimator.get_params().keys()
 
 

@@ -276,7 +276,9 @@ class Device:
 
 
 def _refuse_mixture(operator, tensors) -> None:
-    devices = {t.device for t in tensors if t.ndim > 0 or not (t.is_cpu or getattr(t, "is_number", False))}
+    devices = {
+        t.device for t in tensors if t.ndim > 0 or not (t.is_cpu or getattr(t, "is_number", False))
+    }
     if len(devices) > 1:
         names = sorted(map(str, devices))
         raise RuntimeError(f"{operator}: expected all tensors on one device, got {names}.")

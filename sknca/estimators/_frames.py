@@ -1,0 +1,92 @@
+"""scikit-learn's validation, with a word on which step a table needs in front."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.validation import validate_data as _validate_data
+
+from .._warnings import warn_user
+
+#: So many columns are named in an error.
+_NAMED = 5
+
+#: How the errors of NumPy and scikit-learn speak of what is no number, or missing.
+_OF_COLUMNS = re.compile(
+    "Input X(_val)? contains NaN|NAType|NoneType|[Cc]ould not convert|could not be promoted"
+    "|[Cc]annot cast"
+    "|[Uu]nable to convert|must be a string or a real number"
+)
+
+#: What pandas and polars have where a value is missing, beside NaN.
+_MISSING = {"NAType", "NaTType", "NoneType"}
+
+
+def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
+    """As scikit-learn's; of a DataFrame the error says what is wrong with which columns, and
+    warnings point at the user's line.
+    """
+    with explained(X, type(estimator).__name__):
+        return _validate_data(estimator, X, one_column(y), **options)
+
+
+def one_column(y: Any) -> Any:
+    """Labels as scikit-learn takes them: a column, with its warning, as a vector."""
+    if getattr(y, "ndim", 1) != 2 or y.shape[1] != 1:
+        return y
+    warn_user(
+        "A column-vector y was passed when a 1d array was expected. Please change the shape of y "
+        "to (n_samples, ), for example using ravel().",
+        DataConversionWarning,
+    )
+    return np.asarray(y).ravel()
+
+
+@contextmanager
+def explained(X: Any, estimator: str, name: str = "X") -> Iterator[None]:
+    """While `X`, called `name`, is read for an estimator."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if not hasattr(X, "columns") or not _OF_COLUMNS.search(str(error)):
+            raise
+        missing, others = _columns(X)
+        if others:
+            raise ValueError(
+                f"{name} has columns that are not numbers: {_named(others)}. Put an encoder in "
+                "front, as by make_pipeline(make_column_transformer((OneHotEncoder(), columns), "
+                f"remainder='passthrough'), {estimator}())."
+            ) from error
+        if missing:
+            raise ValueError(
+                f"Input {name} contains NaN, in the columns {_named(missing)}. Put an imputer in "
+                f"front, as by make_pipeline(SimpleImputer(), {estimator}())."
+            ) from error
+        raise
+
+
+def _columns(X: Any) -> tuple[list[Any], list[Any]]:
+    """Names of columns with missing values, and of those that do not hold numbers."""
+    missing, others = [], []
+    for name in X.columns:
+        values = np.asarray(X[name])
+        if values.ndim == 1 and values.dtype.kind not in "biuf":
+            present = [value for value in values.tolist() if type(value).__name__ not in _MISSING]
+            if not all(isinstance(value, (int, float)) for value in present):
+                others.append(name)
+                continue
+            n_missing = len(values) - len(present)
+            values = np.array(present, dtype=float)
+        else:
+            n_missing = 0
+        if n_missing or (values.dtype.kind == "f" and np.isnan(values).any()):
+            missing.append(name)
+    return missing, others
+
+
+def _named(columns: list[Any]) -> str:
+    named = ", ".join(repr(column) for column in columns[:_NAMED])
+    return f"{named} and {len(columns) - _NAMED} more" if len(columns) > _NAMED else named
