@@ -43,9 +43,10 @@ def resolve_device(device: str | torch.device, *, n_rows: int | None = None) -> 
         if resolved.type == "meta":
             raise RuntimeError("the meta device holds no data")
         return torch.empty(0, device=resolved).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={str(device)!r} cannot be used here: {reason}") from error
+    except Exception as error:  # each kind of device has its own
+        raise ValueError(
+            f"device={str(device)!r} cannot be used here: {_first_sentence(error)}"
+        ) from error
 
 
 def _cuda_or_cpu() -> torch.device:
@@ -57,10 +58,17 @@ def _cuda_or_cpu() -> torch.device:
         ones = torch.ones(2, 2, device="cuda", dtype=torch.float32)
         (ones @ ones).sum().item()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        warn_user(f"device='auto' is the CPU, because CUDA is there but does not compute: {reason}")
+        warn_user(
+            "device='auto' is the CPU, because CUDA is there but does not compute: "
+            f"{_first_sentence(error)}"
+        )
         return torch.device("cpu")
     return ones.device
+
+
+def _first_sentence(error: Exception) -> str:
+    """What torch says first: after it may come thousands of characters on its insides."""
+    return str(error).splitlines()[0].split(". ")[0]
 
 
 def float_of(device: torch.device, dtype: torch.dtype) -> torch.dtype:

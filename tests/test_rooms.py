@@ -16,10 +16,12 @@ MAY = {
     "networks": {"functional", "numpy", "torch"},
     "objectives": {"functional", "networks", "torch"},
     "training": {"torch"},
-    "metrics": {"_devices", "_typing", "functional", "numpy", "scipy", "sklearn", "torch"},
+    "metrics": {
+        *("_arrays", "_devices", "_typing", "functional", "numpy", "scipy", "sklearn", "torch"),
+    },
     "estimators": {
-        *("_devices", "_typing", "_warnings", "functional", "metrics", "networks"),
-        *("objectives", "training"),
+        *("_arrays", "_devices", "_typing", "_warnings"),
+        *("functional", "metrics", "networks", "objectives", "training"),
         *("numpy", "sklearn", "torch", "tqdm"),
     },
     "persistence": {
@@ -27,6 +29,7 @@ MAY = {
         *("numpy", "onnx", "onnxscript", "safetensors", "sklearn", "torch"),
     },
     "plotting": {"matplotlib", "numpy", "sklearn"},
+    "_arrays": {"torch"},
     "_devices": {"_warnings", "torch"},
     "_typing": set(),
     "_warnings": {"joblib", "sklearn"},

@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 from torch import Tensor, nn
 
+from .._arrays import as_array
 from .._warnings import warn_user
 from ..networks import CHUNK_ROWS, CODE, apply_layers, chunk_rows, device_of
 from ..training import own_threads_only
@@ -188,7 +189,7 @@ def check_validation_data(
         )
     _check_feature_names(estimator, X_val, reset=False)
     with explained(X_val, type(estimator).__name__, "X_val"):
-        rows = check_array(X_val, dtype=FLOATS, input_name="X_val")
+        rows = check_array(as_array(X_val), dtype=FLOATS, input_name="X_val")
     _check_n_features(estimator, rows, reset=False)
     if y_val is None:
         return rows, None

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import validate_data as _validate_data
 
+from .._arrays import as_array
 from .._warnings import warn_user
 
 #: So many columns are named in an error.
@@ -30,11 +31,12 @@ def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **options: A
     warnings point at the user's line.
     """
     with explained(X, type(estimator).__name__):
-        return _validate_data(estimator, X, one_column(y), **options)
+        return _validate_data(estimator, as_array(X), one_column(y), **options)
 
 
 def one_column(y: Any) -> Any:
     """Labels as scikit-learn takes them: a column, with its warning, as a vector."""
+    y = as_array(y)
     if getattr(y, "ndim", 1) != 2 or y.shape[1] != 1:
         return y
     warn_user(

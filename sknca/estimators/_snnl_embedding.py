@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from .._arrays import as_array
 from .._typing import with_types
 from .._warnings import warn_user
 from ..functional._metrics import METRICS, MetricName
@@ -418,7 +419,7 @@ class SNNLEmbedding(BaseEmbedding):
             Rows, in the floating dtype of `X` (float64 where it has none).
         """
         check_is_fitted(self, "decoder_")
-        codes = check_array(X, dtype=FLOATS)
+        codes = check_array(as_array(X), dtype=FLOATS)
         if codes.shape[1] != self._n_features_out:
             raise ValueError(
                 f"X has {codes.shape[1]} features, but the decoder of {type(self).__name__} is "

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor
 
+from .._arrays import as_array
 from .._devices import float_of, resolve_device
 from .._typing import with_types
 from ..functional._class_probabilities import log_class_probabilities
@@ -125,7 +126,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         callbacks = FitCallbacks(self, X, y, sample_weight)
         with self._all_or_nothing():
             with explained(X, type(self).__name__):
-                rows, y = check_X_y(X, one_column(y), dtype=FLOATS, estimator=self)
+                rows, y = check_X_y(as_array(X), one_column(y), dtype=FLOATS, estimator=self)
             check_classes(y)
             weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
             validate_data(self, X, skip_check_array=True)  # sets the features

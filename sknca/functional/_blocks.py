@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ._checks import widest_float
 from ._metrics import Metric, common_center
 
 # A processor computes a hundred times slower with denormal numbers, and a trained network's
@@ -163,7 +164,7 @@ def _classes(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tens
     partner. Floats: with them a comparison can write a float, ten times as fast as a boolean.
     """
     if len(problem.key_labels) > _WHOLE_IN_FLOAT32:
-        dtype = torch.float64
+        dtype = widest_float(problem.key_labels.device)
     ordered, order = problem.key_labels.sort()
     left = torch.searchsorted(ordered, problem.query_labels)  # (n,)
     right = torch.searchsorted(ordered, problem.query_labels, right=True)

@@ -1,5 +1,6 @@
 """Arguments of the losses: what is taken, and the words in which the rest is refused."""
 
+import functools
 import math
 from numbers import Real
 from typing import Any
@@ -9,6 +10,15 @@ from torch import Tensor
 
 #: What may become of the losses of the rows.
 _REDUCTIONS = ("mean", "sum", "none")
+
+
+@functools.cache
+def widest_float(device: torch.device) -> torch.dtype:
+    """float64, or float32 on a device that has no other, as Apple's."""
+    try:
+        return torch.empty(0, dtype=torch.float64, device=device).dtype
+    except (TypeError, RuntimeError):
+        return torch.float32
 
 
 def check_floats(z: Tensor, name: str) -> Tensor:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from ._anchor_blocks import anchor_blocks
 from ._blocks import refuse_second_derivative
+from ._checks import widest_float
 
 #: Triplets that are looked at together where each has to be.
 _TRIPLET_ENTRIES = 2**18
@@ -43,12 +44,13 @@ class EveryTriplet(torch.autograd.Function):
         # Differences of sums of weights: of ones they are exact, and so they are of multiples of a
         # power of two in double precision. Else a GPU, which adds them in any order, would give
         # another loss at every run.
+        wide = widest_float(queries.device)
         if weight is None:
             weight = queries.new_ones(len(keys))
         else:
-            step = torch.finfo(torch.float64).eps * 2.0 ** max(len(keys) - 1, 1).bit_length()
-            weight = (weight[order].double() / step).round() * step
-        total, count = (queries.new_zeros((), dtype=torch.float64) for _ in range(2))
+            step = torch.finfo(wide).eps * 2.0 ** max(len(keys) - 1, 1).bit_length()
+            weight = (weight[order].to(wide) / step).round() * step
+        total, count = (queries.new_zeros((), dtype=wide) for _ in range(2))
         grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         grad_bias = None if bias is None else torch.zeros_like(bias)
 
@@ -100,11 +102,12 @@ def _hinge(
     of those that each positive (b, w) and each negative (b, n) is part of.
     """
     pull, push = _active(d_ap, positive_weight, d_an, negative_weight, margin, semihard)
-    counts = (pull * positive_weight).sum(1, dtype=torch.float64)
+    wide = widest_float(d_ap.device)
+    counts = (pull * positive_weight).sum(1, dtype=wide)
     pull = pull.mul_(positive_weight).to(d_ap.dtype)
     push = push.mul_(negative_weight).to(d_an.dtype)
-    losses = (pull * d_ap).sum(1, dtype=torch.float64) + margin * counts
-    return losses - (push * d_an).sum(1, dtype=torch.float64), counts, pull, push
+    losses = (pull * d_ap).sum(1, dtype=wide) + margin * counts
+    return losses - (push * d_an).sum(1, dtype=wide), counts, pull, push
 
 
 def _active(
@@ -148,7 +151,8 @@ def _soft(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As `_hinge`, with the soft loss; instead of a triplet's weight its weighted slope."""
     positive_weight, negative_weight = positive_weight.to(d_ap), negative_weight.to(d_an)
-    losses = d_ap.new_zeros(len(d_ap), dtype=torch.float64)
+    wide = widest_float(d_ap.device)
+    losses = d_ap.new_zeros(len(d_ap), dtype=wide)
     pull, push = torch.empty_like(d_ap), torch.zeros_like(d_an)
     for rows, columns in _chunks(d_ap, d_an):
         positives = positive_weight[rows, None, columns]  # (k, 1, c)
@@ -158,7 +162,7 @@ def _soft(
         slope = gap.sigmoid_()
         pull[rows, columns] = (slope @ negatives).squeeze(2)
         push[rows] += (positives @ slope).squeeze(1)
-    counts = positive_weight.sum(1, dtype=torch.float64) * negative_weight.sum(1)
+    counts = positive_weight.sum(1, dtype=wide) * negative_weight.sum(1)
     return losses, counts, pull.mul_(positive_weight), push.mul_(negative_weight)
 
 

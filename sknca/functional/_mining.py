@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ._checks import widest_float
+
 #: For annotations; the keys of `STRATEGIES`.
 StrategyName = Literal["all", "semihard", "hard", "random"]
 
@@ -143,8 +145,11 @@ def _any_column(mask: Tensor, generator: torch.Generator | None) -> Tensor:
     """A random column (b, 1) where each row of the mask (b, n) is true; any where none is."""
     counted = mask.cumsum(1, dtype=torch.int32)  # (b, n)
     device = mask.device if generator is None else generator.device
-    draw = torch.rand(len(mask), 1, generator=generator, dtype=torch.float64, device=device)
-    rank = (draw.to(mask.device) * counted[:, -1:]).int() + 1  # (b, 1), from 1
+    dtype = widest_float(device)
+    draw = torch.rand(len(mask), 1, generator=generator, dtype=dtype, device=device)
+    last = counted[:, -1:]
+    rank = (draw.to(mask.device, widest_float(mask.device)) * last).int() + 1  # (b, 1), from 1
+    rank = torch.minimum(rank, last.clamp_min(1))  # a product may be rounded up
     return torch.searchsorted(counted, rank).clamp_max(mask.shape[1] - 1)
 
 

@@ -112,7 +112,7 @@ def apply_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[st
     size = chunk_rows(network, device)
     multiple = size if device.type != "cpu" else _FILLED_TO if _is_dense(network) else 1
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        chunks = [_run_chunk(network, some.to(device), names, multiple) for some in x.split(size)]
+        chunks = [_run_chunk(network, some.to(device), multiple, names) for some in x.split(size)]
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in names}
 
 
@@ -129,7 +129,7 @@ def chunk_rows(network: nn.Module, device: torch.device) -> int:
 
 
 def _run_chunk(
-    network: nn.Module, x: Tensor, names: Iterable[str], multiple: int
+    network: nn.Module, x: Tensor, multiple: int, names: Iterable[str]
 ) -> dict[str, Tensor]:
     n = len(x)
     n_filled = -n % multiple

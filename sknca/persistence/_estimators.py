@@ -112,20 +112,20 @@ def save(
     """
     from .. import __version__
 
-    estimator_class = type(estimator)
-    if estimator_class not in _FITTED:
-        hint = (
-            " Of a pipeline a step can be saved, pipeline[-1], say; joblib keeps whole pipelines."
-            if isinstance(estimator, Pipeline)
-            else ""
-        )
+    estimator_class = next((cls for cls in _FITTED if isinstance(estimator, cls)), None)
+    if estimator_class is None:
         raise ValueError(
-            f"estimator must be one of {', '.join(_CLASSES)}, got {estimator!r}.{hint}"
+            f"estimator must be one of {', '.join(_CLASSES)}, got {estimator!r}."
+            f"{step_of_pipeline(estimator, 'saved', *_FITTED)}"
         )
     check_is_fitted(estimator)
     parameters = estimator.get_params(deep=False)
     given = [name for name in _OWN if callable(parameters.get(name))]
-    names = {*_FITTED[estimator_class], *_OPTIONAL} & vars(estimator).keys()
+    known = {*_FITTED[estimator_class], *_OPTIONAL}
+    if type(estimator) is not estimator_class:
+        given.append("estimator_class")
+        _check_subclass(estimator, estimator_class, known)
+    names = known & vars(estimator).keys()
     arrays: dict[str, NDArray[Any]] = {}
     content = {
         "sknca": __version__,
@@ -151,6 +151,34 @@ def save(
     write_atomically(path, pack(content, arrays))
 
 
+def step_of_pipeline(estimator: Any, done: str, *classes: type[BaseEstimator]) -> str:
+    """Which step of a pipeline, if it is one, can be `done`; a sentence to end an error with."""
+    if not isinstance(estimator, Pipeline):
+        return ""
+    for name, step in estimator.steps:
+        if isinstance(step, classes):
+            return (
+                f" Of this pipeline, the step pipeline[{name!r}] can be {done}; joblib keeps all "
+                "of it, and the page on saving tells how to serve it."
+            )
+    return f" No step of this pipeline can be {done}; joblib keeps all of it."
+
+
+def _check_subclass(estimator: Any, base: type[BaseEstimator], known: set[str]) -> None:
+    """Refuse one with a state that a file of the base class would lose."""
+    networks = {"network_", "decoder_"}
+    lost = sorted(
+        name
+        for name in vars(estimator)
+        if name.endswith("_") and not name.startswith("_") and name not in known | networks
+    )
+    if lost:
+        raise ValueError(
+            f"{type(estimator).__name__} cannot be saved: a file holds what {base.__name__} fits, "
+            f"but not {', '.join(lost)}."
+        )
+
+
 def load(
     path: str | os.PathLike[str],
     *,
@@ -158,6 +186,7 @@ def load(
     encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
     decoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
     temperature_schedule: Callable[[int], float] | None = None,
+    estimator_class: type[BaseEstimator] | None = None,
 ) -> Any:
     """Read an estimator that :func:`save` wrote.
 
@@ -182,6 +211,9 @@ def load(
     temperature_schedule : callable, default=None
         To be given if the estimator's was a callable.
 
+    estimator_class : type, default=None
+        To be given if the estimator was of a class of your own, derived from one of sknca.
+
     Returns
     -------
     estimator : SNNLEmbedding, TripletEmbedding or SoftNeighborsClassifier
@@ -203,7 +235,12 @@ def load(
     save : With an example.
     """
     resolved = None if device is None else resolve_device(device)
-    own = {"encoder": encoder, "decoder": decoder, "temperature_schedule": temperature_schedule}
+    own = {
+        "encoder": encoder,
+        "decoder": decoder,
+        "temperature_schedule": temperature_schedule,
+        "estimator_class": estimator_class,
+    }
     data = Path(path).read_bytes()
     try:
         check_is_whole(data)
@@ -223,7 +260,7 @@ def _build(data: bytes, own: dict[str, Any]) -> Any:
     content, arrays = unpack(data)
     if content["class"] not in _CLASSES:
         raise ValueError(f"it holds an estimator of an unknown class, {content['class']!r}")
-    for name in _OWN:
+    for name in (*_OWN, "estimator_class"):
         if name in content["given"] and name not in own:
             raise ValueError(
                 f"its {name} was your own, which no file holds: give it to load, as {name}=..."
@@ -231,9 +268,13 @@ def _build(data: bytes, own: dict[str, Any]) -> Any:
         if name in own and name not in content["given"]:
             raise ValueError(f"{name} was given, but the estimator had none of your own")
     parameters = {name: decode(value, arrays) for name, value in content["parameters"].items()}
-    estimator: Any = _CLASSES[content["class"]](**parameters, **own)
+    base = _CLASSES[content["class"]]
+    estimator_class = own.pop("estimator_class", base)
+    if not (isinstance(estimator_class, type) and issubclass(estimator_class, base)):
+        raise ValueError(f"estimator_class must be derived from {base.__name__}")
+    estimator: Any = estimator_class(**parameters, **own)
     estimator._validate_params()
-    required = _FITTED[type(estimator)]
+    required = _FITTED[base]
     for name, expected in (_OPTIONAL | required).items():
         if name in content["fitted"]:
             value = decode(content["fitted"][name], arrays)

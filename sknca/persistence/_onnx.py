@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..estimators import SNNLEmbedding, TripletEmbedding
 from ..training import isolated, torch_defaults
+from ._estimators import step_of_pipeline
 from ._file import write_atomically
 
 #: Of the loggers of torch's exporter the one that tells what else could be installed.
@@ -76,14 +76,15 @@ def export_onnx(
     >>> (codes,) = session.run(["codes"], {"X": np.array(X, np.float32)})
     >>> np.testing.assert_allclose(codes, embedding.transform(X), atol=1e-5)
     """
-    if type(estimator) not in (SNNLEmbedding, TripletEmbedding):
-        hint = (
-            " Of a pipeline a step can be exported, pipeline[-1], say."
-            if isinstance(estimator, Pipeline)
-            else ""
-        )
+    if not isinstance(estimator, SNNLEmbedding | TripletEmbedding):
         raise ValueError(
-            f"estimator must be an SNNLEmbedding or a TripletEmbedding, got {estimator!r}.{hint}"
+            f"estimator must be an SNNLEmbedding or a TripletEmbedding, got {estimator!r}."
+            f"{step_of_pipeline(estimator, 'exported', SNNLEmbedding, TripletEmbedding)}"
+        )
+    if type(estimator).transform is not SNNLEmbedding.transform:
+        raise ValueError(
+            f"{type(estimator).__name__} cannot be exported: its transform is its own, and the "
+            "graph would be that of sknca."
         )
     if input_dtype not in ("float32", "float64"):
         raise ValueError(f"input_dtype must be 'float32' or 'float64', got {input_dtype!r}.")

@@ -11,7 +11,16 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.multiclass import unique_labels
 
-from ._style import axes_or_new, class_colors, dot, name_classes, with_own
+from ._style import (
+    UNLABELED,
+    axes_or_new,
+    class_colors,
+    dot,
+    is_missing,
+    labels_of,
+    name_classes,
+    with_own,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +45,7 @@ class EmbeddingDisplay:
         Where the rows stand. With one coordinate each class gets a strip of its own.
 
     y : ndarray of shape (n_samples,)
-        Their labels.
+        Their labels; None, NaN or `pandas.NA` where there is none. Points without a label are grey.
 
     points_test : ndarray of shape (n_test, 1) or (n_test, 2), default=None
         Where the test rows stand, if there are any.
@@ -146,9 +155,12 @@ class EmbeddingDisplay:
                 f"got points_test={'None' if self.points_test is None else '...'}, "
                 f"y_test={'None' if self.y_test is None else '...'}."
             )
-        classes = unique_labels(*(y for y in (self.y, self.y_test) if y is not None))
+        every_y = [y for y in (self.y, self.y_test) if y is not None]
+        classes = _classes(every_y)
+        any_unlabeled = any(is_missing(y).any() for y in every_y)
         default = {
             "cmap": class_colors(len(classes)),
+            "plotnonfinite": True,  # what has no label gets the colour of bad values
             "vmin": -0.5,
             "vmax": len(classes) - 0.5,
             "s": 10,
@@ -166,7 +178,8 @@ class EmbeddingDisplay:
             self.scatter_test_ = _draw(ax, self.points_test, self.y_test, classes, style_test)
         ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
         if self.points.shape[1] == 1:
-            ax.set_yticks(np.arange(len(classes)), [str(label) for label in classes])
+            names = [str(label) for label in classes] + ["no label"] * any_unlabeled
+            ax.set_yticks(np.arange(len(names)), names)
             ax.yaxis.set_inverted(True)
         else:
             # A distance between codes is as long in one direction as in another. Axes that share
@@ -179,14 +192,16 @@ class EmbeddingDisplay:
         self.legend_: Legend | None = None
         self.colorbar_: Colorbar | None = None
         if legend:
-            self._explain(classes)
+            self._explain(classes, any_unlabeled=any_unlabeled)
         return self
 
-    def _explain(self, classes: NDArray[Any]) -> None:
+    def _explain(self, classes: NDArray[Any], *, any_unlabeled: bool) -> None:
         """Say which colour is which class, and which points are test rows."""
         handles: list[Line2D] = []
         if self.points.shape[1] == 2:  # a strip has its class beside it
             handles, self.colorbar_ = name_classes(self.scatter_, classes, self.ax_)
+            if any_unlabeled:
+                handles.append(dot("no label", color=UNLABELED))
         place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
         if not handles:
             place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2}
@@ -352,14 +367,22 @@ class EmbeddingDisplay:
         )
 
 
+def _classes(every_y: list[NDArray[Any]]) -> NDArray[Any]:
+    """The labels that there are."""
+    present = [labels for labels in map(labels_of, every_y) if len(labels)]
+    classes: NDArray[Any] = unique_labels(*present) if present else np.array([])
+    return classes
+
+
 def _check_codes(codes: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     codes = check_array(codes, dtype=[np.float64, np.float32], input_name="codes")
-    y = column_or_1d(y)
+    y = column_or_1d(y)  # missing labels too
     check_consistent_length(codes, y)
     return codes, y
 
 
 def _with_own(default: dict[str, Any], own: dict[str, Any] | None) -> dict[str, Any]:
+    import matplotlib.pyplot as plt
     from matplotlib.collections import PathCollection
 
     style = with_own(default, own, PathCollection)
@@ -369,6 +392,7 @@ def _with_own(default: dict[str, Any], own: dict[str, Any] | None) -> dict[str, 
                 f"Points have the colours of their classes, not {name}={style[name]!r}; cmap sets "
                 "them."
             )
+    style["cmap"] = plt.get_cmap(style["cmap"]).with_extremes(bad=UNLABELED)
     if own and own.get("norm") is not None:  # it has limits of its own
         style = {k: v for k, v in style.items() if k not in ("vmin", "vmax") or k in own}
     return style
@@ -381,11 +405,15 @@ def _draw(
     classes: NDArray[Any],
     style: dict[str, Any],
 ) -> PathCollection:
-    position = np.searchsorted(classes, y)  # (n,)
+    position = np.full(len(y), np.nan)  # (n,)
+    labeled = ~is_missing(y)
+    position[labeled] = np.searchsorted(classes, labels_of(y))
     x = points[:, 0]
     if points.shape[1] == 1:
         # Spread evenly over the height of the strip: multiples of the golden ratio.
-        height = position + 0.8 * (np.arange(len(y)) * 0.618034 % 1 - 0.5)
+        height = np.nan_to_num(position, nan=len(classes)) + 0.8 * (
+            np.arange(len(y)) * 0.618034 % 1 - 0.5
+        )
     else:
         height = points[:, 1]
     return ax.scatter(x, height, c=position, **style)

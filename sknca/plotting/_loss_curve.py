@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-#: What stands in a record of `history_` beside the parts of the loss.
-_NO_PARTS = {"epoch", "loss", "temperature", "validation_loss"}
+#: Of a record of `history_`, the parts of the loss. Whatever else it says is not drawn as one.
+PARTS = ("reconstruction", "classification", "snnl")
 
 
 class LossCurveDisplay:
@@ -206,7 +206,7 @@ class LossCurveDisplay:
             for name, first in history[0].items()
             if first is not None
         }
-        parts = {name: curve for name, curve in curves.items() if name not in _NO_PARTS}
+        parts = {name: curves[name] for name in PARTS if name in curves}
         return cls(
             curves["loss"],
             parts=parts if len(parts) > 1 else None,  # a single one is the loss itself

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _COLORS = "petroff10"
 _N_COLORS = 10
 
+#: The colour of points without a label.
+UNLABELED = "0.8"
+
 #: So many labels stand beside a colour bar at most.
 _MAX_TICKS = 12
 
@@ -53,8 +56,27 @@ def class_colors(n_classes: int) -> Colormap:
     from matplotlib.colors import ListedColormap
 
     if n_classes <= _N_COLORS:
-        return ListedColormap(list(matplotlib.color_sequences[_COLORS][:n_classes]))
+        return ListedColormap(list(matplotlib.color_sequences[_COLORS][: max(n_classes, 1)]))
     return matplotlib.colormaps["viridis"].resampled(n_classes)
+
+
+def is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which labels (n,) are None, NaN or `pandas.NA`."""
+    if y.dtype.kind not in "fO":
+        return np.zeros(len(y), dtype=bool)
+    return np.array(
+        [
+            label is None or type(label).__name__ == "NAType" or label != label
+            for label in y.tolist()
+        ],
+        dtype=bool,
+    )
+
+
+def labels_of(y: NDArray[Any]) -> NDArray[Any]:
+    """The labels that are not missing, in their own dtype."""
+    present = y[~is_missing(y)]
+    return np.array(present.tolist()) if y.dtype.kind == "O" else present
 
 
 def name_classes(

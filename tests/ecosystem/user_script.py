@@ -12,7 +12,15 @@ from torch import Tensor, nn
 import sknca
 from sknca import SNNLEmbedding, SNNLoss, SoftNeighborsClassifier, TripletEmbedding
 from sknca import functional as F  # noqa: N812
-from sknca.metrics import clustering_accuracy, entanglement_score
+from sknca.metrics import (
+    clustering_accuracy,
+    entanglement_score,
+    make_embedding_scorer,
+    mean_average_precision_at_r,
+    mean_average_precision_at_r_score,
+    recall_at_k,
+    recall_at_k_score,
+)
 from sknca.plotting import EmbeddingDisplay, EntanglementDisplay, LossCurveDisplay
 
 
@@ -57,7 +65,10 @@ def estimators(X: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[Any]:
 
 def scores(X: NDArray[np.float64], y: NDArray[np.int64], clusters: NDArray[Any]) -> float:
     accuracy: float = clustering_accuracy(y, clusters)
-    return accuracy + entanglement_score(X, y, temperature=0.5, metric="sqeuclidean")
+    scorer = make_embedding_scorer(recall_at_k_score, k=2)
+    found = recall_at_k(X, y, k=2, X_gallery=X, labels_gallery=y) + scorer(first, X, y)
+    found += mean_average_precision_at_r(X, y) + mean_average_precision_at_r_score(X, y)
+    return accuracy + found + entanglement_score(X, y, temperature=0.5, metric="sqeuclidean")
 
 
 def own_loop(x: Tensor, y: Tensor) -> SNNLoss:

@@ -1,13 +1,18 @@
 """What `fit` and `transform` take, and what they refuse."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn
+import torch
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
+from sknca.metrics import entanglement_score
 
 
 @pytest.fixture(params=[SNNLEmbedding, TripletEmbedding])
@@ -123,6 +128,45 @@ def test_with_an_encoder_that_is_not_dense_it_does_not_but_for_rounding(embeddin
     np.testing.assert_array_equal(embedding.transform(X), codes)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        (torch.float64, np.float64),
+        (torch.float32, np.float32),
+        (torch.float16, np.float16),
+        (torch.bfloat16, np.float32),
+        (torch.int32, np.float64),
+    ],
+)
+@pytest.mark.parametrize("dispatch", [False, True])
+def test_tensors_of_torch_keep_their_dtype(embedding, iris, dtype, expected, dispatch):
+    X, y = torch.tensor(iris[0]).to(dtype), torch.tensor(iris[1])
+    with sklearn.config_context(array_api_dispatch=dispatch):
+        embedding.fit(X, y, X_val=X.requires_grad_(X.is_floating_point()), y_val=y)
+        codes = embedding.transform(X)
+        probabilities = SoftNeighborsClassifier().fit(X, y).predict_proba(X)
+        assert entanglement_score(X, y) > 0
+    assert isinstance(codes, np.ndarray)
+    assert codes.dtype == expected
+    assert probabilities.dtype == np.promote_types(expected, np.float32)
+
+
+def test_a_tensor_is_not_copied_to_be_checked(embedding):
+    X = torch.randn(4000, 50)
+    embedding.set_params(max_iter=1).fit(X[:100], torch.arange(100) % 2)
+    tracemalloc.start()
+    embedding.transform(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.2 * 4 * 4000 * 32  # the codes
+
+
+def test_harmless_underflow_is_no_error(embedding, iris):
+    X, y = iris
+    with np.errstate(all="raise"):
+        embedding.fit(X, y, X_val=X * 1e-30 + X, y_val=y).transform(X * 1e-40)
+
+
 def test_transform_changes_nothing(embedding, iris):
     X, y = iris
     embedding.fit(X, y)
@@ -233,6 +277,16 @@ def test_errors_name_the_parameter(embedding, parameters, y, message):
 
 WORDS = ["a", "b"] * 5
 MISSING = [*range(9), None]
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu", "hpu", "cuda:99", "meta", "gpu"])
+def test_a_device_that_is_not_there_is_refused_in_one_line(embedding, device):
+    with pytest.raises(ValueError) as raised:
+        embedding.set_params(device=device).fit(X, Y)
+    message = str(raised.value)
+    assert message.startswith(f"device='{device}' cannot be used here: ")
+    assert len(message.splitlines()) == 1
+    assert len(message) < 250
 
 
 @pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -109,8 +110,9 @@ def test_an_encoder_that_torch_cannot_export(rows, path):
 def test_what_is_refused(small, rows, path, monkeypatch):
     with pytest.raises(ValueError, match="must be an SNNLEmbedding or a TripletEmbedding, got"):
         export_onnx(SoftNeighborsClassifier().fit(*rows), path)
-    with pytest.raises(ValueError, match=r"a step can be exported, pipeline\[-1\], say\.$"):
-        export_onnx(make_pipeline(StandardScaler(), small), path)
+    pipeline = make_pipeline(StandardScaler(), small, KNeighborsClassifier())
+    with pytest.raises(ValueError, match=r"pipeline\['snnlembedding'\] can be exported; joblib"):
+        export_onnx(pipeline, path)
     with pytest.raises(ValueError, match="input_dtype must be 'float32' or 'float64', got 'f4'"):
         export_onnx(small, path, input_dtype="f4")
     with pytest.raises(NotFittedError):
@@ -136,3 +138,21 @@ def test_from_cuda(rows, path):
     embedding.network_.cpu()
     embedding.device_ = torch.device("cpu")
     assert_equal_codes(path, embedding, X.astype(np.float32))
+
+
+class Derived(SNNLEmbedding):
+    pass
+
+
+class Shifted(SNNLEmbedding):
+    def transform(self, X):
+        return super().transform(X) + 1
+
+
+def test_a_subclass(rows, path):
+    X, y = rows
+    embedding = Derived(2, max_iter=1, random_state=0).fit(X, y)
+    export_onnx(embedding, path)
+    assert_equal_codes(path, embedding, X.astype(np.float32))
+    with pytest.raises(ValueError, match="Shifted cannot be exported: its transform is its own"):
+        export_onnx(Shifted(max_iter=1).fit(X, y), path)

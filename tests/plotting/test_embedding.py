@@ -218,3 +218,38 @@ def test_test_rows_without_their_labels_are_refused(given):
     with pytest.raises(ValueError, match=rf"must be given together; got .*{given}=\.\.\."):
         display.plot()
     assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["a", "b", None, "b"], dtype=object),
+        np.array([0.0, 1.0, np.nan, 1.0]),
+        np.array(["a", "b", np.nan, "b"], dtype=object),
+        pd.Series([0, 1, None, 1], dtype="Int64"),
+    ],
+    ids=["None", "NaN", "NaN among texts", "pandas.NA"],
+)
+@pytest.mark.parametrize("n_components", [1, 2, 3])
+@pytest.mark.parametrize("cmap", [None, "viridis"])
+def test_points_without_a_label_are_grey(labels, n_components, cmap):
+    codes = np.random.RandomState(0).randn(4, n_components)
+    kw = None if cmap is None else {"cmap": cmap}
+    display = EmbeddingDisplay.from_embedding(
+        codes, labels, codes_test=codes, y_test=labels, scatter_kw=kw, scatter_test_kw=kw
+    )
+    display.figure_.canvas.draw()
+    for scatter in (display.scatter_, display.scatter_test_):
+        colors = scatter.get_facecolors()[:, :3]
+        np.testing.assert_allclose(colors[2], 0.8)
+        np.testing.assert_array_equal(colors[1], colors[3])
+        assert not np.allclose(colors[0], colors[1])
+    if n_components == 1:
+        assert display.ax_.get_yticklabels()[2].get_text() == "no label"
+    else:
+        assert "no label" in [text.get_text() for text in display.legend_.get_texts()]
+
+
+def test_no_label_at_all():
+    display = EmbeddingDisplay.from_embedding(np.eye(3, 2), np.full(3, None))
+    assert [text.get_text() for text in display.legend_.get_texts()] == ["no label"]

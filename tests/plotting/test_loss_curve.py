@@ -7,7 +7,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 from sknca import SNNLEmbedding, TripletEmbedding
+from sknca.objectives import PrimaryLoss
 from sknca.plotting import LossCurveDisplay
+from sknca.plotting._loss_curve import PARTS
 
 
 def fitted(split, **parameters):
@@ -73,6 +75,22 @@ def test_temperatures_of_layers(split):
     assert display.temperature.shape == (3, 3)
     assert len(display.temperature_lines_) == 3
     assert legend_texts(display) == ["training loss", "temperatures of 3 layers"]
+
+
+def test_the_parts_are_those_of_the_objectives():
+    names = {loss.name for loss in PrimaryLoss.__subclasses__()}
+    assert set(PARTS) == names | {"snnl"}
+
+
+@pytest.mark.parametrize("primary_loss", [None, "reconstruction"])
+def test_what_else_a_record_says_is_no_part_of_the_loss(split, primary_loss):
+    embedding = fitted(split, primary_loss=primary_loss)
+    before = LossCurveDisplay.from_estimator(embedding).parts
+    for record in embedding.history_:
+        record["seconds"] = 0.5
+        record["learning_rate"] = 1e-3
+    parts = LossCurveDisplay.from_estimator(embedding).parts
+    assert (parts or {}).keys() == (before or {}).keys()
 
 
 def test_triplets(split):

@@ -1,4 +1,4 @@
-"""Scores of codes with labels, and of clusterings, in the manner of `sklearn.metrics`."""
+"""How much classes are entangled: the loss as a score."""
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
@@ -7,19 +7,15 @@ from numbers import Real
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
-from sklearn.metrics.cluster import contingency_matrix
-from sklearn.metrics.cluster._supervised import check_clusterings
 from sklearn.utils import check_X_y
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import _check_sample_weight
 
-from ._devices import float_of, resolve_device
-from ._typing import with_types
-from .functional import soft_nearest_neighbor_loss
-from .functional._metrics import METRICS
-
-__all__ = ["clustering_accuracy", "entanglement_score"]
+from .._arrays import as_array
+from .._devices import float_of, resolve_device
+from .._typing import with_types
+from ..functional import soft_nearest_neighbor_loss
+from ..functional._metrics import METRICS
 
 
 @with_types(
@@ -114,7 +110,9 @@ def entanglement_score(
     >>> print(f"{entanglement_score(X, shuffle(y, random_state=0), temperature=0.01):.2f}")
     1.12
     """
-    rows, targets = check_X_y(X, labels, dtype=[np.float64, np.float32, np.float16])
+    rows, targets = check_X_y(
+        as_array(X), as_array(labels), dtype=[np.float64, np.float32, np.float16]
+    )
     weight = None
     if sample_weight is not None:
         kept = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
@@ -144,61 +142,3 @@ def entanglement_score(
             f"Input X contains a value too large for {rows.dtype!r} and the temperature."
         )
     return score
-
-
-@with_types(
-    validate_params(
-        {"labels_true": ["array-like"], "labels_pred": ["array-like"]},
-        prefer_skip_nested_validation=True,
-    )
-)
-def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
-    """Accuracy of a clustering under the best one-to-one matching of clusters to classes.
-
-    Each cluster stands for at most one class and each class for at most one cluster; of all
-    such matchings, the one with the most rows in agreement counts. Rows of a cluster that
-    is left without a class are wrong.
-
-    Parameters
-    ----------
-    labels_true : array-like of shape (n_samples,)
-        Ground truth class labels, of any kind.
-
-    labels_pred : array-like of shape (n_samples,)
-        Cluster labels to evaluate. Their names do not matter, nor does their number.
-
-    Returns
-    -------
-    accuracy : float
-        Between 0 and 1. As with scikit-learn's clustering scores, 1 where there is no row.
-
-    Raises
-    ------
-    ValueError
-        If the labels are not 1D or not as many.
-
-    See Also
-    --------
-    sklearn.metrics.adjusted_rand_score : Counts pairs of rows, corrected for chance.
-    sklearn.metrics.normalized_mutual_info_score : By information, not by a matching.
-
-    References
-    ----------
-    .. [1] H. W. Kuhn. "The Hungarian Method for the Assignment Problem". Naval Research
-           Logistics Quarterly 2, 1955.
-    .. [2] Y. Yang, D. Xu, F. Nie, S. Yan, Y. Zhuang. "Image Clustering Using Local
-           Discriminant Models and Global Integration". IEEE Transactions on Image
-           Processing 19, 2010.
-
-    Examples
-    --------
-    >>> from sknca.metrics import clustering_accuracy
-    >>> clustering_accuracy(["a", "a", "b", "b"], [1, 1, 0, 2])
-    0.75
-    """
-    classes, clusters = check_clusterings(labels_true, labels_pred)
-    if len(classes) == 0:
-        return 1.0
-    contingency = contingency_matrix(classes, clusters)  # (n_classes, n_clusters)
-    matched = linear_sum_assignment(contingency, maximize=True)
-    return float(contingency[matched].sum() / len(classes))

@@ -1,0 +1,62 @@
+"""Which of a row's nearest neighbors are of its class, in row blocks."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ._metrics import Metric
+
+#: Entries in a block of distances, and a floor for the product's sake.
+_BLOCK_ENTRIES = 2**21
+_MIN_BLOCK_ROWS = 16
+
+
+def relevant_neighbors(
+    z: Tensor,
+    y: Tensor,
+    depth: Tensor,
+    metric: Metric,
+    keys: Tensor,
+    key_labels: Tensor,
+    *,
+    among_themselves: bool,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each block of rows, their indices (b,), and which of their nearest neighbors, the
+    nearest first, are of their class (b, k), where k is the largest depth in the block.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, d)
+        Rows that look for neighbors.
+
+    y : Tensor of shape (n,)
+        Their labels.
+
+    depth : Tensor of shape (n,)
+        How many neighbors each looks at. Beyond them nothing is relevant.
+
+    metric : Metric
+        The distance.
+
+    keys : Tensor of shape (m, d)
+        The neighbors; `z` itself if `among_themselves`.
+
+    key_labels : Tensor of shape (m,)
+        Their labels.
+
+    among_themselves : bool
+        Whether row i is key i, which then is no neighbor of its own.
+    """
+    queries, keys, bias = metric.bilinear(z, keys)
+    offset = keys.new_zeros(len(keys)) if bias is None else bias
+    block_size = max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // len(keys))
+    # By depth, so that few blocks have to look far.
+    for rows in depth.argsort(stable=True).split(block_size):
+        nearness = torch.addmm(offset, queries[rows], keys.T)  # (b, m)
+        if among_themselves:
+            nearness.scatter_(1, rows[:, None], -torch.inf)
+        k = min(int(depth[rows].max()), len(keys) - among_themselves)
+        nearest = nearness.topk(k, dim=1).indices  # (b, k)
+        counts = torch.arange(k, device=z.device) < depth[rows, None]
+        yield rows, (key_labels[nearest] == y[rows, None]) & counts
