@@ -20,7 +20,6 @@ from sknca import SNNLEmbedding
 from sknca.plotting import EmbeddingDisplay
 
 X, y = load_digits(return_X_y=True)
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 
 # %%
 # How many neighbours should be asked? Among the raw features the more that are asked, the worse
@@ -29,6 +28,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained"
 # each fold trains one network, and not one for each number of neighbours.)
 n_neighbors = [1, 3, 5, 10, 20, 50, 100]
 folds = StratifiedKFold(3, shuffle=True, random_state=0)
+figure, ax = plt.subplots(layout="constrained")
 with TemporaryDirectory() as memory:
     pipelines = {
         "raw features": make_pipeline(StandardScaler(), KNeighborsClassifier()),
@@ -46,15 +46,16 @@ with TemporaryDirectory() as memory:
             cv=folds,
             score_type="test",
             line_kw={"marker": "o"},
-            ax=right,
+            ax=ax,
         )
         curve.lines_[0].set_label(name)
         accuracies = curve.test_scores.mean(axis=1).round(3).tolist()
         print(name, dict(zip(n_neighbors, accuracies, strict=True)))
-right.set(xlabel="neighbours asked", ylabel="accuracy of held-out rows", title="three folds")
-right.set_xticks(n_neighbors, n_neighbors)
-right.minorticks_off()
-right.legend()
+ax.set(xlabel="neighbours asked", ylabel="accuracy of held-out rows", title="three folds")
+ax.set_xticks(n_neighbors, n_neighbors)
+ax.minorticks_off()
+ax.legend()
+plt.show()
 
 # %%
 # For a picture take two components. ``pipeline[:-1]`` is what stands before the classifier;
@@ -62,8 +63,8 @@ right.legend()
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 pipeline = make_pipeline(StandardScaler(), SNNLEmbedding(2, random_state=0), KNeighborsClassifier())
 pipeline.fit(X_train, y_train)
-EmbeddingDisplay.from_estimator(
-    pipeline[:-1], X_train, y_train, X_test=X_test, y_test=y_test, ax=left
+display = EmbeddingDisplay.from_estimator(
+    pipeline[:-1], X_train, y_train, X_test=X_test, y_test=y_test
 )
-left.set_title(f"two components: accuracy of test rows {pipeline.score(X_test, y_test):.1%}")
+display.ax_.set_title(f"two components: accuracy of test rows {pipeline.score(X_test, y_test):.1%}")
 plt.show()

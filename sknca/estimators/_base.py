@@ -79,6 +79,12 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     def _learns_from_labels(self) -> bool:
         return True
 
+    def _learns_from_unlabeled(self) -> bool:
+        return False
+
+    def _may_validate_on_other_classes(self) -> bool:
+        return True
+
     def _is_labeled(self, y: NDArray[Any]) -> NDArray[np.bool_]:
         """Which entries of y (n,) are labels."""
         return np.ones(len(y), dtype=bool)
@@ -114,7 +120,9 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             loss are kept, and early stopping sets no part of `X` aside.
 
         y_val : array-like of shape (n_val,), default=None
-            The labels of `X_val`. Each must be in `y` too.
+            The labels of `X_val`. If each is in `y` too, held-out rows look for their neighbours
+            among training rows. If none is, as in retrieval of classes that are not trained on,
+            they look among themselves.
 
         Returns
         -------
@@ -162,11 +170,15 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
             sample_weight = sample_weight / sample_weight.max()  # only their ratios count
             rows = np.flatnonzero(sample_weight)
+        if not self._learns_from_unlabeled():
+            rows = rows[labels[rows] >= 0]
         self._check_partners(labels[rows])
         if X_val is not None or y_val is not None:
             X_val, y_val = check_validation_data(self, X_val, y_val, with_labels=y is not None)
             labels_val = self._encode_labels(y_val, len(X_val), known=True)
-            if self._learns_from_labels() and not np.isin(labels_val, labels[rows]).any():
+            elsewhere = labels_val.max() >= len(self._known_classes())  # classes not trained on
+            learns = self._learns_from_labels()
+            if learns and not elsewhere and not np.isin(labels_val, labels[rows]).any():
                 raise ValueError("y_val has no label of a class that is trained on.")
             warn_if_unlike(X_val, X, rows)
 
@@ -200,7 +212,9 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             objective.to(self.device_, torch.float32)
             validate = None
             if held_out is not None:
-                neighbors = validation_neighbors(data, generator)
+                neighbors: Batch | None = validation_neighbors(data, generator)
+                if X_val is not None and elsewhere and y is not None:
+                    neighbors = None
                 validate = partial(objective.held_out, held_out, neighbors)
 
             validated = validate is not None
@@ -259,7 +273,9 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             return labels
         labeled = self._is_labeled(y)
         if known:
-            labels[labeled] = positions(y[labeled], self.classes_)
+            labels[labeled] = positions(
+                y[labeled], self.classes_, may_be_unseen=self._may_validate_on_other_classes()
+            )
         else:
             check_classes(y[labeled])
             self.classes_, labels[labeled] = np.unique(y[labeled], return_inverse=True)

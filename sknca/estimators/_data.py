@@ -162,7 +162,7 @@ def warn_if_unlike(X_val: NDArray[Any], X: NDArray[Any], rows: NDArray[np.int64]
         X, X_val, spread = X[:, varies], X_val[:, varies], spread[varies]
         distance = np.median(abs(X_val.mean(0) - X.mean(0)) / spread)
         ratio = np.median(X_val.std(0) / spread) if len(X_val) >= _FEW_TO_COMPARE else 1.0
-    if distance > 2 or not 1 / 3 < ratio < 3:
+    if distance > 2 or not 1 / 5 < ratio < 5:
         warn_user(
             f"X_val does not look like X: in the median feature its mean is {distance:.2g} "
             f"standard deviations of X away, and its standard deviation {ratio:.2g} times as "
@@ -198,12 +198,27 @@ def check_validation_data(
     return rows, y_val
 
 
-def positions(y_val: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
-    """Where the labels stand in `classes`, which are sorted."""
-    unseen = set(y_val.tolist()) - set(classes.tolist())
-    if unseen:
-        raise ValueError(f"y_val contains labels that are not in y: {sorted(unseen, key=str)}.")
-    return np.searchsorted(classes, y_val)
+def positions(
+    y_val: NDArray[Any], classes: NDArray[Any], *, may_be_unseen: bool
+) -> NDArray[np.int64]:
+    """Where the labels stand in `classes`, which are sorted; or, if none does, and may, behind."""
+    given = set(y_val.tolist())
+    unseen = given - set(classes.tolist())
+    if not unseen:
+        return np.searchsorted(classes, y_val)
+    alike = (y_val.dtype.kind in "biuf") == (classes.dtype.kind in "biuf")
+    if unseen != given or not may_be_unseen or not alike:
+        hint = " Either all of its labels are, or none." if may_be_unseen and alike else ""
+        raise ValueError(
+            f"y_val contains labels that are not in y: {sorted(unseen, key=str)}.{hint}"
+        )
+    _, indices, counts = np.unique(y_val, return_inverse=True, return_counts=True)
+    if len(counts) < 2 or counts.max() < 2:
+        raise ValueError(
+            "y_val has no label that is in y, so X_val looks for neighbors among itself, and needs "
+            f"two classes and two rows of one; got classes of {counts.tolist()} rows."
+        )
+    return len(classes) + indices
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:

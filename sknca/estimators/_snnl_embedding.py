@@ -122,9 +122,9 @@ class SNNLEmbedding(BaseEmbedding):
 
     unlabeled : label, default=None
         Rows with this value in `y` have no label: they take part in the reconstruction, and
-        in nothing else. Where they are more than half, every batch is half of rows with a
-        label, which come several times in an epoch. None: every value is a label. NaN cannot
-        be that value.
+        in nothing else. Without `primary_loss="reconstruction"` they are left out. Where they
+        are more than half, every batch is half of rows with a label, which come several times
+        in an epoch. None: every value is a label. NaN cannot be that value.
 
     learning_rate_init : float, default=0.003
         The highest learning rate of AdamW. It rises to it over the first fifth of all
@@ -177,7 +177,9 @@ class SNNLEmbedding(BaseEmbedding):
         of the last `fit`.
 
     device : str or torch.device, default="auto"
-        "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA where there is one.
+        "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU that computes, and if
+        `X` has 1000 samples or more or the encoder is a custom one: with few samples the CPU is
+        done before a GPU has started.
 
     verbose : int, default=0
         Whether to show a progress bar, with the epoch, its losses, the temperature and the
@@ -385,6 +387,12 @@ class SNNLEmbedding(BaseEmbedding):
 
     def _learns_from_labels(self) -> bool:
         return bool(self.snnl_weight != 0) or self.primary_loss != "reconstruction"
+
+    def _learns_from_unlabeled(self) -> bool:
+        return self.primary_loss == "reconstruction"
+
+    def _may_validate_on_other_classes(self) -> bool:
+        return self.primary_loss != "classification"
 
     def _is_labeled(self, y: NDArray[Any]) -> NDArray[np.bool_]:
         if self.unlabeled is None:

@@ -185,9 +185,10 @@ def nearest_triplet_loss(
     *,
     metric: str,
     sample_weight: Tensor | None = None,  # (n,)
+    among_themselves: bool = False,
 ) -> Tensor:
     """Weighted mean over the rows that have a neighbour of their class and one of another: the
-    soft loss of the nearest of each.
+    soft loss of the nearest of each. If the rows are the neighbors, none is its own.
     """
     distances = check_metric(metric).distances
     weight = z.new_ones(len(z)) if sample_weight is None else sample_weight
@@ -197,8 +198,11 @@ def nearest_triplet_loss(
         rows = slice(start, start + block_size)
         same = y[rows, None] == neighbor_labels  # (b, m)
         d = distances(z[rows], neighbors)  # (b, m)
-        gap = d.masked_fill(~same, torch.inf).amin(1) - d.masked_fill(same, torch.inf).amin(1)
-        has_both = same.any(1) & ~same.all(1)
+        partner = same.clone()
+        if among_themselves:
+            partner[:, rows].fill_diagonal_(False)
+        gap = d.masked_fill(~partner, torch.inf).amin(1) - d.masked_fill(same, torch.inf).amin(1)
+        has_both = partner.any(1) & ~same.all(1)
         # Masked, not picked out: a GPU would have to be waited for, to know how many they are.
         total += torch.where(has_both, weight[rows] * softplus(gap), 0).sum()
         count += torch.where(has_both, weight[rows], 0).sum()

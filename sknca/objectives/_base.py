@@ -63,9 +63,10 @@ class EmbeddingObjective(nn.Module, ABC):
         """The loss of a batch; `target` is what to make of the rows, if not themselves."""
 
     @abstractmethod
-    def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
+    def held_out(self, rows: LabelledRows, training_rows: LabelledRows | None) -> Tensor:
         """Loss of held-out rows that look for their neighbours among training rows, as a
-        nearest-neighbour classifier on the codes will; always as in the last epoch.
+        nearest-neighbour classifier on the codes will; or, without these, among themselves, as
+        in retrieval of classes that are not trained on. Always as in the last epoch.
         """
 
     def continue_from(self, previous: "EmbeddingObjective", *, same_classes: bool) -> None:

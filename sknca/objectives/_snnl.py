@@ -89,12 +89,12 @@ class SNNLObjective(EmbeddingObjective):
         answers = run_layers(self.network, x, self.layers)
         return self._loss(answers, (x if target is None else target, y, weight), epoch)
 
-    def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
+    def held_out(self, rows: LabelledRows, training_rows: LabelledRows | None) -> Tensor:
         self.eval()
         names = {*self.layers, CODE}
         answers = apply_layers(self.network, rows[0], names)
         training = None
-        if self.snnl_weight != 0:
+        if self.snnl_weight != 0 and training_rows is not None:
             x, y, weight = training_rows
             training = apply_layers(self.network, x, names), y, weight
         with torch.no_grad():

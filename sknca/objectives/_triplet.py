@@ -56,7 +56,7 @@ class TripletObjective(EmbeddingObjective):
         )
         return loss, {}
 
-    def held_out(self, rows: LabelledRows, training_rows: LabelledRows) -> Tensor:
+    def held_out(self, rows: LabelledRows, training_rows: LabelledRows | None) -> Tensor:
         """Of each held-out row the soft loss of one triplet, whatever the margin and the mining:
         its nearest neighbour of its class with its nearest of another, which a
         nearest-neighbour classifier decides between. (The mean over active triplets would not
@@ -64,15 +64,20 @@ class TripletObjective(EmbeddingObjective):
         """
         self.eval()
         x, y, weight = rows
-        training_x, training_y, _ = training_rows
+        code = neighbors = apply(self.network, x)
+        neighbor_labels = y
+        if training_rows is not None:
+            training_x, neighbor_labels, _ = training_rows
+            neighbors = apply(self.network, training_x)
         with torch.no_grad():
             return nearest_triplet_loss(
-                apply(self.network, x),
+                code,
                 y,
-                apply(self.network, training_x),
-                training_y,
+                neighbors,
+                neighbor_labels,
                 metric=self.metric,
                 sample_weight=weight,
+                among_themselves=training_rows is None,
             )
 
     def settings(self, epoch: int) -> Mapping[str, Any]:

@@ -18,6 +18,10 @@ from ._stopping import Stopping
 #: moves would hide from it.
 _EPOCHS_TO_ONE_WITHOUT_MOVES = 8
 
+#: A training whose loss becomes so many times as large as it was before the first step has
+#: diverged. (A temperature that falls makes it larger too, but not by that.)
+_DIVERGED = 1e6
+
 #: What is known of an epoch: `epoch`, `loss`, the objective's parts and settings, and
 #: `validation_loss` (None without validation).
 EpochRecord = dict[str, Any]
@@ -126,6 +130,7 @@ def train(
     history: list[EpochRecord] = []
     interruption: KeyboardInterrupt | None = None
     best_state: dict[str, Any] | None = None
+    start: Tensor | None = None  # the loss before anything was learned
     labels = data.labels
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     first_with_moves = max_iter // _EPOCHS_TO_ONE_WITHOUT_MOVES
@@ -144,6 +149,7 @@ def train(
                     group["lr"] = learning_rate((epoch + step / len(places)) / max_iter)
                 moves = _in_turn(step, adversarial_fraction) and epoch >= first_with_moves
                 losses = learn(x, y, weight, epoch, adversarial_radius if moves else 0.0)
+                start = losses["loss"].clone() if start is None else start
                 n_rows += len(x)
                 for name, value in losses.items():
                     if name in sums:
@@ -161,10 +167,13 @@ def train(
                 objective.train()
             history.append(record)
             monitored = record["loss" if validate is None else "validation_loss"]
-            if not math.isfinite(record["loss"] + monitored):
+            bound = math.inf if start is None else _DIVERGED * max(abs(start.item()), 1.0)
+            if not math.isfinite(record["loss"] + monitored) or record["loss"] > bound:
+                finite = math.isfinite(record["loss"] + monitored)
+                what = "much larger than at the start" if finite else "not finite"
                 too = " or adversarial_radius" if adversarial_radius > 0 else ""
                 raise ValueError(
-                    f"The loss is not finite in epoch {epoch} (training loss {record['loss']}): "
+                    f"The loss is {what} in epoch {epoch} (training loss {record['loss']}): "
                     "the training diverged. Scale the features (StandardScaler), or lower "
                     f"learning_rate_init{too}."
                 )

@@ -66,7 +66,8 @@ def estimators(X: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[Any]:
 def scores(X: NDArray[np.float64], y: NDArray[np.int64], clusters: NDArray[Any]) -> float:
     accuracy: float = clustering_accuracy(y, clusters)
     scorer = make_embedding_scorer(recall_at_k_score, k=2)
-    found = recall_at_k(X, y, k=2, X_gallery=X, labels_gallery=y) + scorer(first, X, y)
+    embedding = SNNLEmbedding(max_iter=1).fit(X, y)
+    found = recall_at_k(X, y, k=2, X_gallery=X, labels_gallery=y) + scorer(embedding, X, y)
     found += mean_average_precision_at_r(X, y) + mean_average_precision_at_r_score(X, y)
     return accuracy + found + entanglement_score(X, y, temperature=0.5, metric="sqeuclidean")
 

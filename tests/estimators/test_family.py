@@ -482,3 +482,14 @@ def test_how_parameters_lie_in_memory_does_not_matter(iris):
         for w in (start[:, :2].contiguous(), start.clone()[:, :2])
     )
     np.testing.assert_array_equal(dense.fit_transform(*iris), scattered.fit_transform(*iris))
+
+
+@pytest.mark.parametrize("primary_loss", [None, "classification"])
+def test_without_a_reconstruction_rows_without_a_label_are_left_out(iris, primary_loss):
+    X, y = iris
+    few = np.where(np.arange(150) % 3 > 0, -1, y)
+    settings = {"max_iter": 3, "random_state": 0, "primary_loss": primary_loss}
+    with_them = SNNLEmbedding(unlabeled=-1, **settings).fit(X, few)
+    without = SNNLEmbedding(**settings).fit(X[::3], y[::3])
+    assert with_them.loss_curve_ == without.loss_curve_
+    np.testing.assert_array_equal(with_them.transform(X), without.transform(X))

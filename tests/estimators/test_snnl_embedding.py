@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sknca import SNNLEmbedding
+from sknca import SNNLEmbedding, TripletEmbedding
 from sknca.estimators import _devices
 from sknca.functional import soft_nearest_neighbor_loss
 
@@ -319,6 +319,70 @@ class TestWarmStart:
             embedding.fit(X[:, :3], y)
 
 
+@pytest.mark.parametrize(
+    "embedding",
+    [
+        SNNLEmbedding(2),
+        SNNLEmbedding(2, layers="all", metric="cosine", temperature=0.1),
+        SNNLEmbedding(2, primary_loss="reconstruction"),
+        TripletEmbedding(2),
+        TripletEmbedding(2, metric="cosine"),
+    ],
+    ids=str,
+)
+class TestValidationOnClassesThatAreNotTrainedOn:
+    """As in retrieval: their rows look for neighbors among themselves."""
+
+    @pytest.fixture
+    def digits(self):
+        X, y = load_digits(return_X_y=True)
+        X, y = X[:600] / 16, y[:600].astype(str)
+        seen = np.isin(y, list("012345"))
+        return X[seen], y[seen], {"X_val": X[~seen], "y_val": y[~seen]}
+
+    def test_the_best_epoch_is_kept(self, digits, embedding):
+        X, y, validation = digits
+        embedding.set_params(max_iter=8, random_state=0).fit(X, y, **validation)
+        losses = embedding.validation_loss_curve_
+        assert len(losses) == 8
+        assert np.isfinite(losses).all()
+        assert set(embedding.classes_) == set("012345")
+        if isinstance(embedding, SNNLEmbedding) and embedding.primary_loss is None:
+            # That of the best epoch: among themselves, and no row its own neighbor.
+            codes = embedding.transform(validation["X_val"])
+            if embedding.layers == "last":
+                _, labels = np.unique(validation["y_val"], return_inverse=True)
+                z, temperature = torch.from_numpy(codes), embedding.temperature
+                loss = soft_nearest_neighbor_loss(z, torch.from_numpy(labels), temperature)
+                assert loss.item() == pytest.approx(min(losses), rel=1e-4)
+
+    def test_it_stops_early(self, digits, embedding):
+        X, y, validation = digits
+        embedding.set_params(max_iter=60, early_stopping=True, n_iter_no_change=2)
+        embedding.set_params(random_state=0, learning_rate_init=0.03).fit(X, y, **validation)
+        assert embedding.n_iter_ < 60
+
+    def test_some_seen_and_some_not_are_refused(self, digits, embedding):
+        X, y, validation = digits
+        mixed = validation | {"y_val": np.where(validation["y_val"] == "6", "1", "9")}
+        with pytest.raises(ValueError, match=r"not in y: \['9'\]\. Either all of its labels are"):
+            embedding.fit(X, y, **mixed)
+
+    @pytest.mark.parametrize("labels", [["6"], ["6", "6"], ["6", "7"]])
+    def test_too_little_to_compare_is_refused(self, digits, embedding, labels):
+        X, y, validation = digits
+        X_val = validation["X_val"][: len(labels)]
+        with pytest.raises(ValueError, match="needs two classes and two rows of one; got classes"):
+            embedding.fit(X, y, X_val=X_val, y_val=labels)
+
+
+def test_a_classification_has_no_other_classes(iris):
+    X, y = iris
+    embedding = SNNLEmbedding(primary_loss="classification")
+    with pytest.raises(ValueError, match=r"y_val contains labels that are not in y: \[2\]\.$"):
+        embedding.fit(X[y < 2], y[y < 2], X_val=X[y == 2], y_val=y[y == 2])
+
+
 def two_layers(n_features, n_components):
     return nn.Sequential(nn.Linear(n_features, 8), nn.ReLU(), nn.Linear(8, n_components))
 
@@ -421,10 +485,11 @@ def test_an_error_leaves_the_estimator_as_it_was(iris):
 
 def test_divergence_is_an_error(iris):
     X, y = iris
-    embedding = SNNLEmbedding(learning_rate_init=1e30, max_iter=5)
-    with pytest.raises(ValueError, match="learning_rate_init"):
-        embedding.fit(X, y)
-    assert not hasattr(embedding, "network_")
+    for rate in (1e30, 100.0):
+        embedding = SNNLEmbedding(learning_rate_init=rate)
+        with pytest.raises(ValueError, match="diverged.*learning_rate_init"):
+            embedding.fit(X, y)
+        assert not hasattr(embedding, "network_")
 
 
 @pytest.mark.cuda

@@ -113,6 +113,14 @@ def test_divergence_where_rows_are_moved_names_their_radius_too():
         run(Uphill([1.0, math.nan]), adversarial_radius=0.5)
 
 
+@pytest.mark.parametrize("start", [0.5, 1e9])
+def test_a_loss_that_grows_without_end_is_a_divergence(start):
+    large = 2e6 * max(start, 1)
+    with pytest.raises(ValueError, match="much larger than at the start in epoch 2 .* learning_ra"):
+        run(Scripted([start, 1e5 * start, large, 0.0]))
+    assert len(run(Scripted([start, 1e5 * start, 0.0]))[0]) == 3
+
+
 def test_interrupt_keeps_what_was_learned():
     objective = Scripted([2.0, 1.0, KeyboardInterrupt, 0.0])
     with pytest.raises(KeyboardInterrupt, match="2 epochs are kept") as raised:
