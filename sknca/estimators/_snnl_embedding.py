@@ -22,7 +22,7 @@ from .._typing import with_types
 from .._warnings import warn_user
 from ..functional._metrics import METRICS, MetricName
 from ..metrics import entanglement_score
-from ..networks import MLP, choose_layers, describe_layer
+from ..networks import MLP, choose_layers, describe_layer, device_of
 from ..objectives import (
     Classification,
     EmbeddingObjective,
@@ -472,7 +472,13 @@ class SNNLEmbedding(BaseEmbedding):
         rows, labels = validate_data(self, X, y, dtype=FLOATS, reset=False)
         labeled = self._is_labeled(labels)
         rows, labels = rows[labeled], labels[labeled]
-        score = partial(entanglement_score, labels=labels, temperature=temperature, metric=metric)
+        score = partial(
+            entanglement_score,
+            labels=labels,
+            temperature=temperature,
+            metric=metric,
+            device=device_of(self.network_, default=torch.device("cpu")),
+        )
         entanglement = {"input": score(rows)}
         names = choose_layers(self.network_, "all")
         answers = apply_layers_to_array(self.network_, rows, names, self._centre)
