@@ -1,8 +1,11 @@
 """How Sphinx builds the site: `python -m sphinx -W --keep-going docs docs/_build/html`."""
 
+import matplotlib.pyplot as plt
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.errors import ExtensionError
 from sphinx.util.nodes import get_node_source
+from sphinx_gallery.scrapers import matplotlib_scraper
 
 import sknca
 
@@ -35,12 +38,28 @@ autosummary_ignore_module_all = False
 autodoc_typehints = "none"  # numpydoc's sections say the types, and shapes too
 numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
 
+
+def scraped(block, block_vars, gallery_conf, **options):
+    """The pictures of a block of an example, none of them with an empty frame.
+
+    The gallery takes them at the end of a block, and closes the figures: axes that are made in one
+    block and drawn on in the next would stay empty.
+    """
+    for number in plt.get_fignums():
+        for ax in plt.figure(number).axes:
+            if ax.get_visible() and ax.axison and not ax.has_data():
+                raise ExtensionError(f"{block_vars['src_file']} draws an empty frame.")
+    return matplotlib_scraper(block, block_vars, gallery_conf, **options)
+
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "ignore_pattern": "^(?!plot_)",  # other scripts print, and are no pages
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "auto_examples/names",
+    "image_scrapers": (scraped,),
+    "capture_repr": ("_repr_html_",),  # what is worth reading, the examples print
     "doc_module": ("sknca",),
     "reference_url": {"sknca": None},
     "download_all_examples": False,

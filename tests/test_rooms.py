@@ -26,7 +26,7 @@ MAY = {
     },
     "persistence": {
         *("__version__", "_devices", "estimators", "networks", "objectives", "training"),
-        *("numpy", "onnx", "onnxscript", "safetensors", "sklearn", "torch"),
+        *("numpy", "onnx", "safetensors", "skl2onnx", "sklearn", "torch"),
     },
     "plotting": {"matplotlib", "numpy", "sklearn"},
     "_arrays": {"torch"},

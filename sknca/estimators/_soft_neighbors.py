@@ -17,12 +17,14 @@ from torch import Tensor
 from .._arrays import as_array
 from .._devices import float_of, resolve_device
 from .._typing import with_types
-from ..functional._class_probabilities import log_class_probabilities
+from ..functional._class_probabilities import ClassProbabilities
 from ..functional._metrics import METRICS, MetricName
 from ._callbacks import FitCallbacks
 from ._data import FLOATS, check_classes
 from ._estimator import Estimator
 from ._frames import explained, one_column, validate_data
+
+_CPU = torch.device("cpu")
 
 
 class SoftNeighborsClassifier(ClassifierMixin, Estimator):
@@ -199,25 +201,31 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         rows: NDArray[Any] = validate_data(self, X, dtype=FLOATS, reset=False)
         dtype = np.promote_types(rows.dtype, self._rows.dtype)
         device = resolve_device(self.device, n_rows=len(self._rows))
-        keys, log_weight = (
-            torch.as_tensor(t, dtype=float_of(device, t.dtype), device=device)
-            for t in (_to_tensor(self._rows, dtype), _to_tensor(self._log_weight, dtype))
-        )
         with torch.autocast(device.type, enabled=False):
-            found = log_class_probabilities(
-                _to_tensor(rows, dtype).to(keys.dtype),
-                keys,
-                _to_tensor(self._class_sizes, np.int64).to(device),
-                float(self.temperature),
-                METRICS[self.metric],
-                log_weight,
-            )
+            probabilities = self._class_probabilities(dtype, device)
+            given = _to_tensor(rows, dtype).to(probabilities.keys.dtype)
+            found = probabilities.log_of(given)
         log_probabilities: NDArray[Any] = found.numpy().astype(dtype, copy=False)
         if np.isnan(log_probabilities).any():
             raise ValueError(
                 f"Input X contains a value too large for {dtype!r} and the temperature."
             )
         return log_probabilities
+
+    def _class_probabilities(
+        self, dtype: DTypeLike, device: torch.device = _CPU
+    ) -> ClassProbabilities:
+        keys, log_weight = (
+            tensor.to(device, float_of(device, tensor.dtype))
+            for tensor in (_to_tensor(self._rows, dtype), _to_tensor(self._log_weight, dtype))
+        )
+        return ClassProbabilities(
+            keys,
+            _to_tensor(self._class_sizes, np.int64).to(device),
+            float(self.temperature),
+            METRICS[self.metric],
+            log_weight,
+        )
 
 
 def _to_tensor(array: NDArray[Any], dtype: DTypeLike) -> Tensor:

@@ -1,20 +1,21 @@
 """The way from rows to codes as an ONNX graph."""
 
 import copy
+import importlib.util
 import logging
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..estimators import SNNLEmbedding, TripletEmbedding
 from ..training import isolated, torch_defaults
-from ._estimators import step_of_pipeline
 from ._file import write_atomically
 
 #: Of the loggers of torch's exporter the one that tells what else could be installed.
@@ -22,19 +23,25 @@ _CHATTY = "torch.onnx._internal.exporter._registration"
 
 
 def export_onnx(
-    estimator: SNNLEmbedding | TripletEmbedding,
+    estimator: SNNLEmbedding | TripletEmbedding | Pipeline,
     path: str | os.PathLike[str],
     *,
     input_dtype: Literal["float32", "float64"] = "float32",
+    X: Any = None,
 ) -> None:
     """Write what `transform` computes as an ONNX graph, which runs without torch and sknca.
 
     Its input is "X", rows of shape (n_samples, n_features); its output is "codes", float32 of
     shape (n_samples, n_components). It takes any number of rows.
 
+    Of a pipeline with an embedding in it, all is written to the one graph: the steps before, the
+    embedding, and a classifier behind it, whose outputs "label" and "probabilities" are then
+    those of the graph. The steps of scikit-learn are converted by skl2onnx, which knows most of
+    them. A :class:`SoftNeighborsClassifier` comes right behind the embedding.
+
     Parameters
     ----------
-    estimator : SNNLEmbedding or TripletEmbedding
+    estimator : SNNLEmbedding, TripletEmbedding or Pipeline
         Fitted.
 
     path : str or path-like
@@ -45,13 +52,19 @@ def export_onnx(
         better sent as float64: before all else the graph subtracts the centre of the training
         rows (with the default encoder), and goes on in float32.
 
+    X : DataFrame, default=None
+        A row or more, as the pipeline takes them, if it takes tables. Each column then is an
+        input of the graph, of its name and shape (n_samples, 1). Only names and dtypes are read.
+
     Raises
     ------
     ValueError
-        If it is no embedding of sknca, or torch cannot export an encoder of your own.
+        If it is no embedding of sknca and no pipeline with one, torch cannot export an encoder
+        of your own, or skl2onnx does not know a step.
 
     ImportError
-        If onnx or onnxscript is not installed. The extra `onnx` brings both.
+        If onnx, onnxscript or, for a pipeline, skl2onnx is not installed. The extra `onnx`
+        brings them.
 
     NotFittedError
         If the estimator is not fitted.
@@ -76,45 +89,66 @@ def export_onnx(
     >>> (codes,) = session.run(["codes"], {"X": np.array(X, np.float32)})
     >>> np.testing.assert_allclose(codes, embedding.transform(X), atol=1e-5)
     """
-    if not isinstance(estimator, SNNLEmbedding | TripletEmbedding):
-        raise ValueError(
-            f"estimator must be an SNNLEmbedding or a TripletEmbedding, got {estimator!r}."
-            f"{step_of_pipeline(estimator, 'exported', SNNLEmbedding, TripletEmbedding)}"
-        )
-    if type(estimator).transform is not SNNLEmbedding.transform:
-        raise ValueError(
-            f"{type(estimator).__name__} cannot be exported: its transform is its own, and the "
-            "graph would be that of sknca."
-        )
     if input_dtype not in ("float32", "float64"):
         raise ValueError(f"input_dtype must be 'float32' or 'float64', got {input_dtype!r}.")
+    embeddings = SNNLEmbedding, TripletEmbedding
+    if isinstance(estimator, Pipeline):
+        found = [step for _, step in estimator.steps if isinstance(step, embeddings)]
+    else:
+        found = [estimator] if isinstance(estimator, embeddings) else []
+    if len(found) != 1:
+        raise ValueError(
+            "estimator must be an SNNLEmbedding, a TripletEmbedding or a pipeline with one of "
+            f"them, got {estimator!r}."
+        )
+    (embedding,) = found
+    if type(embedding).transform is not SNNLEmbedding.transform:
+        raise ValueError(
+            f"{type(embedding).__name__} cannot be exported: its transform is its own, and the "
+            "graph would be that of sknca."
+        )
     check_is_fitted(estimator)
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
+    needed = ["onnx", "onnxscript"] + ["skl2onnx"] * isinstance(estimator, Pipeline)
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
         raise ImportError(
-            "export_onnx needs onnx and onnxscript, which the extra 'onnx' of sknca brings."
-        ) from error
+            f"export_onnx needs {' and '.join(missing)}, which the extra 'onnx' of sknca brings."
+        )
+    if isinstance(estimator, Pipeline):
+        from ._onnx_pipeline import graph_of_pipeline
 
-    dtype = torch.float32 if input_dtype == "float32" else torch.float64
-    encoder = _Transform(estimator, dtype).eval()
-    rows = torch.zeros(2, estimator.n_features_in_, dtype=dtype, device="cpu")
+        graph = graph_of_pipeline(estimator, X, input_dtype, _graph_of, _graph_of_embedding)
+    else:
+        dtype = torch.float32 if input_dtype == "float32" else torch.float64
+        graph = _graph_of_embedding(estimator, dtype, "X")
+    write_atomically(path, graph.SerializeToString())
+
+
+def _graph_of_embedding(
+    embedding: SNNLEmbedding | TripletEmbedding, dtype: torch.dtype, entry: str
+) -> Any:
+    """The graph of `transform`, from rows of a dtype, called `entry`, to "codes"."""
+    rows = torch.zeros(2, embedding.n_features_in_, dtype=dtype, device="cpu")
+    try:
+        return _graph_of(_Transform(embedding, dtype), rows, entry, "codes")
+    except torch.onnx.OnnxExporterError as error:
+        raise ValueError(f"encoder cannot be exported to ONNX: {error}") from error
+
+
+def _graph_of(module: nn.Module, rows: Tensor, entry: str, exit_: str) -> Any:
+    """The graph of a module of one input and one output, for any number of rows."""
     with isolated(0, torch.device("cpu")), torch_defaults(), _quiet():
-        try:
-            program = torch.onnx.export(
-                encoder,
-                (rows,),
-                dynamo=True,
-                input_names=["X"],
-                output_names=["codes"],
-                dynamic_shapes=({0: torch.export.Dim("n_samples")},),
-                verbose=False,
-            )
-        except torch.onnx.OnnxExporterError as error:
-            raise ValueError(f"encoder cannot be exported to ONNX: {error}") from error
+        program = torch.onnx.export(
+            module.eval(),
+            (rows,),
+            dynamo=True,
+            input_names=[entry],
+            output_names=[exit_],
+            dynamic_shapes=({0: torch.export.Dim("n_samples")},),
+            verbose=False,
+        )
     assert program is not None  # as it is with dynamo=True
-    write_atomically(path, program.model_proto.SerializeToString())
+    return program.model_proto
 
 
 class _Transform(nn.Module):
