@@ -16,7 +16,9 @@ MAY = {
     "networks": {"functional", "numpy", "torch"},
     "objectives": {"functional", "networks", "torch"},
     "training": {"torch"},
-    "metrics": {"_arrays", "_typing", "functional", "numpy", "scipy", "sklearn", "torch"},
+    "metrics": {
+        *("_arrays", "_devices", "_typing", "functional", "numpy", "scipy", "sklearn", "torch"),
+    },
     "estimators": {
         *("_arrays", "_devices", "_typing", "_warnings"),
         *("functional", "metrics", "networks", "objectives", "training"),

@@ -37,7 +37,7 @@ NCA_LOSS = losses.NCALoss(
 
 
 def floor(z):
-    block_size = min(default_block_size(len(z)), len(z))
+    block_size = min(default_block_size(len(z), z.device), len(z))
     room = torch.zeros(block_size, len(z))
     of_rows, of_columns = torch.zeros_like(z), torch.zeros(D, len(z))
     for start in range(0, len(z), block_size):

@@ -22,7 +22,7 @@ from .._typing import with_types
 from .._warnings import warn_user
 from ..functional._metrics import METRICS, MetricName
 from ..metrics import entanglement_score
-from ..networks import MLP, choose_layers, describe_layer
+from ..networks import MLP, choose_layers, describe_layer, device_of
 from ..objectives import (
     Classification,
     EmbeddingObjective,
@@ -177,7 +177,9 @@ class SNNLEmbedding(BaseEmbedding):
         of the last `fit`.
 
     device : str or torch.device, default="auto"
-        "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA where there is one.
+        "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU that computes, and if
+        `X` has 1000 samples or more or the encoder is a custom one: with few samples the CPU is
+        done before a GPU has started.
 
     verbose : int, default=0
         Whether to show a progress bar, with the epoch, its losses, the temperature and the
@@ -470,7 +472,13 @@ class SNNLEmbedding(BaseEmbedding):
         rows, labels = validate_data(self, X, y, dtype=FLOATS, reset=False)
         labeled = self._is_labeled(labels)
         rows, labels = rows[labeled], labels[labeled]
-        score = partial(entanglement_score, labels=labels, temperature=temperature, metric=metric)
+        score = partial(
+            entanglement_score,
+            labels=labels,
+            temperature=temperature,
+            metric=metric,
+            device=device_of(self.network_, default=torch.device("cpu")),
+        )
         entanglement = {"input": score(rows)}
         names = choose_layers(self.network_, "all")
         answers = apply_layers_to_array(self.network_, rows, names, self._centre)

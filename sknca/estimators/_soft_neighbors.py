@@ -15,6 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor
 
 from .._arrays import as_array
+from .._devices import float_of, resolve_device
 from .._typing import with_types
 from ..functional._class_probabilities import ClassProbabilities
 from ..functional._metrics import METRICS, MetricName
@@ -22,6 +23,8 @@ from ._callbacks import FitCallbacks
 from ._data import FLOATS, check_classes
 from ._estimator import Estimator
 from ._frames import explained, one_column, validate_data
+
+_CPU = torch.device("cpu")
 
 
 class SoftNeighborsClassifier(ClassifierMixin, Estimator):
@@ -43,6 +46,10 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         The distance `d`: squared Euclidean, or one minus the cosine.
+
+    device : str or torch.device, default="auto"
+        Where to compute: "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU and
+        there were 1000 training rows or more.
 
     Attributes
     ----------
@@ -78,6 +85,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "metric": [StrOptions(set(METRICS))],
+        "device": [str, torch.device],
     }
 
     def __init__(
@@ -85,9 +93,11 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         *,
         temperature: float = 1.0,
         metric: MetricName = "sqeuclidean",
+        device: str | torch.device = "auto",
     ) -> None:
         self.temperature = temperature
         self.metric = metric
+        self.device = device
 
     @with_types(_fit_context(prefer_skip_nested_validation=True))
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -190,22 +200,31 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         check_is_fitted(self)
         rows: NDArray[Any] = validate_data(self, X, dtype=FLOATS, reset=False)
         dtype = np.promote_types(rows.dtype, self._rows.dtype)
-        with torch.autocast("cpu", enabled=False):
-            found = self._class_probabilities(dtype).log_of(_to_tensor(rows, dtype))
-        log_probabilities: NDArray[Any] = found.numpy()
+        device = resolve_device(self.device, n_rows=len(self._rows))
+        with torch.autocast(device.type, enabled=False):
+            probabilities = self._class_probabilities(dtype, device)
+            given = _to_tensor(rows, dtype).to(probabilities.keys.dtype)
+            found = probabilities.log_of(given)
+        log_probabilities: NDArray[Any] = found.numpy().astype(dtype, copy=False)
         if np.isnan(log_probabilities).any():
             raise ValueError(
                 f"Input X contains a value too large for {dtype!r} and the temperature."
             )
         return log_probabilities
 
-    def _class_probabilities(self, dtype: DTypeLike) -> ClassProbabilities:
+    def _class_probabilities(
+        self, dtype: DTypeLike, device: torch.device = _CPU
+    ) -> ClassProbabilities:
+        keys, log_weight = (
+            tensor.to(device, float_of(device, tensor.dtype))
+            for tensor in (_to_tensor(self._rows, dtype), _to_tensor(self._log_weight, dtype))
+        )
         return ClassProbabilities(
-            _to_tensor(self._rows, dtype),
-            _to_tensor(self._class_sizes, np.int64),
+            keys,
+            _to_tensor(self._class_sizes, np.int64).to(device),
             float(self.temperature),
             METRICS[self.metric],
-            _to_tensor(self._log_weight, dtype),
+            log_weight,
         )
 
 

@@ -130,7 +130,9 @@ class TripletEmbedding(BaseEmbedding):
         fitted attributes tell of the last `fit`.
 
     device : str or torch.device, default="auto"
-        "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA where there is one.
+        "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU that computes, and if
+        `X` has 1000 samples or more or the encoder is a custom one: with few samples the CPU is
+        done before a GPU has started.
 
     verbose : int, default=0
         Whether to show a progress bar, with the epoch, its losses and the rows learned from in

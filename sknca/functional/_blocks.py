@@ -330,5 +330,8 @@ def exp_rows_(logits: Tensor) -> tuple[Tensor, Tensor]:
     they shall be too where the row is empty.
     """
     largest = logits.amax(-1, keepdim=True).clamp_min_(_NOWHERE[logits.dtype] / 2)
-    logits.sub_(largest).clamp_min_(_NEGLIGIBLE[logits.dtype]).exp_()
+    logits.sub_(largest)
+    if logits.is_cpu:  # a GPU computes denormal numbers as fast as others
+        logits.clamp_min_(_NEGLIGIBLE[logits.dtype])
+    logits.exp_()
     return largest, logits.sum(-1, keepdim=True).clamp_min_(1)

@@ -10,6 +10,9 @@ from ._metrics import Metric
 _BLOCK_ENTRIES = 2**21
 _MIN_BLOCK_ROWS = 64
 
+#: The same on a GPU.
+_GPU_BLOCK_ENTRIES = 2**26
+
 
 class ClassProbabilities:
     """The probability that a row's soft neighbour is of a class, by its logarithm.
@@ -64,12 +67,15 @@ class ClassProbabilities:
     def log_of(self, z: Tensor) -> Tensor:
         """The logarithms (n, n_classes) for rows (n, d), block by block.
 
+        They are on the device of the rows, which may be another than that of the keys.
+
         Not-a-number if distance / temperature is too large for the dtype.
         """
-        block_size = max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // len(self.keys))
+        entries = _BLOCK_ENTRIES if self.keys.is_cpu else _GPU_BLOCK_ENTRIES
+        block_size = max(_MIN_BLOCK_ROWS, entries // len(self.keys))
         found = z.new_empty(len(z), len(self.place))
         for block, out in zip(z.split(block_size), found.split(block_size), strict=True):
-            out.copy_(self.log_of_block(block))
+            out.copy_(self.log_of_block(block.to(self.keys.device)))
         return found
 
     def log_of_block(self, z: Tensor) -> Tensor:

@@ -18,6 +18,9 @@ from ._metrics import check_metric
 _BLOCK_ENTRIES = 3 * 2**19
 _MIN_BLOCK_ROWS = 128
 
+#: The same on a GPU: enough that launching the next operators takes less time than these.
+_GPU_BLOCK_ENTRIES = 2**26
+
 
 def soft_nearest_neighbor_loss(
     z: Tensor,
@@ -144,7 +147,7 @@ def soft_nearest_neighbor_loss(
     if among_themselves:
         key_weight = weight
     if block_size is None:
-        block_size = default_block_size(len(keys))
+        block_size = default_block_size(len(keys), z.device)
     elif not (isinstance(block_size, int) and block_size >= 1):
         raise ValueError(f"block_size must be an integer of at least 1, got {block_size}.")
 
@@ -179,8 +182,9 @@ def soft_nearest_neighbor_loss(
         return total / torch.where(valid_weight > 0, valid_weight, 1)
 
 
-def default_block_size(n_keys: int) -> int:
-    return max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // max(n_keys, 1))
+def default_block_size(n_keys: int, device: torch.device) -> int:
+    entries = _BLOCK_ENTRIES if device.type == "cpu" else _GPU_BLOCK_ENTRIES
+    return max(_MIN_BLOCK_ROWS, entries // max(n_keys, 1))
 
 
 def soft_neighbor_probabilities(

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.validation import _check_sample_weight
 
 from .._arrays import as_array
+from .._devices import float_of, resolve_device
 from .._typing import with_types
 from ..functional import soft_nearest_neighbor_loss
 from ..functional._metrics import METRICS
@@ -25,6 +26,7 @@ from ..functional._metrics import METRICS
             "temperature": [Interval(Real, 0, None, closed="neither")],
             "metric": [StrOptions(set(METRICS))],
             "sample_weight": ["array-like", None],
+            "device": [str, torch.device],
         },
         prefer_skip_nested_validation=True,
     )
@@ -36,6 +38,7 @@ def entanglement_score(
     temperature: float = 1.0,
     metric: str = "cosine",
     sample_weight: ArrayLike | None = None,
+    device: str | torch.device = "auto",
 ) -> float:
     r"""Entanglement of the classes: the soft nearest neighbour loss of the rows.
 
@@ -67,6 +70,10 @@ def entanglement_score(
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights: of a row in the mean, and of the same row as a neighbour of
         others. Only their ratios count. A row of weight 0 is no row.
+
+    device : str or torch.device, default="auto"
+        Where to compute: "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU and
+        `X` has 1000 rows or more.
 
     Returns
     -------
@@ -121,8 +128,14 @@ def entanglement_score(
         )
     # A copy is writable and has no strides that torch does not know.
     z = torch.from_numpy(np.array(rows, order="C"))
+    resolved = resolve_device(device, n_rows=len(z))
+    dtype = float_of(resolved, z.dtype)
     score = soft_nearest_neighbor_loss(
-        z, torch.from_numpy(codes), temperature, metric=metric, sample_weight=weight
+        z.to(resolved, dtype),
+        torch.from_numpy(codes).to(resolved),
+        temperature,
+        metric=metric,
+        sample_weight=None if weight is None else weight.to(resolved, dtype),
     ).item()
     if not np.isfinite(score):
         raise ValueError(

@@ -17,9 +17,10 @@ CHUNK_ROWS = 256
 #: The same on a GPU, for networks of the package. A custom one may need much memory for a row.
 _GPU_CHUNK_ROWS = 4096
 
-#: On a CPU a last, smaller chunk of a dense network is filled up to a multiple of so many rows. A
-#: matrix product may round a row differently among 3 rows than among 300; among multiples of 16
-#: it does not, on the processors tried, and a few rows more cost such a network little.
+#: A last, smaller chunk of a dense network is filled up to a multiple of so many rows. A matrix
+#: product may round a row differently among 3 rows than among 300; among multiples of 16 it does
+#: not, on the processors tried, and a few rows more cost such a network little. On a GPU, whose
+#: products are chosen by the number of rows, every chunk is filled up.
 _FILLED_TO = 16
 
 #: What a dense network consists of, beside modules without parameters.
@@ -109,9 +110,7 @@ def apply_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[st
     names = [*names]
     device = device_of(network, default=x.device)
     size = chunk_rows(network, device)
-    multiple = 1
-    if _is_dense(network):
-        multiple = _FILLED_TO if device.type == "cpu" else size
+    multiple = size if device.type != "cpu" else _FILLED_TO if _is_dense(network) else 1
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         chunks = [_run_chunk(network, some.to(device), multiple, names) for some in x.split(size)]
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in names}

@@ -152,7 +152,10 @@ def train(
                 start = losses["loss"].clone() if start is None else start
                 n_rows += len(x)
                 for name, value in losses.items():
-                    sums[name] = sums.get(name, 0) + value * len(x)
+                    if name in sums:
+                        sums[name].add_(value, alpha=len(x))
+                    else:
+                        sums[name] = value * len(x)
 
             record: EpochRecord = {"epoch": epoch}
             totals: list[float] = torch.stack([*sums.values()]).tolist()

@@ -42,7 +42,7 @@ class TrainingData:
 
     def sample(self, size: int) -> Tensor:
         """At most so many of the rows that are trained on, at even steps."""
-        return self.take(self.rows[:: -(-len(self.rows) // size)])[0]
+        return self.take_at_home(self.rows[:: -(-len(self.rows) // size)])[0]
 
     def batches(self, places: Sequence[Tensor]) -> Iterator[Batch]:
         """Batch after batch, each at its places among the rows that are trained on."""

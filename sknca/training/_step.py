@@ -88,6 +88,7 @@ class ReplayedStep:
         self._record = record or _GraphRecorder()
         self._rate = torch.zeros((), dtype=torch.float32, device=device)
         self._epoch = torch.zeros(1, dtype=torch.long, device=device)
+        self._epoch_written = 0
         self._seen: set[tuple[int, float]] = set()
         self._records: dict[tuple[int, float], tuple[list[Tensor], Replay]] = {}
 
@@ -96,7 +97,9 @@ class ReplayedStep:
     ) -> Losses:
         groups = self._step.optimizer.param_groups
         self._rate.fill_(groups[0]["lr"])
-        self._epoch.fill_(epoch)
+        if epoch != self._epoch_written:
+            self._epoch.fill_(epoch)
+            self._epoch_written = epoch
         for group in groups:
             group["lr"] = self._rate
         kind = len(x), radius

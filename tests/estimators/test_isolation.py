@@ -147,7 +147,7 @@ class InBfloat16(nn.Linear):
 def test_an_encoder_may_compute_in_mixed_precision(iris, outside):
     X, y = iris
     with outside():
-        embedding = SNNLEmbedding(2, encoder=InBfloat16, max_iter=3, random_state=0)
+        embedding = SNNLEmbedding(2, encoder=InBfloat16, max_iter=3, random_state=0, device="cpu")
         embedding.fit(X, y, X_val=X, y_val=y).transform(X)
 
 
@@ -187,6 +187,9 @@ def test_an_encoder_may_answer_in_half_precision(iris, embedding):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.skipif(
+    torch.cuda.is_available(), reason="with CUDA, torch refuses a backward pass in a forked process"
+)
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_while_another_thread_trains(iris):
     training, forked = threading.Event(), threading.Event()

@@ -290,7 +290,7 @@ def test_harmless_underflow_is_no_error(data):
 
 def test_memory():
     X = np.random.RandomState(0).randn(8192, 4).astype(np.float32)
-    classifier = SoftNeighborsClassifier().fit(X, np.arange(8192) % 10)
+    classifier = SoftNeighborsClassifier(device="cpu").fit(X, np.arange(8192) % 10)
     with LiveMemory() as memory:
         classifier.predict_proba(X[:4096])
     assert memory.peak < 0.15 * 4 * 4096 * 8192

@@ -544,7 +544,7 @@ class TestRefuses:
 def test_cuda_is_cpu(batch, weight, metric, dtype, block_size):
     results = []
     for device in ("cpu", "cuda"):
-        z = batch[0].to(device, dtype).requires_grad_()
+        z = batch[0].detach().to(device, dtype).requires_grad_()
         loss = soft_nearest_neighbor_loss(
             z,
             batch[1].to(device),

@@ -211,6 +211,7 @@ class TestLearnedTemperature:
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 @pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
 def test_cuda_step_waits_for_nothing(network, rows, metric):
     x, y, weight = (t.cuda() for t in (*rows, WEIGHT))

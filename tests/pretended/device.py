@@ -56,6 +56,7 @@ class Module:
         self.current = 0
         self.generators = [torch.Generator("cpu").manual_seed(i) for i in range(N_DEVICES)]
         self.free = [2**30] * N_DEVICES
+        self.reserved, self.allocated = 0, 0
 
     def is_available(self) -> bool:
         return True
@@ -108,14 +109,18 @@ class Module:
     def mem_get_info(self, device: object = None) -> tuple[int, int]:
         return self.free[self.index_of(NAME if device is None else device)], 2**31
 
+    def memory_reserved(self, device: object = None) -> int:
+        return self.reserved
+
+    def memory_allocated(self, device: object = None) -> int:
+        return self.allocated
+
 
 class ModuleLikeMps(Module):
-    """As `torch.mps`: one device, which no context manager chooses, and no word about memory."""
-
-    current_device = set_device = device = mem_get_info = None  # type: ignore[assignment]
+    """As `torch.mps`: one device, which nothing has to choose, and no word about memory."""
 
     def __getattribute__(self, name: str):
-        if name in ("current_device", "set_device", "device", "mem_get_info"):
+        if name in ("current_device", "set_device", "device", "mem_get_info", "memory_reserved"):
             raise AttributeError(name)
         return super().__getattribute__(name)
 
@@ -127,26 +132,49 @@ class PretendedTensor(torch.Tensor):
     """A tensor of the device, around a `raw` one on the CPU."""
 
     raw: torch.Tensor
+    index: int
+    is_number: bool
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
-    def __new__(cls, raw: torch.Tensor, index: int) -> "PretendedTensor":
-        device = torch.device(NAME, index)
+    def __new__(cls, raw, index, is_number=False):
+        # torch's backward pass knows but one device of the type, so all are the first for it.
         tensor = torch.Tensor._make_wrapper_subclass(
             cls,
             raw.shape,
             strides=raw.stride(),
             storage_offset=raw.storage_offset(),
             dtype=raw.dtype,
-            device=device,
+            device=torch.device(NAME, 0),
         )
-        tensor.raw = raw
+        tensor.raw, tensor.index = raw, index
+        tensor.is_number = is_number  # that torch made of a Python number, on the first device
         return tensor
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(NAME, self.index)
 
     @classmethod
     def __torch_dispatch__(cls, operator, types, args=(), kwargs=None):
         # In the threads of a backward pass, where the mode below is not.
         return DEVICE.run(operator, args, kwargs or {})
+
+    def to(self, *args, **kwargs):
+        if args and isinstance(args[0], torch.Tensor):
+            args = (args[0].device, args[0].dtype, *args[1:])
+        device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
+        if device is None or device.type != NAME:
+            return super().to(device, dtype, non_blocking=non_blocking)
+        moved = self if DEVICE.module.index_of(device) == self.index else self._on(device)
+        return moved if dtype in (None, moved.dtype) else super(PretendedTensor, moved).to(dtype)
+
+    def _on(self, device: torch.device) -> torch.Tensor:
+        """On another device of the type; torch would not see that it is another."""
+        waits = len(DEVICE.waits)
+        moved = self.cpu().to(device)
+        del DEVICE.waits[waits:]
+        return moved
 
     def numpy(self, *, force: bool = False):
         if not force:
@@ -184,9 +212,11 @@ class Device:
         packet = operator.overloadpacket
         if made_there:
             index = self.module.index_of(asked_for)
+            if there and packet is not aten._to_copy:  # as a tensor that is there
+                index = there[0].index
             kwargs = {**kwargs, "device": "cpu"}
         else:
-            index = None if asked_for is not None else there[0].device.index
+            index = None if asked_for is not None else there[0].index
         moves = packet in (aten._to_copy, aten.copy_)
         if moves:
             self._watch_copy(operator, args, kwargs, index)
@@ -212,6 +242,8 @@ class Device:
         known = {id(t.raw): t for t in there}
 
         def wrap(raw: torch.Tensor) -> torch.Tensor:
+            if packet is aten.scalar_tensor:
+                return PretendedTensor(raw, index, is_number=True)
             if not self.knows_float64 and raw.dtype is torch.float64:
                 raise TypeError("Cannot convert a tensor to float64: the device has none.")
             return known[id(raw)] if id(raw) in known else PretendedTensor(raw, index)
@@ -244,7 +276,9 @@ class Device:
 
 
 def _refuse_mixture(operator, tensors) -> None:
-    devices = {t.device for t in tensors if t.ndim > 0 or not t.is_cpu}
+    devices = {
+        t.device for t in tensors if t.ndim > 0 or not (t.is_cpu or getattr(t, "is_number", False))
+    }
     if len(devices) > 1:
         names = sorted(map(str, devices))
         raise RuntimeError(f"{operator}: expected all tensors on one device, got {names}.")
@@ -291,13 +325,33 @@ class _Guard(torch._C._acc.DeviceGuard):
 
 DEVICE = Device()
 
+_LIBRARIES: list[torch.library.Library] = []  # which last as long as someone holds them
+
 
 def install(*, like_mps: bool = False) -> None:
     """Make torch know the device, for as long as the process lives."""
     if like_mps:
         DEVICE.module = ModuleLikeMps()
         DEVICE.knows_float64 = False
+    # A module that is moved gets new parameters, for a wrapper cannot be given other contents.
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
     backend_registration._setup_privateuseone_for_python_backend(
         NAME, DEVICE.module, None, _Guard()
     )
+    _install_autocast()
     _Mode().__enter__()
+
+
+def _install_autocast() -> None:
+    """Products in bfloat16 while autocast is on, as on a GPU."""
+    key = "AutocastPrivateUse1"
+    rest, products = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL", key)
+    _LIBRARIES.extend([rest, products])
+    rest.fallback(torch.library.fallthrough_kernel, key)
+    for operator in (aten.mm.default, aten.addmm.default):
+
+        def in_bfloat16(*tensors, operator=operator, **options):
+            with torch.autocast(NAME, enabled=False):
+                return operator(*(t.bfloat16() for t in tensors), **options)
+
+        products.impl(operator, in_bfloat16)
