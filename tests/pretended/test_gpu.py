@@ -12,6 +12,7 @@ from torch import nn
 import sknca
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from sknca.estimators._devices import home_of_rows
+from sknca.functional._pick_rows import pick_rows
 from sknca.metrics import entanglement_score
 from sknca.networks import SkipMLP
 from sknca.objectives import SNNLObjective, TripletObjective
@@ -173,6 +174,18 @@ def test_replayed_steps_learn_the_same(mode, monkeypatch):
     embedding = fit(**MODES[mode])
     assert recorded
     assert_alike(embedding.transform(X), expected.transform(X))
+
+
+def test_picked_rows_have_the_gradient_of_index_select():
+    index = torch.tensor([3, 0, 3, 3, 1])
+    found = []
+    for name, pick in (("cpu", lambda z, i: z.index_select(0, i)), ("pretended", pick_rows)):
+        z = torch.arange(8.0).reshape(4, 2).to(name).detach().requires_grad_()
+        total = pick(z, index.to(name)).pow(3).sum()
+        (first,) = torch.autograd.grad(total, z, create_graph=True)
+        (second,) = torch.autograd.grad(first.pow(2).sum(), z)
+        found.append((first.detach().cpu(), second.cpu()))
+    torch.testing.assert_close(*found)
 
 
 STREAMED = ["plain", "weights", "early stopping", "validation", "few labels", "triplets, all"]
