@@ -158,8 +158,10 @@ def train(
                         sums[name] = value * len(x)
 
             record: EpochRecord = {"epoch": epoch}
-            totals: list[float] = torch.stack([*sums.values()]).tolist()
-            record |= {name: total / n_rows for name, total in zip(sums, totals, strict=True)}
+            # All that is to be known of it, read together: reading waits for the device.
+            read = [*sums.values(), *([] if start is None else [start])]
+            totals: list[float] = torch.stack(read).tolist()
+            record |= {name: total / n_rows for name, total in zip(sums, totals, strict=False)}
             record |= objective.settings(epoch)
             record["validation_loss"] = None
             if validate is not None:
@@ -167,7 +169,7 @@ def train(
                 objective.train()
             history.append(record)
             monitored = record["loss" if validate is None else "validation_loss"]
-            bound = math.inf if start is None else _DIVERGED * max(abs(start.item()), 1.0)
+            bound = math.inf if start is None else _DIVERGED * max(abs(totals[-1]), 1.0)
             if not math.isfinite(record["loss"] + monitored) or record["loss"] > bound:
                 finite = math.isfinite(record["loss"] + monitored)
                 what = "much larger than at the start" if finite else "not finite"
