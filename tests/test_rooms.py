@@ -13,9 +13,9 @@ PACKAGE = Path(sknca.__file__).parent
 #: All that a room may import, beside itself and the standard library.
 MAY = {
     "functional": {"torch"},
-    "networks": {"functional", "numpy", "torch"},
-    "objectives": {"functional", "networks", "torch"},
-    "training": {"torch"},
+    "networks": {"_random", "functional", "numpy", "torch"},
+    "objectives": {"_random", "functional", "networks", "torch"},
+    "training": {"_random", "torch"},
     "metrics": {
         *("_arrays", "_devices", "_typing", "functional", "numpy", "scipy", "sklearn", "torch"),
     },
@@ -31,6 +31,7 @@ MAY = {
     "plotting": {"matplotlib", "numpy", "sklearn"},
     "_arrays": {"torch"},
     "_devices": {"_warnings", "torch"},
+    "_random": {"torch"},
     "_typing": set(),
     "_warnings": {"joblib", "sklearn"},
     "__init__": {"estimators", "objectives", "persistence"},
@@ -67,7 +68,7 @@ def room_of(path):
 def test_a_file_imports_what_its_room_may(path):
     imported = set(imports(path))
     assert not imported & NEVER
-    standard = sys.stdlib_module_names - {"_typing", "_warnings"}
+    standard = sys.stdlib_module_names - {"_random", "_typing", "_warnings"}
     assert imported - standard <= MAY[room_of(path)]
 
 

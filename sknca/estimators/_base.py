@@ -82,6 +82,10 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     def _learns_from_unlabeled(self) -> bool:
         return False
 
+    def _runs_code_of_others(self) -> bool:
+        """Whether modules of the user's are made or trained."""
+        return self.encoder is not None
+
     def _may_validate_on_other_classes(self) -> bool:
         return True
 
@@ -186,7 +190,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         # How much a custom encoder computes for a row, only the user knows.
         n_rows = len(X) if self.encoder is None else None
         self.device_ = resolve_device(self.device, n_rows=n_rows)
-        with isolated(seed, self.device_) as generator:
+        with isolated(seed, self.device_, of_others=self._runs_code_of_others()) as generator:
             if continued is None:
                 # A user's own encoder may want pixels, say, as they are.
                 self._centre = centre_of(X, rows) if self.encoder is None else None

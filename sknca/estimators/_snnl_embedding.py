@@ -391,6 +391,9 @@ class SNNLEmbedding(BaseEmbedding):
     def _learns_from_unlabeled(self) -> bool:
         return self.primary_loss == "reconstruction"
 
+    def _runs_code_of_others(self) -> bool:
+        return super()._runs_code_of_others() or self.decoder is not None
+
     def _may_validate_on_other_classes(self) -> bool:
         return self.primary_loss != "classification"
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .._random import FromGeneratorOfFit, generator_of_fit
 from ..functional._metrics import unit_rows
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -44,7 +45,8 @@ class Dropout(nn.Module):
             return x
         if not x.is_cpu:
             return functional.dropout(x, self.p)
-        draws = x.new_empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        draws = x.new_empty(-(-x.numel() // 4), dtype=torch.int64)
+        draws.random_(-(2**63), None, generator=generator_of_fit())
         threshold = min(round(self.p * 2**16), 2**16 - 1) - 2**15
         kept = torch.empty_like(x)
         # A comparison that writes floats is quicker than one that writes booleans to be used.
@@ -154,7 +156,8 @@ class SkipMLP(MLP):
             self.scale.copy_(torch.where(spread >= tiny, 1 / spread, 0))
             x = torch.cat([self._squash(some) for some in x.split(256)])  # no room for all at once
             n_found = min(*x.shape, self.skip.out_features + 8)  # more than asked for: exacter
-            _, _, directions = torch.pca_lowrank(x, n_found)  # (n_inputs, n_found)
+            with FromGeneratorOfFit():
+                _, _, directions = torch.pca_lowrank(x, n_found)  # (n_inputs, n_found)
             directions = directions[:, : self.skip.out_features]
             length = self.gain * math.sqrt(x.shape[1])
             self.skip.weight.zero_()
@@ -204,4 +207,5 @@ def is_plain(network: nn.Module) -> bool:
 
 def linear(fan_in: int, fan_out: int, *, bias: bool = True) -> nn.Linear:
     # Named explicitly, so that a user's default dtype and device stay out of it.
-    return nn.Linear(fan_in, fan_out, bias=bias, device="cpu", dtype=torch.float32)
+    with FromGeneratorOfFit():
+        return nn.Linear(fan_in, fan_out, bias=bias, device="cpu", dtype=torch.float32)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from .._random import generator_of_fit
 from ..functional import triplet_loss
 from ..functional._triplet_loss import nearest_triplet_loss
 from ..networks import apply
@@ -53,6 +54,7 @@ class TripletObjective(EmbeddingObjective):
             strategy=self.mining,
             metric=self.metric,
             sample_weight=weight,
+            generator=generator_of_fit(),
         )
         return loss, {}
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-#: torch's random numbers belong to the process, so two trainings take turns.
-_LOCK = threading.RLock()
+from .._random import drawing_from, generator_of_fit
 
+#: torch's random numbers belong to the process, so two trainings that draw from them take turns.
+_LOCK = threading.RLock()
 
 #: Whether this process was forked from one in which sknca was imported.
 _forked = False
@@ -43,11 +44,10 @@ def own_threads_only() -> Iterator[None]:
 
 
 @contextmanager
-def isolated(seed: int, device: torch.device) -> Iterator[torch.Generator]:
-    """Gradients on, autocast off, and torch's random numbers seeded, for a while.
-
-    Dropout and the initialisers of a user's modules take no generator, so the global ones
-    are seeded inside, and put back after.
+def isolated(
+    seed: int, device: torch.device, *, of_others: bool = True
+) -> Iterator[torch.Generator]:
+    """Gradients on, autocast off, and random numbers seeded, for a while.
 
     Parameters
     ----------
@@ -57,26 +57,42 @@ def isolated(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     device : torch.device
         Where the training runs.
 
+    of_others : bool, default=True
+        Whether code of others may draw inside. Dropout and the initialisers of a user's modules
+        take no generator, so torch's global random numbers are seeded then, and put back after,
+        and such trainings take turns. The package's own draw from a generator of their own.
+
     Yields
     ------
     generator : torch.Generator
         An own one on the CPU, for code that takes a generator.
     """
     with (
-        _LOCK,
+        _seeded(seed, device) if of_others or device.type != "cpu" else _own(seed),
         own_threads_only(),
-        _kept_random_state(device),
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
         torch.autocast("cpu", enabled=False),  # the start of a network is computed there
         _chosen(device),
     ):
+        yield torch.Generator("cpu").manual_seed(seed)
+
+
+def _own(seed: int) -> AbstractContextManager[None]:
+    """A generator of the fit, which draws what the global one would."""
+    return drawing_from(torch.Generator("cpu").manual_seed(seed))
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's global random numbers seeded; one training at a time."""
+    with _LOCK, drawing_from(None), _kept_random_state(device), _chosen(device):
         # Not torch.manual_seed, which would seed every other accelerator for good.
         torch.default_generator.manual_seed(seed)
         if device.type != "cpu":
             torch.get_device_module(device).manual_seed(seed)
-        yield torch.Generator("cpu").manual_seed(seed)
+        yield
 
 
 @contextmanager
@@ -84,6 +100,10 @@ def out_of_isolation(device: torch.device) -> Iterator[None]:
     """Within `isolated` on this device, for code of others: what it draws changes nothing here,
     and it may wait for a training in another thread.
     """
+    if generator_of_fit() is not None:  # torch's own and the lock are not touched
+        with drawing_from(None):
+            yield
+        return
     with _kept_random_state(device):
         _LOCK.release()
         try:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -211,3 +212,45 @@ def test_a_fork_while_another_thread_trains(iris):
         forked.set()
         thread.join()
     assert child.exitcode == 0
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"primary_loss": "reconstruction"},
+        {"primary_loss": "classification", "adversarial_radius": 0.1},
+        {"kind": TripletEmbedding, "mining": "random"},
+    ],
+    ids=str,
+)
+def test_a_fit_in_the_background_changes_nothing_of_what_others_draw(iris, parameters):
+    torch.manual_seed(0)
+    expected = [torch.rand(()).item() for _ in range(10_000)]
+    thread = threading.Thread(target=codes, args=iris, kwargs=parameters)
+    torch.manual_seed(0)
+    thread.start()
+    drawn = []
+    while thread.is_alive():
+        drawn.append(torch.rand(()).item())
+        time.sleep(0)
+    thread.join()
+    assert len(drawn) > 10
+    assert drawn[:10_000] == expected[: len(drawn)]
+
+
+def test_fits_that_draw_from_no_global_stream_train_at_once(iris):
+    training, other = threading.Event(), threading.Event()
+
+    def train():
+        with isolated(0, torch.device("cpu")):  # holds the lock, as for a custom encoder
+            training.set()
+            other.wait(60)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    training.wait()
+    codes(*iris)
+    assert thread.is_alive()
+    other.set()
+    thread.join()
