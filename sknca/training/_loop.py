@@ -158,7 +158,8 @@ def train(
                         sums[name] = value * len(x)
 
             record: EpochRecord = {"epoch": epoch}
-            totals: list[float] = torch.stack([*sums.values()]).tolist()
+            assert start is not None  # there is a batch in every epoch
+            *totals, first = torch.stack([*sums.values(), start]).tolist()
             record |= {name: total / n_rows for name, total in zip(sums, totals, strict=True)}
             record |= objective.settings(epoch)
             record["validation_loss"] = None
@@ -167,9 +168,8 @@ def train(
                 objective.train()
             history.append(record)
             monitored = record["loss" if validate is None else "validation_loss"]
-            bound = math.inf if start is None else _DIVERGED * max(abs(start.item()), 1.0)
-            if not math.isfinite(record["loss"] + monitored) or record["loss"] > bound:
-                finite = math.isfinite(record["loss"] + monitored)
+            finite = math.isfinite(record["loss"] + monitored)
+            if not finite or record["loss"] > _DIVERGED * max(abs(first), 1.0):
                 what = "much larger than at the start" if finite else "not finite"
                 too = " or adversarial_radius" if adversarial_radius > 0 else ""
                 raise ValueError(
