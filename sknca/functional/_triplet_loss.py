@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ._checks import check_margin, check_weight
 from ._every_triplet import EveryTriplet, softplus
-from ._metrics import Metric, check_metric
+from ._metrics import METRICS, Metric, check_metric
+from ._mining import STRATEGIES
 from ._pick_rows import pick_rows
 from ._triplet_mining import check_batch, mine_triplets, one_triplet_each
 
@@ -119,24 +120,8 @@ def triplet_loss(
         weight = weight / torch.where(largest == 0, 1, largest)  # only their ratios count
     with torch.autocast(z.device.type, enabled=False):
         if chosen.counts is None:
-            how: dict[str, Any] = {
-                "margin": torch.inf if margin == "soft" else margin,
-                "generator": generator,
-            }
-            if chosen.each is None or len(z) == 0:
-                kept = torch.arange(len(z), device=z.device) if usable is None else usable.nonzero()
-                kept = kept.flatten()
-                mined = mine_triplets(
-                    z[kept].detach(), y[kept], strategy=strategy, metric=metric, **how
-                )
-                anchor, positive, negative = (kept[index] for index in mined)
-                share = z.new_ones(len(anchor)) if weight is None else weight[anchor]
-                return _over_mined(z, anchor, positive, negative, share, margin, distance)
-            has_one, positive, negative = one_triplet_each(
-                z.detach(), y, each=chosen.each, metric=distance, usable=usable, **how
-            )
-            share = has_one.to(z.dtype) if weight is None else has_one * weight
-            return _over_mined(z, None, positive, negative, share, margin, distance)
+            triplets = _triplets(z.detach(), y, usable, strategy, margin, metric, generator)
+            return _over_mined(z, *triplets, weight, margin, distance)
         wants_gradient = torch.is_grad_enabled() and z.requires_grad
         loss: Tensor = EveryTriplet.apply(
             *distance.bilinear(z, z), y, margin, chosen.counts == "semihard", weight, wants_gradient
@@ -154,22 +139,58 @@ def _without(z: Tensor, left_out: Tensor) -> Tensor:
     return torch.where(left_out[:, None], center, z)
 
 
+def _triplets(
+    z: Tensor,  # (n, d)
+    y: Tensor,  # (n,)
+    usable: Tensor | None,  # (n,), which rows can be part of a triplet; None for all
+    strategy: str,
+    margin: float | Literal["soft"],
+    metric: str,
+    generator: torch.Generator | None,
+) -> tuple[Tensor | None, Tensor, Tensor, Tensor | None]:
+    """Anchors, positives and negatives (k,), and which of these are triplets, if not all are.
+
+    Without anchors each row is the anchor of one: nothing is listed, and no device waited for.
+    """
+    how: dict[str, Any] = {
+        "margin": torch.inf if margin == "soft" else margin,
+        "generator": generator,
+    }
+    each = STRATEGIES[strategy].each
+    if each is not None and len(z) > 0:
+        distance = METRICS[metric]
+        found = one_triplet_each(z, y, each=each, metric=distance, usable=usable, **how)
+        has_one, positive, negative = found
+        return None, positive, negative, has_one
+    kept = slice(None) if usable is None else usable
+    rows = torch.arange(len(z), device=z.device)[kept]
+    mined = mine_triplets(z[kept], y[kept], strategy=strategy, metric=metric, **how)
+    anchor, positive, negative = (rows[index] for index in mined)
+    return anchor, positive, negative, None
+
+
 def _over_mined(
     z: Tensor,  # (n, d)
     anchor: Tensor | None,  # (k,), None if each row is the anchor of one
     positive: Tensor,  # (k,)
     negative: Tensor,  # (k,)
-    share: Tensor,  # (k,)
+    is_one: Tensor | None,  # (k,)
+    weight: Tensor | None,  # (n,)
     margin: float | Literal["soft"],
     metric: Metric,
 ) -> Tensor:
-    """Mean of the losses of these triplets over the active ones, each with its share."""
+    """Mean of the losses of these triplets over the active ones, weighted by their anchors."""
     # Codes that are not finite have no triplets, but no loss of zero either.
     zero = 0 * z.square().sum()
     z = metric.prepare(z)
     anchors = z if anchor is None else pick_rows(z, anchor)
     positives, negatives = pick_rows(z, positive), pick_rows(z, negative)
     gap = metric.of_pairs(anchors, positives) - metric.of_pairs(anchors, negatives)  # (k,)
+    share = torch.ones_like(gap)
+    if weight is not None:
+        share = share * (weight if anchor is None else weight[anchor])
+    if is_one is not None:
+        share = share * is_one
     losses = softplus(gap) if margin == "soft" else (gap + margin).relu()
     if margin != "soft":
         share = share * (losses.detach() > 0)

@@ -158,6 +158,7 @@ def train(
                         sums[name] = value * len(x)
 
             record: EpochRecord = {"epoch": epoch}
+            # All that is to be known of it, read together: reading waits for the device.
             assert start is not None  # there is a batch in every epoch
             *totals, first = torch.stack([*sums.values(), start]).tolist()
             record |= {name: total / n_rows for name, total in zip(sums, totals, strict=True)}
