@@ -80,7 +80,7 @@ for name, lines in {"pixels": axes[:4], "SNNLEmbedding": axes[5:]}.items():
     lines[0, 0].set_title("query", fontsize="small")
     title = f"its neighbors by {name}: the 1st, 8th, 15th … 99th"
     place = {"transform": lines[0, 1].transAxes, "in_layout": False}
-    lines[0, 1].text(0, 1.25, title, fontsize="small", **place)
+    lines[0, 1].text(0, 1.15, title, fontsize="small", **place)
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 for ax in axes[4]:

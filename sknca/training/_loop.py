@@ -159,9 +159,9 @@ def train(
 
             record: EpochRecord = {"epoch": epoch}
             # All that is to be known of it, read together: reading waits for the device.
-            read = [*sums.values(), *([] if start is None else [start])]
-            totals: list[float] = torch.stack(read).tolist()
-            record |= {name: total / n_rows for name, total in zip(sums, totals, strict=False)}
+            assert start is not None  # there is a batch in every epoch
+            *totals, first = torch.stack([*sums.values(), start]).tolist()
+            record |= {name: total / n_rows for name, total in zip(sums, totals, strict=True)}
             record |= objective.settings(epoch)
             record["validation_loss"] = None
             if validate is not None:
@@ -169,9 +169,8 @@ def train(
                 objective.train()
             history.append(record)
             monitored = record["loss" if validate is None else "validation_loss"]
-            bound = math.inf if start is None else _DIVERGED * max(abs(totals[-1]), 1.0)
-            if not math.isfinite(record["loss"] + monitored) or record["loss"] > bound:
-                finite = math.isfinite(record["loss"] + monitored)
+            finite = math.isfinite(record["loss"] + monitored)
+            if not finite or record["loss"] > _DIVERGED * max(abs(first), 1.0):
                 what = "much larger than at the start" if finite else "not finite"
                 too = " or adversarial_radius" if adversarial_radius > 0 else ""
                 raise ValueError(

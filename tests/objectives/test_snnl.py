@@ -224,3 +224,12 @@ def test_cuda_step_waits_for_nothing(network, rows, metric):
         objective(x, y, weight, 0)[0].backward()
     finally:
         torch.cuda.set_sync_debug_mode(before)
+
+
+def test_without_training_rows_held_out_rows_look_among_themselves():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(20, 3, generator=generator), torch.arange(20) % 3
+    objective = SNNLObjective(nn.Identity(), metric="sqeuclidean", temperatures=[1.0, 0.5])
+    loss = objective.held_out((x, y, None), None)
+    torch.testing.assert_close(loss, soft_nearest_neighbor_loss(x, y, 0.5))  # of the last epoch
+    assert not torch.allclose(loss, objective.held_out((x, y, None), (x, y, None)))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sknca.functional import triplet_loss
+from sknca.functional import _triplet_loss, triplet_loss
 from sknca.objectives import TripletObjective
 
 
@@ -52,6 +52,28 @@ def test_held_out_rows_are_between_their_nearest_neighbors(rows, metric, margin,
         total, weights = total + of_row * row, weights + of_row
     assert loss.item() == pytest.approx(total / weights, rel=1e-5)
     assert not loss.requires_grad
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("entries", [2**20, 90])
+def test_without_training_rows_held_out_rows_look_among_themselves(
+    rows, metric, entries, monkeypatch
+):
+    x, y = rows
+    y[5] = 9  # the only one of its class: no loss
+    monkeypatch.setattr(_triplet_loss, "_BLOCK_ENTRIES", entries)  # blocks of 3 rows
+    objective = TripletObjective(nn.Identity(), metric=metric, margin=1.0, mining="all")
+    loss = objective.held_out((x, y, None), None)
+    losses = []
+    for i in range(len(x)):
+        if metric == "cosine":
+            d = 1 - torch.cosine_similarity(x[i], x)
+        else:
+            d = (x[i] - x).square().sum(1)
+        partner = (y == y[i]) & (torch.arange(len(x)) != i)
+        if partner.any():
+            losses.append(torch.nn.functional.softplus(d[partner].min() - d[y != y[i]].min()))
+    assert loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
 
 
 def test_held_out_without_a_triplet_is_zero(rows):
