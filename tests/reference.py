@@ -39,8 +39,13 @@ def row_losses(z, y, temperature, metric, weight=None, neighbors=None):
     return np.array(losses)
 
 
-def soft_nearest_neighbor_loss(z, y, temperature, metric, weight=None, neighbors=None):
-    losses = row_losses(z, y, temperature, metric, weight, neighbors)
+def of_family(losses, q):
+    """(1 - p^q) / q of rows with the losses -log p."""
+    return losses if q == 0 else (1 - np.exp(-q * losses)) / q
+
+
+def soft_nearest_neighbor_loss(z, y, temperature, metric, weight=None, neighbors=None, q=0.0):
+    losses = of_family(row_losses(z, y, temperature, metric, weight, neighbors), q)
     weight = np.ones(len(z)) if weight is None else weight
     valid = ~np.isnan(losses)
     total = weight[valid].sum()

@@ -11,6 +11,9 @@ is as plain: with c_i the row's coefficient in the total,
 
     dL/da_ij = c_i sigmoid(o_i - s_i) * (softmax over the others - softmax over the partners).
 
+With p_i = sigmoid(s_i - o_i) that loss is -log p_i. It is the end of a family (1 - p_i^q) / q, at
+q = 0, whose gradient is p_i^q times as large.
+
 A term that is constant along a row drops out, so the logits need no squared norm of row i:
 they are a bilinear form of `queries` and `keys`, and an `offset` for each key.
 """
@@ -50,6 +53,7 @@ class Problem:
     log_key_weight: Tensor | None  # (m,)
     among_themselves: bool  # the queries are the keys: row i is no neighbour of its own
     block_size: int
+    q: float | Tensor = 0.0  # of the family (1 - p^q) / q; a tensor () is positive
 
 
 class TotalLoss(torch.autograd.Function):
@@ -274,16 +278,29 @@ def _walk(
             # Without its row's factor: that is cheaper on the (b, d) sides of the products.
             gradient = others  # (b, m)
             pull = functional.threshold(gap.sigmoid(), _NO_PULL[gap.dtype], 0.0)  # (b, 1), 1 - p_i
+            if not _is_zero(problem.q):
+                pull = pull * (-problem.q * _log_loss(gap)).exp_()
             factor = coefficients[rows] * pull / sum_others  # (b, 1)
             torch.mm(gradient, keys, out=grad_queries[rows]).mul_(factor)
             grad_right.addmm_((left[rows] * factor).T, gradient)
 
-    losses = functional.softplus(gaps, threshold=40.0).squeeze(1) * has_partner
+    losses = _log_loss(gaps).squeeze(1) * has_partner
     losses = torch.where(losses > -nowhere / 4, torch.inf, losses)  # a partner, and yet none
+    if not _is_zero(problem.q):
+        losses = torch.expm1(-problem.q * losses) / -problem.q
     if coefficients is None:
         return losses, None, None, None
     grad_keys = grad_right[: keys.shape[1]].T
     return losses, grad_queries, grad_keys, None if offset is None else grad_right[-1]
+
+
+def _is_zero(q: float | Tensor) -> bool:
+    return not isinstance(q, Tensor) and q == 0  # to ask a tensor would be to wait for its device
+
+
+def _log_loss(gap: Tensor) -> Tensor:
+    """-log p of rows with that gap."""
+    return functional.softplus(gap, threshold=40.0)
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,13 @@ def check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor:
     return temperature.to(z.device, z.dtype)
 
 
+def check_q(q: float | Tensor) -> None:
+    if isinstance(q, Tensor):
+        return  # to ask it would be to wait for its device
+    if not isinstance(q, (int, float)) or not 0 <= q <= 1:
+        raise ValueError(f"q must be a number from 0 to 1, got {q!r}.")
+
+
 def check_margin(margin: Any) -> float:
     if not isinstance(margin, Real) or not float(margin) >= 0:
         raise ValueError(f"margin must be a number that is not negative, got {margin!r}.")

@@ -7,6 +7,7 @@ from ._blocks import Problem, RowLosses, TotalLoss
 from ._checks import (
     check_labels,
     check_pair,
+    check_q,
     check_reduction,
     check_rows,
     check_temperature,
@@ -27,6 +28,7 @@ def soft_nearest_neighbor_loss(
     y: Tensor,
     temperature: float | Tensor = 1.0,
     *,
+    q: float | Tensor = 0.0,
     metric: str = "sqeuclidean",
     sample_weight: Tensor | None = None,
     reduction: str = "mean",
@@ -59,6 +61,14 @@ def soft_nearest_neighbor_loss(
     temperature : float or Tensor of shape (), default=1.0
         Positive, in units of the distance. A tensor may want a gradient.
 
+    q : float or Tensor of shape (), default=0.0
+        From 0 to 1. A sample whose neighbours share its label with probability `p` has the loss
+        `(1 - p ** q) / q`, a family [4]_ between `-log(p)`, the soft nearest neighbour loss, at
+        0 and `1 - p`, the objective of NCA, at 1. Its gradient is `p ** q` times that of
+        `-log(p)`: the larger `q`, the less a sample far from all of its class decides, and the
+        less wrong labels do harm. 0.7 is usual. A tensor must be positive, and gets no
+        gradient.
+
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         The distance `d`: squared Euclidean, or one minus the cosine.
 
@@ -82,7 +92,9 @@ def soft_nearest_neighbor_loss(
         The labels of `neighbors`.
 
     neighbor_weight : Tensor of shape (m,), default=None
-        The weights of `neighbors` as neighbours.
+        Non-negative weights of the neighbours as such, the only ones that they have: of
+        `neighbors` (None: all weigh 1) or, without, of the samples themselves in the losses of
+        others (None: `sample_weight`).
 
     Returns
     -------
@@ -92,7 +104,7 @@ def soft_nearest_neighbor_loss(
     Raises
     ------
     ValueError
-        If a shape, a dtype, `metric`, `reduction`, `temperature` or `block_size` is not as
+        If a shape, a dtype, `q`, `metric`, `reduction`, `temperature` or `block_size` is not as
         described.
 
     Notes
@@ -113,6 +125,8 @@ def soft_nearest_neighbor_loss(
            Neighbourhood Structure". AISTATS 2007.
     .. [3] N. Frosst, N. Papernot, G. Hinton. "Analyzing and Improving Representations with
            the Soft Nearest Neighbor Loss". ICML 2019.
+    .. [4] Z. Zhang, M. R. Sabuncu. "Generalized Cross Entropy Loss for Training Deep Neural
+           Networks with Noisy Labels". NeurIPS 2018.
 
     Examples
     --------
@@ -128,14 +142,15 @@ def soft_nearest_neighbor_loss(
     """
     distance = check_metric(metric)
     check_reduction(reduction)
+    check_q(q)
     z, *elsewhere = distance.real(z, *([] if neighbors is None else [neighbors]))
     neighbors = elsewhere[0] if elsewhere else None
     z = check_rows(z, "z")
     y = check_labels(y, z, "y")
     among_themselves = neighbors is None
     if neighbors is None:
-        if neighbor_labels is not None or neighbor_weight is not None:
-            raise ValueError("neighbor_labels and neighbor_weight need neighbors.")
+        if neighbor_labels is not None:
+            raise ValueError("neighbor_labels need neighbors.")
         keys, key_labels, key_weight = z, y, sample_weight
     else:
         if neighbor_labels is None:
@@ -145,7 +160,8 @@ def soft_nearest_neighbor_loss(
         key_weight = check_weight(neighbor_weight, keys, "neighbor_weight")
     weight = check_weight(sample_weight, z, "sample_weight")
     if among_themselves:
-        key_weight = weight
+        key_weight = check_weight(neighbor_weight, z, "neighbor_weight")
+        key_weight = weight if key_weight is None else key_weight
     if block_size is None:
         block_size = default_block_size(len(keys), z.device)
     elif not (isinstance(block_size, int) and block_size >= 1):
@@ -162,6 +178,7 @@ def soft_nearest_neighbor_loss(
             log_key_weight=None if key_weight is None else key_weight.log(),
             among_themselves=among_themselves,
             block_size=block_size,
+            q=q,
         )
         if reduction == "none":
             losses: Tensor = RowLosses.apply(rows, columns, temperature, problem)

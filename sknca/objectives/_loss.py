@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import soft_nearest_neighbor_loss
-from ..functional._checks import check_reduction, check_temperature
+from ..functional._checks import check_q, check_reduction, check_temperature
 from ..functional._metrics import check_metric
 
 
@@ -25,6 +25,10 @@ class SNNLoss(nn.Module):
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         The distance between codes: squared Euclidean, or one minus the cosine.
 
+    q : float, default=0.0
+        From 0 to 1, how little samples count that are far from all of their class: 0 is the soft
+        nearest neighbour loss, 1 the objective of NCA. Larger values suit wrong labels.
+
     learn_temperature : bool, default=False
         Whether the temperature is a parameter of the module, which starts at `temperature`.
         Give it to the optimizer without weight decay, which would draw it to 1.
@@ -41,7 +45,7 @@ class SNNLoss(nn.Module):
     Raises
     ------
     ValueError
-        If `temperature`, `metric` or `reduction` is not as described.
+        If `temperature`, `metric`, `q` or `reduction` is not as described.
 
     See Also
     --------
@@ -65,13 +69,16 @@ class SNNLoss(nn.Module):
         temperature: float = 1.0,
         *,
         metric: str = "sqeuclidean",
+        q: float = 0.0,
         learn_temperature: bool = False,
         reduction: str = "mean",
     ) -> None:
         super().__init__()
         check_metric(metric)
         check_reduction(reduction)
+        check_q(q)
         self.metric = metric
+        self.q = q
         self.reduction = reduction
         self.log_temperature: nn.Parameter | None = None
         if learn_temperature:
@@ -116,6 +123,7 @@ class SNNLoss(nn.Module):
             codes,
             labels,
             self.temperature,
+            q=self.q,
             metric=self.metric,
             sample_weight=sample_weight,
             reduction=self.reduction,
@@ -124,6 +132,8 @@ class SNNLoss(nn.Module):
     def extra_repr(self) -> str:
         shown = f"temperature={float(torch.as_tensor(self.temperature).detach()):.4g}"
         shown += f", metric={self.metric!r}"
+        if self.q > 0:
+            shown += f", q={self.q}"
         if self.log_temperature is not None:
             shown += ", learn_temperature=True"
         return shown if self.reduction == "mean" else f"{shown}, reduction={self.reduction!r}"

@@ -5,6 +5,7 @@ import pytest
 import reference
 import torch
 from live_memory import LiveMemory
+from sklearn.datasets import load_iris
 from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -90,6 +91,99 @@ class TestAgainstTheLoop:
             neighbors=(keys.numpy(), key_labels.numpy(), weight.numpy()),
         )
         np.testing.assert_allclose(losses, np.nan_to_num(expected), rtol=1e-10)
+
+
+class TestFamily:
+    """(1 - p^q) / q, between -log p at 0 and 1 - p at 1."""
+
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("q", [0.2, 0.7, 1.0])
+    @pytest.mark.parametrize("block_size", [None, 5])
+    def test_value(self, batch, weight, metric, q, block_size):
+        z, y = batch
+        loss = soft_nearest_neighbor_loss(
+            z, y, 0.5, q=q, metric=metric, sample_weight=weight, block_size=block_size
+        )
+        expected = reference.soft_nearest_neighbor_loss(
+            z.numpy(), y.numpy(), 0.5, metric, weight.numpy(), q=q
+        )
+        assert loss.item() == pytest.approx(expected, rel=1e-10)
+
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("q", [0.3, 1, torch.tensor(0.7, dtype=torch.float64)])
+    @pytest.mark.parametrize("reduction", ["mean", "none"])
+    @pytest.mark.parametrize("block_size", [None, 5])
+    def test_gradient(self, batch, weight, metric, q, reduction, block_size):
+        z, y = batch
+
+        def loss(z, temperature):
+            return soft_nearest_neighbor_loss(
+                z,
+                y,
+                temperature,
+                q=q,
+                metric=metric,
+                sample_weight=weight,
+                reduction=reduction,
+                block_size=block_size,
+            )
+
+        temperature = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(loss, (z.clone().requires_grad_(), temperature))
+
+    def test_a_linear_map_at_1_is_nca(self):
+        X, y = load_iris(return_X_y=True)
+        X = (X - X.mean(0)) / X.std(0)
+        nca = NeighborhoodComponentsAnalysis(n_components=2, init="pca", max_iter=1)
+        matrix = nca.fit(X, y).components_  # (2, 4)
+        nca.n_iter_ = 0
+        negated, gradient = nca._loss_grad_lbfgs(matrix.ravel(), X, y[:, None] == y[None, :], -1.0)
+        A = torch.tensor(matrix, requires_grad=True)
+        loss = soft_nearest_neighbor_loss(
+            torch.from_numpy(X) @ A.T, torch.from_numpy(y), q=1.0, reduction="sum"
+        )
+        loss.backward()
+        assert len(X) - loss.item() == pytest.approx(-negated, rel=1e-8)
+        np.testing.assert_allclose(A.grad.ravel(), gradient, rtol=1e-6, atol=1e-9)
+
+    def test_tends_to_the_logarithm(self, batch):
+        z, y = batch
+        exact = soft_nearest_neighbor_loss(z, y, 0.01)
+        for q in (1e-12, torch.tensor(1e-12, dtype=torch.float64)):  # where 1 - p^q cancels
+            loss = soft_nearest_neighbor_loss(z, y, 0.01, q=q)
+            assert loss.item() == pytest.approx(exact.item(), rel=1e-9)
+
+    def test_is_bounded_where_the_logarithm_is_not(self):
+        z = torch.tensor([[0.0], [900.0], [0.1], [900.1]], requires_grad=True)
+        losses = soft_nearest_neighbor_loss(z, torch.tensor([0, 0, 1, 1]), q=0.5, reduction="none")
+        assert losses.tolist() == pytest.approx([2.0] * 4)
+        losses.sum().backward()
+        assert torch.equal(z.grad, torch.zeros(4, 1))  # too far to be pulled
+
+    def test_a_row_pulls_by_p_to_the_q(self, batch):
+        z, y = batch
+        p = soft_neighbor_probabilities(z, 0.5, y).sum(1)
+        for row in range(3):
+            gradients = []
+            for q in (0.0, 0.6):
+                leaf = z.clone().requires_grad_()
+                soft_nearest_neighbor_loss(leaf, y, 0.5, q=q, reduction="none")[row].backward()
+                gradients.append(leaf.grad)
+            torch.testing.assert_close(gradients[1], p[row] ** 0.6 * gradients[0])
+
+    @pytest.mark.parametrize("q", [-0.1, 1.5, math.nan, "0.5", None])
+    def test_refused(self, batch, q):
+        with pytest.raises(ValueError, match=f"q must be a number from 0 to 1, got {q!r}"):
+            soft_nearest_neighbor_loss(*batch, q=q)
+
+
+def test_weights_as_neighbors_of_the_rows_themselves(batch, weight):
+    z, y = batch
+    losses = soft_nearest_neighbor_loss(z, y, neighbor_weight=weight, reduction="none")
+    expected = reference.row_losses(z.numpy(), y.numpy(), 1.0, "sqeuclidean", weight.numpy())
+    np.testing.assert_allclose(losses, np.nan_to_num(expected), rtol=1e-10)
+    mean = soft_nearest_neighbor_loss(z, y, neighbor_weight=weight)  # in which all weigh the same
+    assert mean.item() == pytest.approx(np.nanmean(expected), rel=1e-10)
 
 
 class TestGradient:
