@@ -34,13 +34,12 @@ from ..training import (
     TrainingInterrupted,
     hold_out,
     isolated,
-    validation_neighbors,
+    labeled_sample,
 )
 from ._callbacks import FitCallbacks
 from ._data import (
     FLOATS,
     apply_to_array,
-    centre_of,
     check_classes,
     check_partners,
     check_validation_data,
@@ -50,13 +49,12 @@ from ._data import (
     warn_if_unlike,
 )
 from ._devices import home_of_rows
-from ._encoders import check_continues, default_width, make_network, width_of_answer
+from ._encoders import check_continues, chosen_dropout, default_width, make_network, width_of_answer
+from ._features import ROWS_TO_START_FROM, center_and_spread, common_unit
 from ._frames import explained, validate_data
+from ._labels import is_labeled, warn_if_marked, without_missing
 from ._parameters import EmbeddingParameters
-from ._training import train_objective
-
-#: More rows would tell the spread and the principal components no better.
-_ROWS_TO_START_FROM = 4096
+from ._training import Training
 
 
 class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddingParameters, ABC):
@@ -73,8 +71,16 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     _centre: NDArray[np.float64] | None  # subtracted from rows before they become tensors
 
     @abstractmethod
-    def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:
-        """What to train `network` with, after the parameters."""
+    def _make_objective(
+        self, network: nn.Module, labels: NDArray[np.int64], max_iter: int
+    ) -> EmbeddingObjective:
+        """What to train `network` with for so many epochs, after the parameters and the labels
+        (n,) of the samples, -1 where there is none.
+        """
+
+    def _is_watched(self, labels: NDArray[np.int64]) -> bool:
+        """Whether a part of the rows with these labels (n,) is held out to see overfitting."""
+        return False
 
     def _learns_from_labels(self) -> bool:
         return True
@@ -89,9 +95,13 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     def _may_validate_on_other_classes(self) -> bool:
         return True
 
-    def _is_labeled(self, y: NDArray[Any]) -> NDArray[np.bool_]:
-        """Which entries of y (n,) are labels."""
-        return np.ones(len(y), dtype=bool)
+    def _is_labeled(self, y: NDArray[Any], missing: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """Which entries of y (n,), some of which were missing, are labels."""
+        labeled = is_labeled(y, self.unlabeled)
+        return labeled if missing is None else labeled & ~missing
+
+    def _set_overfits(self, overfits: bool | None) -> None:
+        """Set what the subclass has to tell of held-out rows that were watched, if any were."""
 
     def _set_fitted(self, objective: EmbeddingObjective) -> None:
         """Set what the subclass has to tell of its objective."""
@@ -164,11 +174,12 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         classes_before = self._known_classes()
         if not self._learns_from_labels():
             y = y_val = None
+        y, missing = (None, None) if y is None else without_missing(y, self.unlabeled)
         checked = validate_data(
             self, X, y, dtype=FLOATS, ensure_min_samples=2, reset=continued is None
         )
         X, y = (checked, None) if y is None else checked
-        labels = self._encode_labels(y, len(X))
+        labels = self._encode_labels(y, len(X), missing)
         rows = np.arange(len(labels))
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -178,8 +189,11 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             rows = rows[labels[rows] >= 0]
         self._check_partners(labels[rows])
         if X_val is not None or y_val is not None:
+            missing_val = None
+            if y_val is not None:
+                y_val, missing_val = without_missing(y_val, self.unlabeled, "y_val")
             X_val, y_val = check_validation_data(self, X_val, y_val, with_labels=y is not None)
-            labels_val = self._encode_labels(y_val, len(X_val), known=True)
+            labels_val = self._encode_labels(y_val, len(X_val), missing_val, known=True)
             elsewhere = labels_val.max() >= len(self._known_classes())  # classes not trained on
             learns = self._learns_from_labels()
             if learns and not elsewhere and not np.isin(labels_val, labels[rows]).any():
@@ -191,9 +205,14 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         n_rows = len(X) if self.encoder is None else None
         self.device_ = resolve_device(self.device, n_rows=n_rows)
         with isolated(seed, self.device_, of_others=self._runs_code_of_others()) as generator:
+            spread = None
             if continued is None:
+                self._centre = None
                 # A user's own encoder may want pixels, say, as they are.
-                self._centre = centre_of(X, rows) if self.encoder is None else None
+                if self.encoder is None:
+                    self._centre, spread = center_and_spread(X, rows)
+                    if not self.scale:
+                        spread = common_unit(spread)
             x = to_tensor(X, home_of_rows(self.device_, 4 * X.size), self._centre)
             weight = None if sample_weight is None else to_tensor(sample_weight, self.device_)
             data = TrainingData(x, self._to_device(labels), weight, torch.from_numpy(rows))
@@ -201,47 +220,57 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             if X_val is not None:
                 x_val = to_tensor(X_val, home_of_rows(self.device_, 4 * X_val.size), self._centre)
                 held_out = x_val, self._to_device(labels_val), None
-            elif self.early_stopping:
+            elif self.early_stopping is True:
                 kept, left_out = hold_out(data.labels, self.validation_fraction, generator)
                 self._check_partners(labels[rows[kept]], self.validation_fraction)
                 held_out = data.take_at_home(data.rows[left_out])
                 data = replace(data, rows=data.rows[kept])
 
-            network = self._make_network(data, continued).to(self.device_, torch.float32)
-            self._n_features_out = self._check_width(network, x[:2].to(self.device_))
-            objective = self._make_objective(network, partly_labeled=bool((labels < 0).any()))
-            if continued is not None:
-                same_classes = classes_before == self._known_classes()
-                objective.continue_from(self._objective, same_classes=same_classes)
-            objective.to(self.device_, torch.float32)
-            validate = None
-            if held_out is not None:
-                neighbors: Batch | None = validation_neighbors(data, generator)
-                if X_val is not None and elsewhere and y is not None:
-                    neighbors = None
-                validate = partial(objective.held_out, held_out, neighbors)
+            same_classes = classes_before == self._known_classes()
 
-            validated = validate is not None
+            def make_objective(max_iter: int) -> EmbeddingObjective:
+                network = self._make_network(data, continued, spread)
+                network = network.to(self.device_, torch.float32)
+                self._n_features_out = self._check_width(network, x[:2].to(self.device_))
+                objective = self._make_objective(network, labels[rows], max_iter)
+                if continued is not None:
+                    objective.continue_from(self._objective, same_classes=same_classes)
+                return objective.to(self.device_, torch.float32)
 
-            def as_if_stopped(history: list[EpochRecord]) -> dict[str, Any]:
+            validated = held_out is not None
+
+            def as_if_stopped(
+                objective: EmbeddingObjective, history: list[EpochRecord]
+            ) -> dict[str, Any]:
                 fitted = copy.copy(self)
                 fitted._keep(copy.deepcopy(objective), list(history), validated=validated)
+                fitted._set_overfits(None)
                 return fitted.__dict__
 
+            training = Training(
+                self,
+                make_objective,
+                generator=generator,
+                callbacks=callbacks,
+                as_if_stopped=as_if_stopped,
+            )
             interruption: TrainingInterrupted | None = None
             try:
-                history = train_objective(
-                    self,
-                    objective,
-                    data,
-                    validate=validate,
-                    generator=generator,
-                    callbacks=callbacks,
-                    as_if_stopped=as_if_stopped,
-                )
+                if held_out is None and continued is None and self._is_watched(labels[rows]):
+                    history = training.run_watched(data)
+                else:
+                    objective = training.begin(self.max_iter)
+                    validate = None
+                    if held_out is not None:
+                        neighbors: Batch | None = labeled_sample(data, generator)
+                        if X_val is not None and elsewhere and y is not None:
+                            neighbors = None
+                        validate = partial(objective.held_out, held_out, neighbors)
+                    history = training.run(data, validate=validate)
             except TrainingInterrupted as raised:
                 interruption, history = raised, raised.history
-        self._keep(objective, history, validated=validated)
+        self._keep(training.objective, history, validated=validated)
+        self._set_overfits(None if training.watch is None else training.watch.overfits)
         callbacks.end_fit()
         if interruption is not None:  # a search, say, that this fit is part of ends too
             raise interruption
@@ -265,7 +294,12 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         self._set_fitted(objective)
 
     def _encode_labels(
-        self, y: NDArray[Any] | None, n: int, *, known: bool = False
+        self,
+        y: NDArray[Any] | None,
+        n: int,
+        missing: NDArray[np.bool_] | None,
+        *,
+        known: bool = False,
     ) -> NDArray[np.int64]:
         """Labels (n,) as positions in `classes_`, -1 where there is none; `classes_` is what
         they are, or, with `known`, has been set.
@@ -275,13 +309,15 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             if not known:
                 self.__dict__.pop("classes_", None)
             return labels
-        labeled = self._is_labeled(y)
+        labeled = self._is_labeled(y, missing)
         if known:
             labels[labeled] = positions(
                 y[labeled], self.classes_, may_be_unseen=self._may_validate_on_other_classes()
             )
         else:
             check_classes(y[labeled])
+            if self.unlabeled is None:
+                warn_if_marked(y)
             self.classes_, labels[labeled] = np.unique(y[labeled], return_inverse=True)
         return labels
 
@@ -297,7 +333,12 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     def _to_device(self, indices: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(indices).to(self.device_)
 
-    def _make_network(self, data: TrainingData, continued: nn.Module | None) -> nn.Module:
+    def _make_network(
+        self,
+        data: TrainingData,
+        continued: nn.Module | None,
+        spread: NDArray[np.float64] | None,  # (n_features,)
+    ) -> nn.Module:
         """A network of its own: what was learned before and the user's module stay as they are."""
         if continued is not None:
             encoder = continued.encoder if isinstance(continued, UnitCode) else continued
@@ -313,11 +354,12 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 self.n_components or default_width(n_features),
                 hidden_layer_sizes=self.hidden_layer_sizes,
                 activation=self.activation,
-                dropout=self.dropout,
+                dropout=chosen_dropout(self.dropout, n_features, len(data.rows)),
                 name="encoder",
             )
-            if self.encoder is None and isinstance(encoder, SkipMLP):
-                encoder.start_from(data.sample(_ROWS_TO_START_FROM).cpu())
+            if spread is not None and isinstance(encoder, SkipMLP):
+                sample = data.sample(ROWS_TO_START_FROM).cpu()
+                encoder.start_from(sample, torch.from_numpy(spread).float())
         return UnitCode(encoder) if METRICS[self.metric].unit_length else encoder
 
     def _check_width(self, network: nn.Module, x: Tensor) -> int:

@@ -34,15 +34,6 @@ _FEW_TO_COMPARE = 10
 _ROWS_AT_HAND = 8 * CHUNK_ROWS
 
 
-def centre_of(array: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The mean (n_features,) of those rows of the array."""
-    counted = np.zeros((len(array), 1), dtype=bool)
-    counted[rows] = True
-    with np.errstate(over="ignore", invalid="ignore"):  # is seen where rows become tensors
-        mean: NDArray[np.float64] = array.mean(0, dtype=np.float64, where=counted)
-    return mean
-
-
 def to_tensor(
     array: NDArray[Any], device: torch.device, centre: NDArray[np.float64] | None = None
 ) -> Tensor:

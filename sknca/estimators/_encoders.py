@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,13 @@ from torch import Tensor, nn
 from ..networks import ACTIVATIONS, MLP
 from ..training import torch_defaults
 from ._parameters import EmbeddingParameters
+
+#: Of the hidden layers; and if features are many, and samples few for them, so that a network
+#: finds some feature that happens to tell each label.
+DROPOUT = 0.2
+DROPOUT_OF_WIDE_ROWS = 0.5
+_MANY_FEATURES = 256
+_SAMPLES_TO_A_FEATURE = 10
 
 
 def make_network(
@@ -81,6 +88,8 @@ def check_continues(
         fitted["hidden_layer_sizes"] = [layer.get_submodule("0").out_features for layer in layers]
         if layers:
             asked |= {"activation": parameters.activation, "dropout": parameters.dropout}
+            if asked["dropout"] == "auto":
+                asked["dropout"] = layers[0].get_submodule("2").p
             kind, dropout = type(layers[0].get_submodule("1")), layers[0].get_submodule("2").p
             names = {type(make()): name for name, make in ACTIVATIONS.items()}
             fitted |= {"activation": names[kind], "dropout": dropout}
@@ -90,6 +99,14 @@ def check_continues(
                 f"warm_start=True continues a network of {name}={value!r}, but now "
                 f"{name}={getattr(parameters, name)!r}. Set warm_start=False to train a new one."
             )
+
+
+def chosen_dropout(dropout: float | Literal["auto"], n_features: int, n_samples: int) -> float:
+    """The probability that the parameter means for rows like those."""
+    if dropout != "auto":
+        return dropout
+    wide = n_features > _MANY_FEATURES and n_samples < _SAMPLES_TO_A_FEATURE * n_features
+    return DROPOUT_OF_WIDE_ROWS if wide else DROPOUT
 
 
 def default_width(n_features: int) -> int:

@@ -21,7 +21,7 @@ class EmbeddingParameters(PortableEstimator):
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_layer_sizes": ["array-like"],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "encoder": [callable, None],
         "metric": [StrOptions(set(METRICS))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -38,6 +38,8 @@ class EmbeddingParameters(PortableEstimator):
         "device": [str, torch.device],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
+        "scale": ["boolean"],
+        "unlabeled": "no_validation",
     }
 
     def __init__(
@@ -46,7 +48,7 @@ class EmbeddingParameters(PortableEstimator):
         n_components: int | None,
         hidden_layer_sizes: Sequence[int],
         activation: str,
-        dropout: float,
+        dropout: float | Literal["auto"],
         encoder: nn.Module | Callable[[int, int], nn.Module] | None,
         metric: MetricName,
         learning_rate_init: float,
@@ -57,12 +59,14 @@ class EmbeddingParameters(PortableEstimator):
         max_iter: int,
         tol: float | None,
         n_iter_no_change: int,
-        early_stopping: bool,
+        early_stopping: bool | Literal["auto"],
         validation_fraction: float,
         warm_start: bool,
         device: str | torch.device,
         verbose: int | bool,
         random_state: int | np.random.RandomState | None,
+        scale: bool,
+        unlabeled: Any,
     ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -84,3 +88,5 @@ class EmbeddingParameters(PortableEstimator):
         self.device = device
         self.verbose = verbose
         self.random_state = random_state
+        self.scale = scale
+        self.unlabeled = unlabeled

@@ -13,15 +13,15 @@ _FORMAT = "{desc}: |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 @contextmanager
 def progress_bar(
-    name: str, max_iter: int, n_rows: int, verbose: int | bool
+    name: str, max_iter: int, n_rows: int, verbose: int | bool, done: int = 0
 ) -> Iterator[Callable[[EpochRecord], None]]:
-    """What to call with the record of each epoch of `n_rows` rows."""
+    """What to call with the record of each epoch of `n_rows` rows, after so many `done`."""
     if not verbose:
         yield lambda record: None
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=max_iter, desc=name, bar_format=_FORMAT) as bar:
+    with tqdm(total=max_iter, initial=done, desc=name, bar_format=_FORMAT) as bar:
 
         def show(record: EpochRecord) -> None:
             shown = {
@@ -31,7 +31,7 @@ def progress_bar(
             }
             elapsed = bar.format_dict["elapsed"]
             if elapsed > 0:  # as it is not by a coarse clock, or where tqdm is switched off
-                shown["rows/s"] = tqdm.format_sizeof(n_rows * (bar.n + 1) / elapsed)
+                shown["rows/s"] = tqdm.format_sizeof(n_rows * (bar.n + 1 - done) / elapsed)
             bar.set_postfix(shown, refresh=False)
             bar.update()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
@@ -30,11 +30,19 @@ from ..objectives import (
     Reconstruction,
     SNNLObjective,
 )
-from ..training import temperature_plan
+from ..training import q_plan, temperature_plan
 from ._base import BaseEmbedding
 from ._data import FLOATS, apply_layers_to_array, apply_to_array
-from ._encoders import make_network, width_of_answer
+from ._encoders import DROPOUT, make_network, width_of_answer
 from ._frames import validate_data
+from ._labels import weight_of_classes, without_missing
+
+#: Of `q`, if labels look wrong.
+_AUTO_Q = 0.7
+
+#: Fewer rows, held out in part, tell nothing of overfitting; and fewer epochs do not overfit.
+_ROWS_TO_WATCH = 100
+_EPOCHS_TO_WATCH = 20
 
 
 class SNNLEmbedding(BaseEmbedding):
@@ -52,9 +60,13 @@ class SNNLEmbedding(BaseEmbedding):
     encoder (`hidden_layer_sizes=()`) with the default metric and temperature has the
     stochastic neighbours of Neighbourhood Components Analysis.
 
-    The default encoder brings each feature to unit spread and draws far-out values in, so that
-    units and offsets of features do not matter to it. An `encoder` of your own, and a linear
-    one, get them as they are: scale them first, as by
+    By default the loss of a sample whose neighbours share its class with probability :math:`p`
+    is not the bracket, :math:`-\log p`, but :math:`(1 - p^q) / q` with `q=0.7`, so that wrong
+    labels and classes that overlap do less harm. `q=0` is the formula above.
+
+    The default encoder centers each feature, scales it robustly and clips outliers smoothly, so
+    that units, offsets and a few wild values do not matter to it. A custom `encoder`, and a linear
+    one, get the features as they are: scale them first, as by
     :class:`~sklearn.preprocessing.StandardScaler`.
 
     Parameters
@@ -70,9 +82,11 @@ class SNNLEmbedding(BaseEmbedding):
     activation : {"identity", "logistic", "tanh", "relu", "gelu", "silu"}, default="relu"
         Activation of the hidden layers. Not used with `encoder`.
 
-    dropout : float, default=0.2
-        Probability, in [0, 1), with which a hidden unit is silenced in training. Not used
-        with `encoder`.
+    dropout : float or "auto", default="auto"
+        Probability, in [0, 1), with which a hidden unit is set to zero in training. More of it
+        hinders overfitting, and too much leaves small classes mixed. "auto" means 0.5 with more
+        than 256 features and fewer than 10 samples a feature (text, counts, gene expression), and
+        0.2 otherwise. Not used with `encoder`.
 
     encoder : callable or torch.nn.Module, default=None
         A network to use instead: a callable `(n_features, n_components) -> nn.Module`, or a
@@ -82,9 +96,23 @@ class SNNLEmbedding(BaseEmbedding):
         and stay as they are, batch norm included. (A module cannot be recognised again by the
         cache of `Pipeline(memory=...)`, for equal modules pickle differently; a function can.)
 
+    scale : bool, default=True
+        Whether each feature is brought to a unit of its own, robustly: its interquartile range
+        or, if it is mostly one value, the typical distance of the others from that value. If
+        False, all features share one unit, so that features of larger values count more, which
+        suits pixels and embeddings of another model. Outliers are clipped smoothly in both cases.
+        Not used with `encoder`, nor with a linear one.
+
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         Distance between codes: squared Euclidean, or one minus the cosine. With "cosine"
         the codes have unit length, so that Euclidean neighbours are the same neighbours.
+
+    q : float, default=0.7
+        From 0 to 1, how little a sample counts that is far from all of its class. 0 is the soft
+        nearest neighbour loss, which forgets no sample; 1 is the objective of NCA. Larger values
+        resist wrong labels [6]_, and learn rare patterns more slowly. It rises from 0 to this
+        value over the first half of the epochs, because at first all samples are far from their
+        class. Try 0 if the labels are known to be right and the classes to be separable.
 
     temperature : float, default=1.0
         Positive, in units of the distance: small values look at the nearest neighbours
@@ -120,11 +148,19 @@ class SNNLEmbedding(BaseEmbedding):
         `hidden_layer_sizes` in reverse: `(n_components, n_features) -> nn.Module`, or a
         module, of which `fit` trains a copy.
 
+    class_weight : dict or "balanced", default=None
+        Weights of the classes in the loss, as `{label: weight}`; a class that is not named weighs
+        1. As neighbours of others, samples count the same. "balanced" weighs classes inversely to
+        the number of their samples in an epoch. None is mostly better, also if classes are rare:
+        an epoch takes at most 20 samples of one class for each of any other, different ones in
+        every epoch.
+
     unlabeled : label, default=None
         Rows with this value in `y` have no label: they take part in the reconstruction, and
         in nothing else. Without `primary_loss="reconstruction"` they are left out. Where they
         are more than half, every batch is half of rows with a label, which come several times
-        in an epoch. None: every value is a label. NaN cannot be that value.
+        in an epoch. If it is NaN (or `pandas.NA`), missing labels mark them: NaN, None and NA
+        alike. None: every value is a label.
 
     learning_rate_init : float, default=0.003
         The highest learning rate of AdamW. It rises to it over the first fifth of all
@@ -163,13 +199,20 @@ class SNNLEmbedding(BaseEmbedding):
     n_iter_no_change : int, default=10
         Epochs to wait for an improvement, with `tol` or `early_stopping`.
 
-    early_stopping : bool, default=False
-        Hold out `validation_fraction` of the rows, stop when their loss has not improved
-        (by `tol`, or 0) for `n_iter_no_change` epochs, and keep the weights of the best.
-        The validation loss looks for the neighbours of held-out rows among training rows.
+    early_stopping : bool or "auto", default="auto"
+        "auto" holds out `validation_fraction` of the samples for the first half of the epochs, to
+        see whether the training overfits: whether their loss rises again while it is not yet low
+        for the training samples. If so, as with wrong labels, training starts anew for about a
+        quarter of the epochs. Otherwise it goes on. Either way the final epochs use all
+        samples, and `overfits_` reports which way was taken. It does nothing with fewer than 100
+        labeled samples or 20 epochs, with `tol`, `X_val`, `warm_start` or reconstruction.
+
+        True holds them out for good, stops if their loss has not improved (by `tol`, or 0) for
+        `n_iter_no_change` epochs, and keeps the weights of the best epoch. The validation loss is
+        computed between held-out and training samples, with `q=0`. False does neither.
 
     validation_fraction : float, default=0.1
-        Part of the rows, in (0, 1), that `early_stopping` holds out.
+        Part of the samples, in (0, 1), that `early_stopping` holds out.
 
     warm_start : bool, default=False
         Continue from what the previous `fit` learned (network; decoder, linear layer and
@@ -208,13 +251,18 @@ class SNNLEmbedding(BaseEmbedding):
         Their names, if `X` had names that are all strings.
 
     n_iter_ : int
-        Number of epochs trained.
+        Number of epochs trained; of the second training, if it started anew.
+
+    overfits_ : bool or None
+        Whether held-out samples showed that more epochs would only memorize labels, so that
+        training started anew for fewer epochs. None if `early_stopping="auto"` did not apply.
 
     loss_ : float
         Training loss of the last epoch.
 
     loss_curve_ : list of float
-        Training loss of each epoch, a mean over its batches.
+        Training loss of each epoch, a mean over its batches. While `q` rises, it measures less and
+        less of the same.
 
     best_loss_ : float
         The lowest training loss.
@@ -250,6 +298,8 @@ class SNNLEmbedding(BaseEmbedding):
            Disentangled Internal Representations". IJCNN 2020.
     .. [5] I. Goodfellow, J. Shlens, C. Szegedy. "Explaining and Harnessing Adversarial
            Examples". ICLR 2015.
+    .. [6] Z. Zhang, M. R. Sabuncu. "Generalized Cross Entropy Loss for Training Deep Neural
+           Networks with Noisy Labels". NeurIPS 2018.
 
     Examples
     --------
@@ -267,10 +317,13 @@ class SNNLEmbedding(BaseEmbedding):
     """
 
     temperature_: float | NDArray[np.float64]
+    overfits_: bool | None
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseEmbedding._parameter_constraints,
         "adversarial_radius": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "q": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "temperature_schedule": [StrOptions({"constant", "annealed", "learned"}), callable],
         "layers": [StrOptions({"last", "all"}), "array-like"],
@@ -278,7 +331,7 @@ class SNNLEmbedding(BaseEmbedding):
         "primary_loss": [StrOptions({"reconstruction", "classification"}), None],
         "snnl_weight": [Interval(Real, None, None, closed="neither")],
         "decoder": [callable, None],
-        "unlabeled": "no_validation",
+        "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
     def __init__(
@@ -287,9 +340,11 @@ class SNNLEmbedding(BaseEmbedding):
         *,
         hidden_layer_sizes: Sequence[int] = (256, 256),
         activation: str = "relu",
-        dropout: float = 0.2,
+        dropout: float | Literal["auto"] = "auto",
         encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
+        scale: bool = True,
         metric: MetricName = "sqeuclidean",
+        q: float | Literal["auto"] = "auto",
         temperature: float = 1.0,
         temperature_schedule: str | Callable[[int], float] = "constant",
         layers: str | Sequence[int | str] = "last",
@@ -297,6 +352,7 @@ class SNNLEmbedding(BaseEmbedding):
         primary_loss: Literal["reconstruction", "classification"] | None = None,
         snnl_weight: float = 1.0,
         decoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         unlabeled: Any = None,
         learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
@@ -306,7 +362,7 @@ class SNNLEmbedding(BaseEmbedding):
         max_iter: int = 55,
         tol: float | None = None,
         n_iter_no_change: int = 10,
-        early_stopping: bool = False,
+        early_stopping: bool | Literal["auto"] = "auto",
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         device: str | torch.device = "auto",
@@ -334,7 +390,10 @@ class SNNLEmbedding(BaseEmbedding):
             device=device,
             verbose=verbose,
             random_state=random_state,
+            scale=scale,
+            unlabeled=unlabeled,
         )
+        self.q = q
         self.temperature = temperature
         self.temperature_schedule = temperature_schedule
         self.layers = layers
@@ -342,9 +401,14 @@ class SNNLEmbedding(BaseEmbedding):
         self.primary_loss = primary_loss
         self.snnl_weight = snnl_weight
         self.decoder = decoder
-        self.unlabeled = unlabeled
+        self.class_weight = class_weight
 
-    def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:
+    def _make_objective(
+        self, network: nn.Module, labels: NDArray[np.int64], max_iter: int
+    ) -> EmbeddingObjective:
+        class_weight = None
+        if self.class_weight is not None and self._learns_from_labels():
+            class_weight = weight_of_classes(self.class_weight, self.classes_, labels)
         if self.snnl_weight == 0 and self.primary_loss is None:
             raise ValueError("snnl_weight=0 leaves nothing to train with primary_loss=None.")
         if self.snnl_weight < 0 and METRICS[self.metric].largest == math.inf:
@@ -356,14 +420,17 @@ class SNNLEmbedding(BaseEmbedding):
             network,
             metric=self.metric,
             temperatures=temperature_plan(
-                self.temperature_schedule, float(self.temperature), self.max_iter
+                self.temperature_schedule, float(self.temperature), max_iter
             ),
+            q=q_plan(_AUTO_Q if self.q == "auto" else self.q, max_iter),
+            adapts_q=self.q == "auto",
             learned=self.temperature_schedule == "learned",
             layers=choose_layers(network, self.layers),
             code_units=self.code_units,
             primary=self._make_primary_loss(),
             snnl_weight=self.snnl_weight,
-            partly_labeled=partly_labeled,
+            partly_labeled=bool((labels < 0).any()),
+            class_weight=None if class_weight is None else class_weight.tolist(),
         )
 
     def _make_primary_loss(self) -> PrimaryLoss | None:
@@ -375,7 +442,7 @@ class SNNLEmbedding(BaseEmbedding):
                 self.n_features_in_,
                 hidden_layer_sizes=list(self.hidden_layer_sizes)[::-1],
                 activation=self.activation,
-                dropout=self.dropout,
+                dropout=DROPOUT if self.dropout == "auto" else self.dropout,
                 name="decoder",
             )
             code = torch.zeros(2, self._n_features_out, device="cpu", dtype=torch.float32)
@@ -384,6 +451,19 @@ class SNNLEmbedding(BaseEmbedding):
         if self.primary_loss == "classification":
             return Classification(self._n_features_out, len(self.classes_))
         return None
+
+    def _is_watched(self, labels: NDArray[np.int64]) -> bool:
+        return bool(
+            self.early_stopping == "auto"
+            and self.tol is None
+            and self.snnl_weight > 0
+            and self.primary_loss != "reconstruction"
+            and self.max_iter >= _EPOCHS_TO_WATCH
+            and np.count_nonzero(labels >= 0) >= _ROWS_TO_WATCH
+        )
+
+    def _set_overfits(self, overfits: bool | None) -> None:
+        self.overfits_ = overfits
 
     def _learns_from_labels(self) -> bool:
         return bool(self.snnl_weight != 0) or self.primary_loss != "reconstruction"
@@ -396,17 +476,6 @@ class SNNLEmbedding(BaseEmbedding):
 
     def _may_validate_on_other_classes(self) -> bool:
         return self.primary_loss != "classification"
-
-    def _is_labeled(self, y: NDArray[Any]) -> NDArray[np.bool_]:
-        if self.unlabeled is None:
-            return super()._is_labeled(y)
-        kinds = {"U": str, "b": Real, "i": Real, "u": Real, "f": Real}
-        expected = kinds.get(y.dtype.kind, object)
-        if not isinstance(self.unlabeled, expected) or self.unlabeled != self.unlabeled:
-            raise ValueError(
-                f"unlabeled={self.unlabeled!r} cannot mark rows among labels of dtype {y.dtype}."
-            )
-        return np.array([label != self.unlabeled for label in y.tolist()], dtype=bool)
 
     def _set_fitted(self, objective: EmbeddingObjective) -> None:
         temperature = objective.settings(max(self.n_iter_ - 1, 0))["temperature"]
@@ -472,8 +541,9 @@ class SNNLEmbedding(BaseEmbedding):
         check_is_fitted(self)
         if y is None:
             raise ValueError("layer_entanglement requires y to be passed, but the target y is None")
+        y, missing = without_missing(y, self.unlabeled)
         rows, labels = validate_data(self, X, y, dtype=FLOATS, reset=False)
-        labeled = self._is_labeled(labels)
+        labeled = self._is_labeled(labels, missing)
         rows, labels = rows[labeled], labels[labeled]
         score = partial(
             entanglement_score,

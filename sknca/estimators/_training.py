@@ -1,6 +1,9 @@
 """From the parameters to the training of an objective, with the bar and the callbacks."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,101 +13,211 @@ from torch import Tensor, nn
 from .._warnings import warn_user
 from ..networks import SkipMLP, UnitCode
 from ..objectives import EmbeddingObjective
-from ..training import AdamW, EpochRecord, Stopping, TrainingData, one_cycle, train
+from ..training import (
+    ROWS_TO_LOOK_AT,
+    WATCHED_PART,
+    AdamW,
+    EpochRecord,
+    OverfittingWatch,
+    Stopping,
+    TrainingData,
+    fraction_to_watch,
+    hold_out,
+    labeled_sample,
+    one_cycle,
+    train,
+)
 from ._callbacks import FitCallbacks
 from ._parameters import EmbeddingParameters
 from ._progress import progress_bar
 
 _AUTO_BATCH_SIZE = 256
 
+#: After which part of the epochs an objective is shown the training rows, to adapt to them.
+_PART_TO_ADAPT_AFTER = 0.35
+
 #: With the encoder that brings features to unit spread. How far rows may be moved for another, only
 #: the user knows.
 _AUTO_ADVERSARIAL_RADIUS = 0.7
 
 
-def train_objective(
-    parameters: EmbeddingParameters,
-    objective: EmbeddingObjective,
-    data: TrainingData,
-    *,
-    validate: Callable[[], Tensor] | None,
-    generator: torch.Generator,
-    callbacks: FitCallbacks,
-    as_if_stopped: Callable[[list[EpochRecord]], dict[str, Any]],
-) -> list[EpochRecord]:
-    """Train the objective as the parameters say.
+class Training:
+    """The training of one fit, as the parameters say.
 
     Parameters
     ----------
     parameters : EmbeddingParameters
         Of the embedding.
 
-    objective, data, validate, generator
+    make_objective : callable
+        From a number of epochs to a new objective that is to be trained for so many.
+
+    generator : torch.Generator
         As of `train`.
 
     callbacks : FitCallbacks
         Are told of each epoch.
 
     as_if_stopped : callable
-        From the records so far to the attributes that the embedding would have if it were
-        stopped there, for a callback that wants to see them.
+        From an objective and the records so far to the attributes that the embedding would have
+        if it were stopped there, for a callback that wants to see them.
 
-    Returns
-    -------
-    history : list of EpochRecord
-        One record for each epoch.
+    Attributes
+    ----------
+    objective : EmbeddingObjective
+        What is trained, or was last.
 
-    Raises
-    ------
-    ValueError
-        If there is nothing to train, the loss is not finite, or rows are to be moved and it has
-        no gradient in them.
+    watch : OverfittingWatch or None
+        What watched the training, if anything did.
     """
-    groups = [group for group in objective.parameter_groups() if group["params"]]
-    if not groups:
-        raise ValueError("encoder has no parameter that can be trained.")
-    batch_size = _AUTO_BATCH_SIZE if parameters.batch_size == "auto" else parameters.batch_size
-    radius, spread = _radius_and_spread(parameters, objective.network)
-    max_iter = parameters.max_iter
-    tol = 0.0 if parameters.tol is None and parameters.early_stopping else parameters.tol
-    stopping = Stopping(tol, parameters.n_iter_no_change)
-    name = type(parameters).__name__
-    asked_to_stop = False
-    with progress_bar(name, max_iter, len(data.rows), parameters.verbose) as show:
 
-        def end_epoch(history: list[EpochRecord]) -> bool:
-            nonlocal asked_to_stop
-            show(history[-1])
-            asked_to_stop = callbacks.end_epoch(lambda: as_if_stopped(history))
-            return asked_to_stop
+    objective: EmbeddingObjective
 
-        history = train(
-            objective,
-            data,
-            optimizer=AdamW(
-                groups,
-                lr=parameters.learning_rate_init,
-                weight_decay=parameters.weight_decay,
-            ),
-            learning_rate=lambda progress: parameters.learning_rate_init * one_cycle(progress),
-            batch_size=min(batch_size, len(data.rows)),
-            max_iter=max_iter,
-            stopping=stopping,
-            generator=generator,
-            adversarial_radius=radius,
-            adversarial_fraction=parameters.adversarial_fraction,
-            spread=spread,
-            validate=validate,
-            on_epoch_begin=callbacks.begin_epoch,
-            on_epoch_end=end_epoch,
+    def __init__(
+        self,
+        parameters: EmbeddingParameters,
+        make_objective: Callable[[int], EmbeddingObjective],
+        *,
+        generator: torch.Generator,
+        callbacks: FitCallbacks,
+        as_if_stopped: Callable[[EmbeddingObjective, list[EpochRecord]], dict[str, Any]],
+    ) -> None:
+        self.watch: OverfittingWatch | None = None
+        self._parameters = parameters
+        self._make_objective = make_objective
+        self._generator = generator
+        self._callbacks = callbacks
+        self._as_if_stopped = as_if_stopped
+        self._asked_to_stop = False
+
+    def begin(self, max_iter: int, *, adapts: bool = True) -> EmbeddingObjective:
+        """Make a new objective, to be trained for so many epochs."""
+        self.objective = self._make_objective(max_iter)
+        self._adapts_after = math.ceil(_PART_TO_ADAPT_AFTER * max_iter) if adapts else None
+        groups = [group for group in self.objective.parameter_groups() if group["params"]]
+        if not groups:
+            raise ValueError("encoder has no parameter that can be trained.")
+        self._max_iter = max_iter
+        self._optimizer = AdamW(
+            groups,
+            lr=self._parameters.learning_rate_init,
+            weight_decay=self._parameters.weight_decay,
         )
-    stopped = stopping.should_stop or asked_to_stop
-    if tol is not None and len(history) == max_iter and not stopped:
-        warn_user(
-            f"Maximum iterations (max_iter={max_iter}) reached before the loss stopped improving.",
-            ConvergenceWarning,
+        return self.objective
+
+    def run(
+        self,
+        data: TrainingData,
+        *,
+        history: list[EpochRecord] | None = None,
+        until: int | None = None,
+        validate: Callable[[], Tensor] | None = None,
+        watch: OverfittingWatch | None = None,
+    ) -> list[EpochRecord]:
+        """Train the objective that was begun.
+
+        Parameters
+        ----------
+        data, validate
+            As of `train`.
+
+        history : list of EpochRecord, default=None
+            What is known of the epochs so far, if it goes on.
+
+        until : int, default=None
+            Stop before this epoch. None: when all are over.
+
+        watch : OverfittingWatch, default=None
+            Is told of each epoch.
+
+        Returns
+        -------
+        history : list of EpochRecord
+            One record for each epoch.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to train, the loss is not finite, or rows are to be moved and it
+            has no gradient in them.
+        """
+        given = self._parameters
+        batch_size = _AUTO_BATCH_SIZE if given.batch_size == "auto" else given.batch_size
+        radius, spread = _radius_and_spread(given, self.objective.network)
+        tol = 0.0 if given.tol is None and given.early_stopping is True else given.tol
+        stopping = Stopping(tol, given.n_iter_no_change)
+        name = type(given).__name__
+        done = len(history or [])
+        with progress_bar(name, self._max_iter, len(data.rows), given.verbose, done) as show:
+            history = train(
+                self.objective,
+                data,
+                optimizer=self._optimizer,
+                learning_rate=lambda progress: given.learning_rate_init * one_cycle(progress),
+                batch_size=min(batch_size, len(data.rows)),
+                max_iter=self._max_iter,
+                stopping=stopping,
+                generator=self._generator,
+                adversarial_radius=radius,
+                adversarial_fraction=given.adversarial_fraction,
+                spread=spread,
+                validate=validate,
+                on_epoch_begin=self._callbacks.begin_epoch,
+                on_epoch_end=partial(self._end_epoch, show, watch, data),
+                history=history or (),
+                until=until,
+            )
+        stopped = stopping.should_stop or self._asked_to_stop
+        if tol is not None and len(history) == self._max_iter and not stopped:
+            warn_user(
+                f"Maximum iterations (max_iter={self._max_iter}) reached before the loss stopped "
+                "improving.",
+                ConvergenceWarning,
+            )
+        return history
+
+    def run_watched(self, data: TrainingData) -> list[EpochRecord]:
+        """Train while held-out rows show whether that overfits.
+
+        They are held out for the first half of the epochs. If the training overfits, it starts
+        anew, on all rows, for fewer epochs. If not, it goes on with all rows.
+        """
+        max_iter = self._parameters.max_iter
+        fraction = fraction_to_watch(self._parameters.validation_fraction, len(data.rows))
+        kept, left_out = hold_out(data.labels, fraction, self._generator)
+        part = replace(data, rows=data.rows[kept])
+        held_out, others = (
+            labeled_sample(some, self._generator, ROWS_TO_LOOK_AT)
+            for some in (replace(data, rows=data.rows[left_out]), part)
         )
-    return history
+        self.begin(max_iter)
+        self.watch = OverfittingWatch(lambda: self.objective.overfitting(held_out, others))
+        until = math.ceil(WATCHED_PART * max_iter)
+        history = self.run(part, until=until, watch=self.watch)
+        if self._asked_to_stop:
+            return history
+        if self.watch.overfits:
+            self.begin(self.watch.short_training(max_iter), adapts=False)
+            history = []
+        return self.run(data, history=history)
+
+    def _end_epoch(
+        self,
+        show: Callable[[EpochRecord], None],
+        watch: OverfittingWatch | None,
+        data: TrainingData,
+        history: list[EpochRecord],
+    ) -> bool:
+        show(history[-1])
+        if len(history) == self._adapts_after:
+            self.objective.adapt_to(labeled_sample(data, self._generator, ROWS_TO_LOOK_AT))
+            self.objective.train()
+        if watch is not None and watch.end_epoch(len(history) - 1):
+            self.objective.train()
+        self._asked_to_stop = self._callbacks.end_epoch(
+            lambda: self._as_if_stopped(self.objective, history)
+        )
+        return self._asked_to_stop or (watch is not None and watch.is_over)
 
 
 def _radius_and_spread(

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
@@ -50,9 +51,11 @@ class TripletEmbedding(BaseEmbedding):
     activation : {"identity", "logistic", "tanh", "relu", "gelu", "silu"}, default="relu"
         Activation of the hidden layers. Not used with `encoder`.
 
-    dropout : float, default=0.2
-        Probability, in [0, 1), with which a hidden unit is silenced in training. Not used
-        with `encoder`.
+    dropout : float or "auto", default="auto"
+        Probability, in [0, 1), with which a hidden unit is set to zero in training. More of it
+        hinders overfitting, and too much leaves small classes mixed. "auto" means 0.5 with more
+        than 256 features and fewer than 10 samples a feature (text, counts, gene expression), and
+        0.2 otherwise. Not used with `encoder`.
 
     encoder : callable or torch.nn.Module, default=None
         A network to use instead: a callable `(n_features, n_components) -> nn.Module`, or a
@@ -61,6 +64,13 @@ class TripletEmbedding(BaseEmbedding):
         Parts whose parameters are all frozen (`requires_grad_(False)`) run in evaluation mode
         and stay as they are, batch norm included. (A module cannot be recognised again by the
         cache of `Pipeline(memory=...)`, for equal modules pickle differently; a function can.)
+
+    scale : bool, default=True
+        Whether each feature is brought to a unit of its own, robustly: its interquartile range
+        or, if it is mostly one value, the typical distance of the others from that value. If
+        False, all features share one unit, so that features of larger values count more, which
+        suits pixels and embeddings of another model. Outliers are clipped smoothly in both cases.
+        Not used with `encoder`, nor with a linear one.
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         Distance between codes: squared Euclidean, or one minus the cosine. With "cosine"
@@ -78,6 +88,11 @@ class TripletEmbedding(BaseEmbedding):
         [2]_ (with `dropout=0`, or else the farthest positive is far by noise, and the codes
         collapse into one); for each anchor a violating one at "random". With sample weights
         a triplet weighs the product of its rows' in the first two, its anchor's in the others.
+
+    unlabeled : label, default=None
+        Samples with this value in `y` have no label and are left out. If it is NaN (or
+        `pandas.NA`), missing labels mark them: NaN, None and NA alike. None: every value is a
+        label.
 
     learning_rate_init : float, default=0.003
         The highest learning rate of AdamW. It rises to it over the first fifth of all
@@ -220,11 +235,13 @@ class TripletEmbedding(BaseEmbedding):
         *,
         hidden_layer_sizes: Sequence[int] = (256, 256),
         activation: str = "relu",
-        dropout: float = 0.2,
+        dropout: float | Literal["auto"] = "auto",
         encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
+        scale: bool = True,
         metric: MetricName = "sqeuclidean",
         margin: float | Literal["soft"] = 1.0,
         mining: StrategyName = "all",
+        unlabeled: Any = None,
         learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
         adversarial_radius: float = 0.0,
@@ -261,11 +278,15 @@ class TripletEmbedding(BaseEmbedding):
             device=device,
             verbose=verbose,
             random_state=random_state,
+            scale=scale,
+            unlabeled=unlabeled,
         )
         self.margin = margin
         self.mining = mining
 
-    def _make_objective(self, network: nn.Module, *, partly_labeled: bool) -> EmbeddingObjective:
+    def _make_objective(
+        self, network: nn.Module, labels: NDArray[np.int64], max_iter: int
+    ) -> EmbeddingObjective:
         if self.margin == "soft" and STRATEGIES[self.mining].needs_margin:
             raise ValueError(f"margin='soft' has no margin for mining={self.mining!r} to go by.")
         return TripletObjective(network, metric=self.metric, margin=self.margin, mining=self.mining)

@@ -23,6 +23,9 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 #: So many features and fewer are taken in units of their spread.
 _FEW_FEATURES = 32
 
+#: The variance of a standard normal variable whose outliers are clipped as here.
+_VARIANCE = 0.79
+
 
 class Dropout(nn.Module):
     """Dropout as torch has it, but on a CPU several times as fast.
@@ -135,6 +138,10 @@ class SkipMLP(MLP):
         )
         self.scale: Tensor  # (n_inputs,)
         self.register_buffer("scale", torch.ones(n_inputs, device="cpu", dtype=torch.float32))
+        self.unit: Tensor  # (), what brings the features together to their usual variance
+        self.register_buffer("unit", torch.ones((), device="cpu", dtype=torch.float32))
+        self.offset: Tensor  # (n_inputs,), the mean once outliers are clipped
+        self.register_buffer("offset", torch.zeros(n_inputs, device="cpu", dtype=torch.float32))
         self.skip = linear(n_inputs, n_outputs, bias=False)
         # Adam changes each weight by as much, and so the answer to a row by the sum of its
         # features. Smaller features under larger weights keep that in bounds where they are
@@ -145,16 +152,26 @@ class SkipMLP(MLP):
 
     @property
     def spread(self) -> Tensor:
-        """The unit (n_inputs,) of each feature; 0 where it is left out."""
-        return torch.where(self.scale > 0, 1 / self.scale, 0)
+        """The unit (n_inputs,) of each feature, 0 where it is left out. Together they have about
+        unit variance in these units.
+        """
+        return torch.where(self.scale > 0, 1 / (self.scale * self.unit), 0)
 
-    def start_from(self, x: Tensor) -> None:
-        """Set the scale and the linear map after rows `x` (n, n_inputs), centred."""
+    def start_from(self, x: Tensor, spread: Tensor) -> None:
+        """Set the scale and the linear map, from centered rows `x` (n, n_inputs) and the spread
+        (n_inputs,) of the features.
+        """
         with torch.no_grad():
-            spread = x.std(0, correction=0)  # (n_inputs,)
             tiny = torch.finfo(spread.dtype).tiny  # of less, the inverse is infinite
             self.scale.copy_(torch.where(spread >= tiny, 1 / spread, 0))
+            self.unit.fill_(1)
+            self.offset.zero_()
             x = torch.cat([self._squash(some) for some in x.split(256)])  # no room for all at once
+            mean_variance = x.var(0, correction=0).mean() / self.gain**2
+            if mean_variance > 0:
+                self.unit.copy_((_VARIANCE / mean_variance).sqrt())
+            x *= self.unit
+            self.offset.copy_(x.mean(0))
             n_found = min(*x.shape, self.skip.out_features + 8)  # more than asked for: exacter
             with FromGeneratorOfFit():
                 _, _, directions = torch.pca_lowrank(x, n_found)  # (n_inputs, n_found)
@@ -173,7 +190,7 @@ class SkipMLP(MLP):
         # Cut off first where a square would overflow.
         x = (x * self.scale).clamp(-1e15, 1e15)
         shrinking = torch.addcmul(x.new_ones(()), x, x, value=1 / 9).rsqrt()
-        return x * (shrinking * self.gain)
+        return torch.addcmul(-self.offset, x, shrinking * self.unit, value=self.gain)
 
 
 class UnitCode(nn.Module):

@@ -69,6 +69,15 @@ class EmbeddingObjective(nn.Module, ABC):
         in retrieval of classes that are not trained on. Always as in the last epoch.
         """
 
+    def adapt_to(self, training_rows: LabelledRows) -> None:
+        """Adapt what the later epochs go by to a sample of the training rows, if it is to."""
+
+    def overfitting(self, rows: LabelledRows, training_rows: LabelledRows) -> tuple[Tensor, Tensor]:
+        """What tells overfitting: a loss of held-out rows among training rows, and the probability
+        with which a training row picks a neighbor of another class.
+        """
+        raise NotImplementedError
+
     def continue_from(self, previous: "EmbeddingObjective", *, same_classes: bool) -> None:
         """Take over what `previous` has learned beside its network, where it still fits."""
 

@@ -8,10 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import soft_nearest_neighbor_loss
-from ..networks import CODE, apply_layers, run_layers
+from ..networks import CODE, apply, apply_layers, run_layers
 from ._base import EmbeddingObjective, LabelledRows, Loss
 from ._loss import bounded_exp
 from ._primary import Classification, PrimaryLoss
+
+#: Overfitting is judged by the loss of held-out rows at the best of these multiples of the
+#: temperature. At the temperature itself it grows with confidence, even while classes are told
+#: apart better.
+_MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+
+#: With less disagreement among the training rows there is nothing for q to resist, and with more
+#: it takes its full value.
+_CLEAN, _NOISY = 0.1, 0.2
+
+#: A tensor q is no less, because 0 is a case of its own. The loss is the same up to rounding.
+_LEAST_Q = 1e-6
 
 
 class SNNLObjective(EmbeddingObjective):
@@ -27,6 +39,12 @@ class SNNLObjective(EmbeddingObjective):
 
     temperatures : sequence of float
         The temperature of each epoch.
+
+    q : sequence of float, default=None
+        Of the family of row losses (1 - p^q) / q, in each epoch. None: always 0.
+
+    adapts_q : bool, default=False
+        Whether `adapt_to` lowers `q` if the training rows agree with their labels.
 
     learned : bool, default=False
         Whether each layer's temperature is a parameter, which starts at the first of them.
@@ -46,6 +64,10 @@ class SNNLObjective(EmbeddingObjective):
 
     partly_labeled : bool, default=False
         Whether some rows may have no label, -1.
+
+    class_weight : sequence of float, default=None
+        How much the rows of each class count in the mean. As neighbors they count as they are:
+        a rare row that stood for hundreds would decide the losses of all rows around it.
     """
 
     def __init__(
@@ -54,24 +76,37 @@ class SNNLObjective(EmbeddingObjective):
         *,
         metric: str,
         temperatures: Sequence[float],
+        q: Sequence[float] | None = None,
+        adapts_q: bool = False,
         learned: bool = False,
         layers: Sequence[str] = (CODE,),
         code_units: int | None = None,
         primary: PrimaryLoss | None = None,
         snnl_weight: float = 1.0,
         partly_labeled: bool = False,
+        class_weight: Sequence[float] | None = None,
     ) -> None:
         super().__init__(network)
         self.metric = metric
         self.temperatures = list(temperatures)
+        self.q = [0.0] * len(self.temperatures) if q is None else list(q)
         # On the device too, for steps whose epoch is a tensor there.
-        plan = torch.tensor(self.temperatures, dtype=torch.float32, device="cpu")
-        self.register_buffer("_plan", plan, persistent=False)
+        self.adapts_q = adapts_q
+        plan = torch.empty(2, len(self.temperatures), dtype=torch.float32, device="cpu")
+        self.register_buffer("_plan", plan, persistent=False)  # (2, n_epochs)
+        self._fill_plan()
         self.layers = list(layers)
         self.code_units = code_units
         self.primary = primary
         self.snnl_weight = snnl_weight
         self.partly_labeled = partly_labeled
+        self._class_weight: Tensor | None
+        weights = (
+            None
+            if class_weight is None
+            else torch.tensor(class_weight, dtype=torch.float32, device="cpu")
+        )
+        self.register_buffer("_class_weight", weights, persistent=False)
         self._plan: Tensor
         self.log_temperatures: nn.Parameter | None = None
         if learned:
@@ -100,6 +135,62 @@ class SNNLObjective(EmbeddingObjective):
         with torch.no_grad():
             total, _ = self._loss(answers, rows, -1, training)
         return total
+
+    def _fill_plan(self) -> None:
+        plan = torch.tensor([self.temperatures, self.q], dtype=torch.float32, device="cpu")
+        plan[1].clamp_min_(_LEAST_Q)
+        self._plan.copy_(plan)
+
+    def adapt_to(self, training_rows: LabelledRows) -> None:
+        if self.adapts_q:
+            disagreement = self.disagreement(training_rows).item()
+            factor = (disagreement - _CLEAN) / (_NOISY - _CLEAN)
+            self.q = [min(max(factor, 0.0), 1.0) * q for q in self.q]
+            self._fill_plan()
+
+    def disagreement(self, training_rows: LabelledRows) -> Tensor:
+        """The probability with which a training row picks a neighbor of another class, among the
+        codes as they are.
+        """
+        self.eval()
+        x, y, weight = training_rows
+        with torch.no_grad():
+            return soft_nearest_neighbor_loss(
+                self._seen(apply(self.network, x)),
+                y,
+                self._temperatures(-1)[-1],
+                q=1.0,
+                metric=self.metric,
+                sample_weight=weight,
+            )
+
+    def overfitting(self, rows: LabelledRows, training_rows: LabelledRows) -> tuple[Tensor, Tensor]:
+        """What tells overfitting, of the codes alone: the loss of held-out rows among training
+        rows, at a higher temperature, and the probability with which a training row picks a
+        neighbor of another class.
+        """
+        self.eval()
+        x, y, weight = training_rows
+        x_held_out, y_held_out, weight_held_out = rows
+        temperature = self._temperatures(-1)[-1]
+        with torch.no_grad():
+            codes = self._seen(apply(self.network, x))
+            codes_held_out = self._seen(apply(self.network, x_held_out))
+            losses = [
+                soft_nearest_neighbor_loss(
+                    codes_held_out,
+                    y_held_out,
+                    factor * temperature,
+                    metric=self.metric,
+                    sample_weight=weight_held_out,
+                    neighbors=codes,
+                    neighbor_labels=y,
+                    neighbor_weight=weight,
+                )
+                for factor in _MULTIPLES
+            ]
+            held_out_loss = torch.stack(losses).min()
+        return held_out_loss, self.disagreement(training_rows)
 
     def _loss(
         self,
@@ -135,10 +226,18 @@ class SNNLObjective(EmbeddingObjective):
         training: tuple[Mapping[str, Tensor], Tensor, Tensor | None] | None,
     ) -> Tensor:
         """Sum of the layers' soft nearest neighbour losses."""
-        sample_weight = self._weight_of_labeled(y, weight)
+        neighbor_weight = self._weight_of_labeled(y, weight)
+        sample_weight = neighbor_weight
+        if self._class_weight is not None:
+            if neighbor_weight is None:
+                neighbor_weight = torch.ones_like(y, dtype=torch.float32)
+            sample_weight = neighbor_weight * self._class_weight[y.clamp_min(0)]
+        q = self._q(epoch) if self.training else 0.0  # a held-out row counts, however far
         losses = []
         for layer, temperature in zip(self.layers, self._temperatures(epoch), strict=True):
             among: dict[str, Any] = {}
+            if self._class_weight is not None:
+                among["neighbor_weight"] = neighbor_weight
             if training is not None:
                 training_answers, training_y, training_weight = training
                 among = {
@@ -151,6 +250,7 @@ class SNNLObjective(EmbeddingObjective):
                     self._seen(answers[layer]),
                     y,
                     temperature,
+                    q=q,
                     metric=self.metric,
                     sample_weight=sample_weight,
                     **among,
@@ -174,8 +274,15 @@ class SNNLObjective(EmbeddingObjective):
         if len(set(self.temperatures)) == 1:
             return self.temperatures[:1] * len(self.layers)
         if isinstance(epoch, Tensor):
-            return [self._plan.index_select(0, epoch).squeeze(0)] * len(self.layers)
+            return [self._plan[0].index_select(0, epoch).squeeze(0)] * len(self.layers)
         return [self.temperatures[epoch]] * len(self.layers)
+
+    def _q(self, epoch: int | Tensor) -> float | Tensor:
+        if len(set(self.q)) == 1:
+            return self.q[0]
+        if isinstance(epoch, Tensor):
+            return self._plan[1].index_select(0, epoch).squeeze(0)
+        return self.q[epoch]
 
     def continue_from(self, previous: EmbeddingObjective, *, same_classes: bool) -> None:
         if not isinstance(previous, SNNLObjective):

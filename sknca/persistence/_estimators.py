@@ -37,7 +37,7 @@ _OF_EMBEDDINGS: dict[str, Any] = {
     "validation_loss_curve_": list | None,
 }
 _FITTED: dict[type[BaseEstimator], dict[str, Any]] = {
-    SNNLEmbedding: _OF_EMBEDDINGS | {"temperature_": float | np.ndarray},
+    SNNLEmbedding: _OF_EMBEDDINGS | {"overfits_": bool | None, "temperature_": float | np.ndarray},
     SoftNeighborsClassifier: {
         "_class_sizes": np.ndarray,
         "_log_weight": np.ndarray,

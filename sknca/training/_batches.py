@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+#: How many rows of one class an epoch takes for each row of any other.
+_MOST_TO_ANOTHER = 20
+
 
 def class_aware_batches(
     labels: Tensor, batch_size: int, generator: torch.Generator
@@ -16,6 +19,9 @@ def class_aware_batches(
     batches of equal size, whole pairs to each. So every row comes once, every class in a
     batch has at least two rows there where it has two at all, and no batch is a small rest
     or a single row.
+
+    If one class has more than 20 times as many rows as all others together, a part of it is left
+    out, another one at every call: batches without a row of another class teach nothing.
 
     Where less than half of the rows have a label, half of each batch are rows with one, and
     these come again and again while the others come once.
@@ -40,6 +46,10 @@ def class_aware_batches(
     n = len(labels)
     if n <= batch_size:
         return [torch.arange(n, device="cpu")]
+    thinned = _thinned(labels, batch_size, generator)
+    if len(thinned) < n:
+        batches = class_aware_batches(labels[thinned], batch_size, generator)
+        return [thinned[batch] for batch in batches]
     labeled = (labels >= 0).nonzero().squeeze(1)
     if 0 < len(labeled) < n / 2:
         return _half_labeled_batches(labels, labeled, batch_size, generator)
@@ -60,6 +70,31 @@ def class_aware_batches(
         if min(cut - (cuts[-1] if cuts else 0), n - cut) >= 2:
             cuts.append(cut)
     return rows.tensor_split(cuts)
+
+
+def taken_of_classes(counts: Tensor) -> Tensor:
+    """How many rows of each class (n_classes,) an epoch takes, of so many (n_classes,) that there
+    are. A single class is taken whole.
+    """
+    others = counts.sum() - counts
+    return torch.where(others > 0, counts.minimum(_MOST_TO_ANOTHER * others), counts)
+
+
+def _thinned(labels: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+    """Indices of the rows that an epoch takes: all, or, if one class prevails, at least a batch."""
+    counts = labels[labels >= 0].bincount()
+    if len(counts) < 2:
+        return torch.arange(len(labels), device="cpu")
+    largest = int(counts.argmax())
+    of_largest = (labels == largest).nonzero().squeeze(1)
+    n_others = len(labels) - len(of_largest)
+    n_kept = max(int(taken_of_classes(counts)[largest]), batch_size - n_others)
+    if n_kept >= len(of_largest):
+        return torch.arange(len(labels), device="cpu")
+    drawn = torch.randperm(len(of_largest), generator=generator, device="cpu")[:n_kept]
+    kept = labels != largest
+    kept[of_largest[drawn]] = True
+    return kept.nonzero().squeeze(1)
 
 
 def _half_labeled_batches(

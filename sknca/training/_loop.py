@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -65,6 +65,8 @@ def train(
     validate: Callable[[], Tensor] | None = None,
     on_epoch_begin: Callable[[], None] | None = None,
     on_epoch_end: Callable[[list[EpochRecord]], bool] | None = None,
+    history: Sequence[EpochRecord] = (),
+    until: int | None = None,
 ) -> list[EpochRecord]:
     """Minimise the objective, and leave it at its best epoch where there is validation.
 
@@ -112,6 +114,12 @@ def train(
     on_epoch_end : callable, default=None
         Called after each epoch with the records so far. It answers whether to stop there.
 
+    history : sequence of EpochRecord, default=()
+        The epochs that the objective has been trained for already, with the same optimizer.
+
+    until : int, default=None
+        Stop before this epoch. None: all `max_iter` epochs.
+
     Returns
     -------
     history : list of EpochRecord
@@ -127,7 +135,7 @@ def train(
         If the user interrupts after the first epoch. The objective is left as if the training
         had stopped there.
     """
-    history: list[EpochRecord] = []
+    history = list(history)
     interruption: KeyboardInterrupt | None = None
     best_state: dict[str, Any] | None = None
     start: Tensor | None = None  # the loss before anything was learned
@@ -138,7 +146,7 @@ def train(
     learn = make_step(objective, optimizer, spread=spread, device=device, batch_size=batch_size)
     objective.train()
     try:
-        for epoch in range(max_iter):
+        for epoch in range(len(history), max_iter if until is None else until):
             if on_epoch_begin is not None:
                 on_epoch_begin()
             n_rows = 0

@@ -57,6 +57,21 @@ def annealed(temperature: float, epoch: int) -> float:
     return temperature / math.pow(1 + epoch, 0.55)
 
 
+def q_plan(q: float, max_iter: int) -> list[float]:
+    """The `q` of each epoch: 0 in the first tenth, and from the middle on as given. At first every
+    row is far from its class, and the loss must not give any up.
+
+    Examples
+    --------
+    >>> from sknca.training import q_plan
+    >>> [round(q, 2) for q in q_plan(0.8, 10)]
+    [0.0, 0.0, 0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8]
+    """
+    start, end = 0.1, 0.5
+    progress = [(epoch / max_iter - start) / (end - start) for epoch in range(max_iter)]
+    return [q * min(max(part, 0.0), 1.0) for part in progress]
+
+
 def temperature_plan(
     schedule: str | Callable[[int], float], temperature: float, max_iter: int
 ) -> list[float]:

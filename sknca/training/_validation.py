@@ -48,11 +48,13 @@ def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tup
     return (~is_held_out).nonzero().squeeze(1), is_held_out.nonzero().squeeze(1)
 
 
-def validation_neighbors(data: TrainingData, generator: torch.Generator) -> Batch:
-    """The training rows (x, y, weight) among which held-out rows look for neighbours: all
-    that have a label, or a fixed sample of them where there are many.
+def labeled_sample(
+    data: TrainingData, generator: torch.Generator, size: int = _MAX_NEIGHBORS
+) -> Batch:
+    """The rows (x, y, weight) that have a label, or a fixed sample of about `size` of them if
+    they are more.
     """
     labels = data.labels
     labeled = labels >= 0
-    sample = class_aware_sample(labels[labeled], _MAX_NEIGHBORS, generator)
-    return data.take(data.rows[labeled][sample])
+    sample = class_aware_sample(labels[labeled], size, generator)
+    return data.take_at_home(data.rows[labeled][sample])

@@ -17,6 +17,12 @@ def test_unit_code():
     torch.testing.assert_close(network(torch.randn(9, 3)).norm(dim=1), torch.ones(9))
 
 
+def started(network, x):
+    """The network, started from rows `x` about their mean, in units of their deviation."""
+    network.start_from(x, x.std(0, correction=0))
+    return network
+
+
 class TestSkipMLP:
     @pytest.fixture
     def x(self):
@@ -28,8 +34,7 @@ class TestSkipMLP:
     def network(self, x):
         torch.manual_seed(0)
         network = SkipMLP(6, 3, hidden_layer_sizes=(8,), activation="relu", dropout=0.5)
-        network.start_from(x)
-        return network.eval()
+        return started(network, x).eval()
 
     def test_starts_at_the_principal_components(self, network, x):
         spread = x / x.std(0, correction=0)
@@ -50,27 +55,45 @@ class TestSkipMLP:
         assert torch.autograd.gradcheck(network.double(), rows)
 
     def test_far_out_values_stay_near(self, network, x):
+        before = network._squash(x)
         x[0] = 1e18
-        assert network._squash(x).abs().max() <= 3
+        assert (network._squash(x)[0] - before[1:].mean(0)).abs().max() <= 3 * network.unit + 0.2
+
+    def test_features_start_about_zero_and_at_their_usual_variance(self, network, x):
+        for rows in (x, x.exp()):  # skewed too
+            network.start_from(rows - rows.median(0).values, rows.std(0) / 2)
+            features = network._squash(rows - rows.median(0).values)
+            torch.testing.assert_close(features.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
+            assert features.var(0, correction=0).mean().item() == pytest.approx(0.79, rel=1e-4)
+
+    def test_rare_features_keep_their_proportion(self):
+        x = torch.zeros(400, 2)
+        x[:100, 0] = 1.0
+        x[:4, 1] = 1.0  # not raised to unit variance column by column
+        network = SkipMLP(2, 2, hidden_layer_sizes=(8,), activation="relu", dropout=0.0)
+        network.start_from(x, torch.full((2,), 0.5))
+        features = network._squash(x)
+        steps = features.amax(0) - features.amin(0)
+        torch.testing.assert_close(steps[0], steps[1])
 
     @pytest.mark.parametrize("unit", [1e-44, 1e-30, 1e30])
     def test_extreme_units(self, unit):
         x = unit * torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
         network = SkipMLP(6, 3, hidden_layer_sizes=(8,), activation="relu", dropout=0.0)
-        network.start_from(x)
+        started(network, x)
         assert network(x).isfinite().all()
 
     @pytest.mark.parametrize(("n", "d", "k"), [(2, 6, 4), (50, 3, 5), (5, 1, 1)])
     def test_fewer_directions_than_components(self, n, d, k):
         network = SkipMLP(d, k, hidden_layer_sizes=(4,), activation="relu", dropout=0.0)
-        network.start_from(torch.randn(n, d))
+        started(network, torch.randn(n, d))
         assert (network.skip.weight[min(n, d) :] == 0).all()
         assert network(torch.randn(7, d)).isfinite().all()
 
     def test_constant_features_count_for_nothing(self, x):
         x[:, 2] = 0
         network = SkipMLP(6, 3, hidden_layer_sizes=(8,), activation="relu", dropout=0.0)
-        network.start_from(x)
+        started(network, x)
         other = x.clone()
         other[:, 2] = 5
         assert torch.equal(network(x), network(other))

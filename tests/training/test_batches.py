@@ -84,3 +84,37 @@ class TestSample:
         sample = class_aware_sample(labels, 900, generator())
         assert labels[sample].bincount().tolist() == [600, 300, 2, 1]
         assert len(sample.unique()) == len(sample)
+
+
+class TestOneClassPrevails:
+    labels = torch.tensor([1] * 5 + [0] * 4000 + [2] * 3)
+
+    def test_it_is_thinned_and_the_others_are_not(self):
+        rows = torch.cat(list(class_aware_batches(self.labels, 64, generator())))
+        counts = self.labels[rows].bincount()
+        assert counts.tolist() == [20 * 8, 5, 3]
+        assert len(rows.unique()) == len(rows)
+
+    def test_another_part_of_it_comes_in_the_next_epoch(self):
+        one = generator()
+        epochs = [torch.cat(list(class_aware_batches(self.labels, 64, one))) for _ in range(50)]
+        assert not epochs[0].sort().values.equal(epochs[1].sort().values)
+        assert len(torch.cat(epochs).unique()) > 3000
+
+    def test_every_batch_can_teach(self):
+        for batch in class_aware_batches(self.labels, 64, generator()):
+            assert len(self.labels[batch].unique()) > 1
+
+    def test_a_batch_is_filled(self):
+        labels = torch.tensor([1, 1] + [0] * 4000)
+        (batch,) = class_aware_batches(labels, 256, generator())
+        assert labels[batch].bincount().tolist() == [254, 2]
+
+    def test_a_single_class_is_taken_whole(self):
+        rows = torch.cat(list(class_aware_batches(torch.zeros(900).long(), 64, generator())))
+        assert len(rows) == 900
+
+    def test_so_is_a_class_among_rows_without_a_label(self):
+        labels = torch.tensor([1] * 5 + [0] * 90 + [-1] * 5000)
+        rows = torch.cat(list(class_aware_batches(labels, 64, generator())))
+        assert set(rows.tolist()) == set(range(len(labels)))
