@@ -1,6 +1,7 @@
 """What each default of SNNLEmbedding is worth: other choices beside it, one at a time.
 
 python examples/benchmarks/defaults.py [--only "plain MLP" "dropout 0.4"] [--first-split 100]
+    [--condition noise-20]
 
 Judged on the data sets that selected the defaults (those of SELECTING that are at hand), and
 there on training rows alone: the training part of each split of knn_accuracy.py is parted 70 to
@@ -16,7 +17,7 @@ from functools import partial
 
 import numpy as np
 from _measure import machine
-from knn_accuracy import load_all, split
+from knn_accuracy import ADDED, CONDITIONS, load_all, split, spoil
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
@@ -35,6 +36,7 @@ SELECTING = (
     "tissue_gene_expression",
     "vehicle",
     "vowel",
+    *ADDED,
 )
 MOST_ROWS = 1000
 FEW_ROWS, SPLITS_OF_FEW, SPLITS = 300, 8, 3
@@ -47,11 +49,20 @@ CHOICES = {
     "plain MLP": partial(
         SNNLEmbedding, encoder=MLP_OF_THE_SAME_SIZE, adversarial_radius=ADVERSARIAL_RADIUS
     ),
+    "q 0": partial(SNNLEmbedding, q=0.0),
+    "q 0.5": partial(SNNLEmbedding, q=0.5),
+    "q 0.7": partial(SNNLEmbedding, q=0.7),
+    "q 1": partial(SNNLEmbedding, q=1.0),
+    "not watched": partial(SNNLEmbedding, early_stopping=False),
+    "q 0, not watched": partial(SNNLEmbedding, q=0.0, early_stopping=False),
+    "early stopping": partial(SNNLEmbedding, early_stopping=True),
+    "one unit for all features": partial(SNNLEmbedding, scale=False),
     "linear": partial(SNNLEmbedding, hidden_layer_sizes=()),
     "hidden 512": partial(SNNLEmbedding, hidden_layer_sizes=(512,)),
     "hidden 256, 256, 256": partial(SNNLEmbedding, hidden_layer_sizes=(256, 256, 256)),
     "silu": partial(SNNLEmbedding, activation="silu"),
     "dropout 0": partial(SNNLEmbedding, dropout=0.0),
+    "dropout 0.2": partial(SNNLEmbedding, dropout=0.2),
     "dropout 0.4": partial(SNNLEmbedding, dropout=0.4),
     "radius 0": partial(SNNLEmbedding, adversarial_radius=0.0),
     "radius 0, 75 epochs": partial(SNNLEmbedding, adversarial_radius=0.0, max_iter=75),
@@ -74,7 +85,7 @@ CHOICES = {
 }
 
 
-def tasks(first_split):
+def tasks(first_split, condition):
     """Name, seed, and the two parts of training rows, standardised, with their labels."""
     for name, X, y, official in load_all():
         if name not in SELECTING:
@@ -91,8 +102,9 @@ def tasks(first_split):
                 rows, train_size=0.7, stratify=strata, random_state=seed
             )
             rows, validation = rows[:MOST_ROWS], validation[:MOST_ROWS]
-            scaler = StandardScaler().fit(X[rows])
-            parts = scaler.transform(X[rows]), y[rows], scaler.transform(X[validation])
+            rows_train, y_train = spoil(X[rows], y[rows], condition, seed)
+            scaler = StandardScaler().fit(rows_train)
+            parts = scaler.transform(rows_train), y_train, scaler.transform(X[validation])
             yield name, seed, *parts, y[validation]
 
 
@@ -105,10 +117,10 @@ def score(choice, X, y, X_val, y_val, seed):
     return knn.score(embedding.transform(X_val), y_val), seconds
 
 
-def main(labels, first_split):
-    every = list(tasks(first_split))
+def main(labels, first_split, condition):
+    every = list(tasks(first_split, condition))
     names = list(dict.fromkeys(name for name, *_ in every))
-    print(f"{machine()}; splits from {first_split}; {', '.join(names)}")
+    print(f"{machine()}; {condition}; splits from {first_split}; {', '.join(names)}")
     print(f"{'':26s}accuracy  against default  median fit time")
     default = None
     for label in labels:
@@ -129,6 +141,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=list(CHOICES), choices=list(CHOICES))
     parser.add_argument("--first-split", type=int, default=0)
+    parser.add_argument("--condition", default="clean", choices=CONDITIONS)
     arguments = parser.parse_args()
     labels = ["default", *(label for label in arguments.only if label != "default")]
-    main(labels, arguments.first_split)
+    main(labels, arguments.first_split, arguments.condition)

@@ -1,17 +1,21 @@
-"""Accuracy of 5 nearest neighbours behind each embedding at its defaults, over many tables.
+"""Accuracy behind each embedding at its defaults, over many tables, clean and dirty.
 
-python examples/benchmarks/knn_accuracy.py [--only wine vowel] [--methods SNNLEmbedding NCA]
+python examples/benchmarks/knn_accuracy.py [--only iris wine] [--methods SNNLEmbedding NCA]
+    [--condition clean noise-20 noise-40 sentinels]
 
 The data sets are scikit-learn's iris, wine, breast_cancer and digits, and whatever lies in the
-folder SKNCA_DATA. Of each, 3 splits: the official one first where there is one, else 70 % of
-the rows for training, stratified; at most 2000 rows on either side. StandardScaler comes first,
-then the embedding, then KNeighborsClassifier(5). PCA and NCA have min(d, 32) components; all
-else is at its defaults. Supervised UMAP takes part where it is installed. Below the line, as
-ceilings, classifiers at their defaults.
+folder SKNCA_DATA. Of each, 3 splits: the official one first if there is one, else 70 % of the
+rows for training, stratified; at most 2000 rows on either side. StandardScaler comes first, then
+the embedding, then KNeighborsClassifier(5), KNeighborsClassifier(15) and SoftNeighborsClassifier,
+whose log-loss is shown too. PCA and NCA have min(d, 32) components; all else is at its defaults.
+Supervised UMAP takes part if it is installed. Below the line, as ceilings, classifiers at their
+defaults: their accuracy stands in the three columns.
+
+The conditions are of the training rows alone: 20 or 40 % of their labels replaced by another
+class's, or 0.2 % of their cells by -999.
 """
 
 import argparse
-import functools
 import importlib.util
 import json
 import os
@@ -33,10 +37,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from sknca import SNNLEmbedding, TripletEmbedding
+from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 
 MOST_ROWS = 2000
 N_SPLITS = 3
+CONDITIONS = ("clean", "noise-20", "noise-40", "sentinels")
+
+#: Tables whose classes overlap, and tables that were added with them.
+OVERLAPPING = ("australian", "banana", "bupa", "contraceptive", "german", "mammographic")
+OVERLAPPING = tuple(f"keel_{name}" for name in OVERLAPPING)
+ADDED = (*OVERLAPPING, *(f"keel_{name}" for name in ("phoneme", "tic-tac-toe", "ring", "chess")))
+GROUPS = {
+    "all sets": lambda name: True,
+    "overlapping classes": OVERLAPPING.__contains__,
+    "the other added sets": lambda name: name in ADDED and name not in OVERLAPPING,
+    "the former sets": lambda name: name not in ADDED,
+}
 
 #: From the number of features and a seed; None stands for the raw features.
 EMBEDDINGS = {
@@ -45,6 +61,7 @@ EMBEDDINGS = {
     "LDA": lambda d, seed: LinearDiscriminantAnalysis(),
     "NCA": lambda d, seed: NeighborhoodComponentsAnalysis(min(d, 32), random_state=seed),
     "SNNLEmbedding": lambda d, seed: SNNLEmbedding(random_state=seed),
+    "early stopping": lambda d, seed: SNNLEmbedding(early_stopping=True, random_state=seed),
     "TripletEmbedding": lambda d, seed: TripletEmbedding(random_state=seed),
 }
 CLASSIFIERS = {
@@ -87,51 +104,90 @@ def limit(rows, y, seed):
     return rows[next(split(y[rows], seed, train_size=MOST_ROWS))[0]]
 
 
-def measure(method, X, y, train, test, seed):
-    """Test accuracy and seconds of the fit."""
+def spoil(X, y, condition, seed):
+    """Training rows as the condition has them."""
+    generator = np.random.default_rng(seed)
+    if condition.startswith("noise"):
+        classes, codes = np.unique(y, return_inverse=True)
+        wrong = generator.random(len(y)) < int(condition.removeprefix("noise-")) / 100
+        others = codes + generator.integers(1, len(classes), len(y))
+        y = np.where(wrong, classes[others % len(classes)], y)
+    elif condition == "sentinels":
+        X = np.where(generator.random(X.shape) < 0.002, -999.0, X)
+    return X, y
+
+
+def measure(method, X, y, train, test, seed, condition):
+    """Test accuracy of 5-NN, 15-NN and soft neighbors, log-loss, and seconds of the fit."""
+    X_train, y_train = spoil(X[train], y[train], condition, seed)
     if method in CLASSIFIERS:
         model = make_pipeline(StandardScaler(), CLASSIFIERS[method](seed))
-    else:
-        embedding = EMBEDDINGS[method](X.shape[1], seed)
-        model = make_pipeline(StandardScaler(), embedding, KNeighborsClassifier(5))
+        start = time.perf_counter()
+        model.fit(X_train, y_train)
+        seconds = time.perf_counter() - start
+        accuracy = model.score(X[test], y[test])
+        probable = getattr(model, "predict_proba", None)
+        loss = log_loss_of(model, probable(X[test]), y[test]) if probable else np.nan
+        return [accuracy, accuracy, accuracy, loss, seconds]
+    model = make_pipeline(StandardScaler(), EMBEDDINGS[method](X.shape[1], seed))
     start = time.perf_counter()
-    model.fit(X[train], y[train])
+    codes = model.fit(X_train, y_train).transform(X_train)
     seconds = time.perf_counter() - start
-    return model.score(X[test], y[test]), seconds
+    figures = []
+    for classifier in (
+        KNeighborsClassifier(5),
+        KNeighborsClassifier(min(15, len(train))),
+        SoftNeighborsClassifier(),
+    ):
+        classifier.fit(codes, y_train)
+        probabilities = classifier.predict_proba(model.transform(X[test]))
+        figures.append(np.mean(classifier.classes_[probabilities.argmax(1)] == y[test]))
+    return [*figures, log_loss_of(classifier, probabilities, y[test]), seconds]
+
+
+def log_loss_of(classifier, probabilities, y):
+    known = np.isin(y, classifier.classes_)
+    columns = np.searchsorted(classifier.classes_, y[known])
+    return -np.log(probabilities[known, columns].clip(1e-15)).mean()
 
 
 def report(results, methods):
-    """Means over the sets, and mean ranks among all methods (1 is the best)."""
-    accuracies = np.array([[r[m][0] for m in methods] for r in results.values()])
-    seconds = np.array([[r[m][1] for m in methods] for r in results.values()])
-    ranks = np.mean([rankdata(-row.round(6)) for row in accuracies], axis=0)
-    print(f"\n{'over ' + str(len(results)) + ' sets':24s}accuracy  mean rank  median fit time")
-    for j, method in enumerate(methods):
-        print(
-            f"{method:24s}{accuracies[:, j].mean():8.4f} {ranks[j]:10.2f} "
-            f"{np.median(seconds[:, j]):14.2f} s"
-        )
-
-
-def main(names, methods, output):
-    results = json.loads(output.read_text()) if output and output.exists() else {}
-    print(f"{machine()}; mean accuracy of {N_SPLITS} splits (seconds of a fit)")
-    for name, X, y, official in load_all():
-        if names and name not in names:
+    """Means over groups of the sets, and mean ranks among all methods (1 is the best)."""
+    for group, belongs in GROUPS.items():
+        chosen = [r for name, r in results.items() if belongs(name)]
+        if not chosen:
             continue
-        run = functools.partial(measure, X=X, y=y)
-        results.setdefault(name, {})
-        for method in methods:
-            each = [
-                run(method, train=train, test=test, seed=s)
-                for s, train, test in splits(y, official)
-            ]
-            results[name][method] = tuple(np.mean(each, axis=0))
-        shown = (f"{m} {results[name][m][0]:.4f} ({results[name][m][1]:.2f})" for m in methods)
-        print(f"{name:24s}{'  '.join(shown)}", flush=True)
-        if output:
-            output.write_text(json.dumps(results))
-    report(results, list(next(iter(results.values()))))
+        figures = np.array([[r[m] for m in methods] for r in chosen])  # (sets, methods, 5)
+        ranks = np.mean([rankdata(-row.round(6)) for row in figures[:, :, 0]], axis=0)
+        print(f"\n{group + f' ({len(chosen)})':24s}   5-NN  15-NN   soft  log-loss  rank   fit")
+        for method, rank, row in zip(methods, ranks, figures.transpose(1, 0, 2), strict=True):
+            five, fifteen, soft, loss, _ = row.mean(0)
+            print(
+                f"{method:24s} {five:.4f} {fifteen:.4f} {soft:.4f} {loss:9.3f} {rank:5.2f} "
+                f"{np.median(row[:, 4]):5.2f} s"
+            )
+
+
+def main(names, methods, conditions, output):
+    every = json.loads(output.read_text()) if output and output.exists() else {}
+    print(f"{machine()}; mean of {N_SPLITS} splits: 5-NN, 15-NN, soft neighbors, log-loss, seconds")
+    for condition in conditions:
+        results = every.setdefault(condition, {})
+        for name, X, y, official in load_all():
+            if names and name not in names:
+                continue
+            for method in methods:
+                each = [
+                    measure(method, X, y, train, test, seed, condition)
+                    for seed, train, test in splits(y, official)
+                ]
+                results.setdefault(name, {})[method] = np.mean(each, axis=0).tolist()
+                shown = " ".join(f"{figure:.4f}" for figure in results[name][method])
+                print(f"{condition:10s} {name:24s} {method:22s} {shown}", flush=True)
+            if output:
+                output.write_text(json.dumps(every))
+        print(f"\n{condition}")
+        report(results, list(next(iter(results.values()))))
 
 
 if __name__ == "__main__":
@@ -139,9 +195,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=(), help="data sets")
     parser.add_argument("--methods", nargs="*", default=every, choices=every)
+    parser.add_argument("--condition", nargs="*", default=["clean"], choices=CONDITIONS)
     parser.add_argument(
         "--output", type=Path, help="a JSON file for the figures; those in it are kept"
     )
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # MLPClassifier has not converged, features are collinear
-    main(arguments.only, arguments.methods, arguments.output)
+    main(arguments.only, arguments.methods, arguments.condition, arguments.output)
