@@ -156,6 +156,8 @@ def snnl_codes(X, y, X_test, epochs, reconstruction, radius, seed):
         encoder=Encoder,
         decoder=Decoder,
         code_units=N_COMPONENTS,
+        q=0.0,
+        early_stopping=False,
         temperature=0.2,  # that of 0.1 with the cosine, for the codes have length one
         primary_loss="reconstruction" if reconstruction else None,
         snnl_weight=1 / reconstruction if reconstruction else 1.0,

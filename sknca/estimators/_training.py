@@ -191,13 +191,15 @@ class Training:
             for some in (replace(data, rows=data.rows[left_out]), part)
         )
         self.begin(max_iter)
-        self.watch = OverfittingWatch(lambda: self.objective.overfitting(held_out, others))
+        self.watch = OverfittingWatch(
+            lambda: self.objective.overfitting(held_out, others), max_iter
+        )
         until = math.ceil(WATCHED_PART * max_iter)
         history = self.run(part, until=until, watch=self.watch)
         if self._asked_to_stop:
             return history
         if self.watch.overfits:
-            self.begin(self.watch.short_training(max_iter), adapts=False)
+            self.begin(self.watch.short_training, adapts=False)
             history = []
         return self.run(data, history=history)
 

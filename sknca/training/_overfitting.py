@@ -20,13 +20,9 @@ _LEAST_PART, _LARGEST_PART = 0.15, 0.27
 #: So many rows at least are held out, but no more than a part, because fewer tell too little.
 _LEAST_HELD_OUT, _LARGEST_FRACTION = 100, 0.25
 
-#: A look at every second epoch is enough, after so many in which the loss always falls.
-_EPOCHS_TO_A_LOOK = 2
-_FIRST_EPOCHS = 3
-
-#: Nor was anything memorized unless their disagreement has fallen to so much of what it was then:
-#: a training that has not yet found the classes is given its time.
-_MEMORIZED = 0.92
+#: The first look, and the epochs from each to the next, as parts of all epochs: thirteen in the
+#: watched part, or as many as it has epochs.
+_FIRST_PART, _PART_TO_A_LOOK = 3 / 55, 2 / 55
 
 #: Looks in which a training learns what many rows share, and the later ones that are compared.
 _EARLY_LOOKS, _LATE_LOOKS = 5, 3
@@ -39,6 +35,10 @@ _FALLEN = 0.98
 #: lowest had been learned by then: nothing was left to memorize.
 _DISAGREEMENT = 0.2
 _LEARNED = 0.1
+
+#: Nor was anything memorized unless their disagreement has fallen to so much of what it was then:
+#: a training that has not yet found the classes is given its time.
+_MEMORIZED = 0.92
 
 
 def fraction_to_watch(fraction: float, n: int) -> float:
@@ -59,26 +59,33 @@ class OverfittingWatch:
         The loss of the held-out rows, and the share of training rows, weighted by probability,
         that pick a neighbor of another class.
 
+    max_iter : int
+        How many epochs the training would have.
+
     Attributes
     ----------
     losses : list of float
         The loss of the held-out rows at each look.
     """
 
-    def __init__(self, look: Callable[[], tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, look: Callable[[], tuple[Tensor, Tensor]], max_iter: int) -> None:
         self._look = look
+        self._max_iter = max_iter
+        self._first = round(_FIRST_PART * max_iter)
+        self._step = max(round(_PART_TO_A_LOOK * max_iter), 1)
         self.losses: list[float] = []
         self._disagreements: list[float] = []
 
-    def short_training(self, max_iter: int) -> int:
+    @property
+    def short_training(self) -> int:
         """How many epochs a training has that is to end before it memorizes, instead of all."""
-        best_epoch = _FIRST_EPOCHS + 1 + _EPOCHS_TO_A_LOOK * self._best
-        least, largest = (math.ceil(part * max_iter) for part in (_LEAST_PART, _LARGEST_PART))
+        best_epoch = self._first + 1 + self._step * self._best
+        least, largest = (math.ceil(part * self._max_iter) for part in (_LEAST_PART, _LARGEST_PART))
         return min(max(math.ceil(_TIMES_BEST * best_epoch), least), largest)
 
     def end_epoch(self, epoch: int) -> bool:
         """Look, if it is time to. Returns whether it did."""
-        if epoch < _FIRST_EPOCHS or (epoch - _FIRST_EPOCHS) % _EPOCHS_TO_A_LOOK:
+        if epoch < self._first or (epoch - self._first) % self._step:
             return False
         loss, disagreement = torch.stack(self._look()).tolist()  # one wait for the device
         self.losses.append(loss)

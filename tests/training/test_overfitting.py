@@ -7,7 +7,7 @@ from sknca.training import OverfittingWatch, fraction_to_watch
 def watched(losses, disagreements):
     """A watch after so many looks."""
     shown = iter(zip(losses, disagreements, strict=True))
-    watch = OverfittingWatch(lambda: tuple(torch.tensor(value) for value in next(shown)))
+    watch = OverfittingWatch(lambda: tuple(torch.tensor(value) for value in next(shown)), 55)
     looks = [watch.end_epoch(epoch) for epoch in range(2 * len(losses) + 3)]
     assert sum(looks) == len(losses)
     assert watch.losses == pytest.approx(list(losses))
@@ -58,7 +58,7 @@ def test_it_is_over_when_all_is_learned_and_the_loss_has_fallen():
 def test_a_short_training_is_as_long_as_the_best_look_says(best, epochs):
     losses = [1.0] * 8
     losses[best] = 0.5
-    assert watched(losses, LEARNING).short_training(55) == epochs
+    assert watched(losses, LEARNING).short_training == epochs
 
 
 def test_few_rows_hold_out_a_larger_part():
@@ -66,3 +66,10 @@ def test_few_rows_hold_out_a_larger_part():
     assert fraction_to_watch(0.1, 500) == 0.2
     assert fraction_to_watch(0.1, 100) == 0.25
     assert fraction_to_watch(0.4, 100) == 0.4
+
+
+@pytest.mark.parametrize("max_iter", [20, 36, 55, 200])
+def test_it_looks_often_enough_in_the_first_half(max_iter):
+    watch = OverfittingWatch(lambda: (torch.tensor(1.0), torch.tensor(0.5)), max_iter)
+    looks = sum(watch.end_epoch(epoch) for epoch in range(max_iter // 2))
+    assert 8 <= looks <= 16
