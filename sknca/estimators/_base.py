@@ -210,7 +210,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 self._centre = None
                 # A user's own encoder may want pixels, say, as they are.
                 if self.encoder is None:
-                    self._centre, spread = center_and_spread(X, rows)
+                    self._centre, spread = center_and_spread(X, rows, generator)
                     if not self.scale:
                         spread = common_unit(spread)
             x = to_tensor(X, home_of_rows(self.device_, 4 * X.size), self._centre)
@@ -270,7 +270,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             except TrainingInterrupted as raised:
                 interruption, history = raised, raised.history
         self._keep(training.objective, history, validated=validated)
-        self._set_overfits(None if training.watch is None else training.watch.overfits)
+        self._set_overfits(training.overfits)
         callbacks.end_fit()
         if interruption is not None:  # a search, say, that this fit is part of ends too
             raise interruption

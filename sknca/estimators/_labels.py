@@ -36,7 +36,8 @@ def without_missing(
     ValueError
         If labels are missing and `unlabeled` does not say what that means, or all are.
     """
-    array = np.asarray(y)
+    # A list of texts and NaN would become texts, one of them "nan".
+    array = np.asarray(y) if hasattr(y, "dtype") else np.asarray(y, dtype=object)
     missing = _is_missing(array)
     if not missing.any():
         return y, None
@@ -49,7 +50,7 @@ def without_missing(
         raise ValueError(f"Input {name} contains no label: all are missing.")
     filled = array.copy()
     filled[missing] = array[~missing][0]
-    return np.array(filled.tolist()), missing  # of the dtype of the labels alone
+    return np.array(filled.tolist()), missing.ravel()  # of the dtype of the labels alone
 
 
 def is_labeled(y: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:
@@ -98,6 +99,7 @@ def weight_of_classes(
     class_weight: Mapping[Any, float] | str,
     classes: NDArray[Any],  # (n_classes,)
     labels: NDArray[np.int64],  # (n,), positions in the classes, or -1
+    batch_size: int,
 ) -> NDArray[np.float64]:
     """The weight of each class (n_classes,) after the parameter `class_weight`.
 
@@ -110,9 +112,12 @@ def weight_of_classes(
     """
     if isinstance(class_weight, str):
         counts = np.bincount(labels[labels >= 0], minlength=len(classes))
-        taken = taken_of_classes(torch.from_numpy(counts)).numpy()
+        taken = taken_of_classes(torch.from_numpy(counts), batch_size).numpy()
         balanced: NDArray[np.float64] = taken.sum() / (len(classes) * np.maximum(taken, 1))
         return balanced
+    unknown = set(class_weight) - set(classes.tolist())
+    if unknown:
+        raise ValueError(f"class_weight has labels that are not in y: {sorted(unknown, key=str)}.")
     weights: NDArray[np.float64] = compute_class_weight(
         dict(class_weight), classes=classes, y=classes
     )

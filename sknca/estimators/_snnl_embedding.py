@@ -36,6 +36,7 @@ from ._data import FLOATS, apply_layers_to_array, apply_to_array
 from ._encoders import DROPOUT, make_network, width_of_answer
 from ._frames import validate_data
 from ._labels import weight_of_classes, without_missing
+from ._training import AUTO_BATCH_SIZE
 
 #: Of `q`, if labels look wrong.
 _AUTO_Q = 0.7
@@ -60,9 +61,10 @@ class SNNLEmbedding(BaseEmbedding):
     encoder (`hidden_layer_sizes=()`) with the default metric and temperature has the
     stochastic neighbours of Neighbourhood Components Analysis.
 
-    By default the loss of a sample whose neighbours share its class with probability :math:`p`
-    is not the bracket, :math:`-\log p`, but :math:`(1 - p^q) / q` with `q=0.7`, so that wrong
-    labels and classes that overlap do less harm. `q=0` is the formula above.
+    A sample whose neighbours share its class with probability :math:`p` has this bracket,
+    :math:`-\log p`, as its loss, if the training samples agree with their labels. If they do not,
+    it has :math:`(1 - p^q) / q`, so that wrong labels and classes that overlap do less harm.
+    `q=0` is the formula above in any case.
 
     The default encoder centers each feature, scales it robustly and clips outliers smoothly, so
     that units, offsets and a few wild values do not matter to it. A custom `encoder`, and a linear
@@ -86,7 +88,7 @@ class SNNLEmbedding(BaseEmbedding):
         Probability, in [0, 1), with which a hidden unit is set to zero in training. More of it
         hinders overfitting, and too much leaves small classes mixed. "auto" means 0.5 with more
         than 256 features and fewer than 10 samples a feature (text, counts, gene expression), and
-        0.2 otherwise. Not used with `encoder`.
+        0.2 otherwise, also for a decoder. Not used with `encoder`.
 
     encoder : callable or torch.nn.Module, default=None
         A network to use instead: a callable `(n_features, n_components) -> nn.Module`, or a
@@ -107,12 +109,14 @@ class SNNLEmbedding(BaseEmbedding):
         Distance between codes: squared Euclidean, or one minus the cosine. With "cosine"
         the codes have unit length, so that Euclidean neighbours are the same neighbours.
 
-    q : float, default=0.7
+    q : float or "auto", default="auto"
         From 0 to 1, how little a sample counts that is far from all of its class. 0 is the soft
-        nearest neighbour loss, which forgets no sample; 1 is the objective of NCA. Larger values
+        nearest neighbour loss, which gives up no sample; 1 is the objective of NCA. Larger values
         resist wrong labels [6]_, and learn rare patterns more slowly. It rises from 0 to this
         value over the first half of the epochs, because at first all samples are far from their
-        class. Try 0 if the labels are known to be right and the classes to be separable.
+        class. "auto" aims at 0.7. After a third of the epochs, if a training sample picks a
+        neighbor of another class with a probability of less than 0.2, it is lowered, and is 0 from
+        0.1 on. With `tol` it is 0, so that the losses of epochs compare.
 
     temperature : float, default=1.0
         Positive, in units of the distance: small values look at the nearest neighbours
@@ -149,11 +153,11 @@ class SNNLEmbedding(BaseEmbedding):
         module, of which `fit` trains a copy.
 
     class_weight : dict or "balanced", default=None
-        Weights of the classes in the loss, as `{label: weight}`; a class that is not named weighs
-        1. As neighbours of others, samples count the same. "balanced" weighs classes inversely to
-        the number of their samples in an epoch. None is mostly better, also if classes are rare:
-        an epoch takes at most 20 samples of one class for each of any other, different ones in
-        every epoch.
+        Weights of the classes in the training loss and in a cross-entropy beside it, as
+        `{label: weight}`; a class that is not named weighs 1. As neighbours of others, samples
+        count the same. "balanced" weighs classes inversely to the number of their samples in an
+        epoch. None is mostly better, also if classes are rare: an epoch takes at most 20 samples of
+        one class for each of any other, different ones in every epoch.
 
     unlabeled : label, default=None
         Rows with this value in `y` have no label: they take part in the reconstruction, and
@@ -200,12 +204,14 @@ class SNNLEmbedding(BaseEmbedding):
         Epochs to wait for an improvement, with `tol` or `early_stopping`.
 
     early_stopping : bool or "auto", default="auto"
-        "auto" holds out `validation_fraction` of the samples for the first half of the epochs, to
-        see whether the training overfits: whether their loss rises again while it is not yet low
-        for the training samples. If so, as with wrong labels, training starts anew for about a
-        quarter of the epochs. Otherwise it goes on. Either way the final epochs use all
-        samples, and `overfits_` reports which way was taken. It does nothing with fewer than 100
-        labeled samples or 20 epochs, with `tol`, `X_val`, `warm_start` or reconstruction.
+        "auto" holds out `validation_fraction` of the samples, but at least 100 or a quarter, for
+        the first half of the epochs, to see whether the training overfits: whether their loss no
+        longer falls while the training samples are still being learned. If so, as with wrong
+        labels, training starts anew for a quarter of the epochs or fewer. Otherwise it goes on.
+        Either way the final epochs use all samples, and `overfits_` reports which way was taken.
+        It does nothing with fewer than 100 labeled samples or 20 epochs, with `tol`, `X_val`,
+        reconstruction, layers chosen one by one or a negative `snnl_weight`, and when
+        `warm_start` continues a training.
 
         True holds them out for good, stops if their loss has not improved (by `tol`, or 0) for
         `n_iter_no_change` epochs, and keeps the weights of the best epoch. The validation loss is
@@ -408,7 +414,8 @@ class SNNLEmbedding(BaseEmbedding):
     ) -> EmbeddingObjective:
         class_weight = None
         if self.class_weight is not None and self._learns_from_labels():
-            class_weight = weight_of_classes(self.class_weight, self.classes_, labels)
+            batch_size = AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
+            class_weight = weight_of_classes(self.class_weight, self.classes_, labels, batch_size)
         if self.snnl_weight == 0 and self.primary_loss is None:
             raise ValueError("snnl_weight=0 leaves nothing to train with primary_loss=None.")
         if self.snnl_weight < 0 and METRICS[self.metric].largest == math.inf:
@@ -422,7 +429,7 @@ class SNNLEmbedding(BaseEmbedding):
             temperatures=temperature_plan(
                 self.temperature_schedule, float(self.temperature), max_iter
             ),
-            q=q_plan(_AUTO_Q if self.q == "auto" else self.q, max_iter),
+            q=q_plan(self._q(), max_iter),
             adapts_q=self.q == "auto",
             learned=self.temperature_schedule == "learned",
             layers=choose_layers(network, self.layers),
@@ -432,6 +439,11 @@ class SNNLEmbedding(BaseEmbedding):
             partly_labeled=bool((labels < 0).any()),
             class_weight=None if class_weight is None else class_weight.tolist(),
         )
+
+    def _q(self) -> float:
+        if self.q != "auto":
+            return float(self.q)
+        return _AUTO_Q if self.tol is None else 0.0  # losses that are compared must be alike
 
     def _make_primary_loss(self) -> PrimaryLoss | None:
         if self.primary_loss == "reconstruction":
@@ -458,6 +470,7 @@ class SNNLEmbedding(BaseEmbedding):
             and self.tol is None
             and self.snnl_weight > 0
             and self.primary_loss != "reconstruction"
+            and isinstance(self.layers, str)
             and self.max_iter >= _EPOCHS_TO_WATCH
             and np.count_nonzero(labels >= 0) >= _ROWS_TO_WATCH
         )

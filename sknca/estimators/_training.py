@@ -21,6 +21,7 @@ from ..training import (
     OverfittingWatch,
     Stopping,
     TrainingData,
+    TrainingInterrupted,
     fraction_to_watch,
     hold_out,
     labeled_sample,
@@ -31,7 +32,8 @@ from ._callbacks import FitCallbacks
 from ._parameters import EmbeddingParameters
 from ._progress import progress_bar
 
-_AUTO_BATCH_SIZE = 256
+#: What `batch_size="auto"` means.
+AUTO_BATCH_SIZE = 256
 
 #: After which part of the epochs an objective is shown the training rows, to adapt to them.
 _PART_TO_ADAPT_AFTER = 0.35
@@ -67,8 +69,8 @@ class Training:
     objective : EmbeddingObjective
         What is trained, or was last.
 
-    watch : OverfittingWatch or None
-        What watched the training, if anything did.
+    overfits : bool or None
+        What a watch for overfitting has found, if there was one.
     """
 
     objective: EmbeddingObjective
@@ -82,7 +84,7 @@ class Training:
         callbacks: FitCallbacks,
         as_if_stopped: Callable[[EmbeddingObjective, list[EpochRecord]], dict[str, Any]],
     ) -> None:
-        self.watch: OverfittingWatch | None = None
+        self.overfits: bool | None = None
         self._parameters = parameters
         self._make_objective = make_objective
         self._generator = generator
@@ -142,7 +144,7 @@ class Training:
             has no gradient in them.
         """
         given = self._parameters
-        batch_size = _AUTO_BATCH_SIZE if given.batch_size == "auto" else given.batch_size
+        batch_size = AUTO_BATCH_SIZE if given.batch_size == "auto" else given.batch_size
         radius, spread = _radius_and_spread(given, self.objective.network)
         tol = 0.0 if given.tol is None and given.early_stopping is True else given.tol
         stopping = Stopping(tol, given.n_iter_no_change)
@@ -191,17 +193,23 @@ class Training:
             for some in (replace(data, rows=data.rows[left_out]), part)
         )
         self.begin(max_iter)
-        self.watch = OverfittingWatch(
-            lambda: self.objective.overfitting(held_out, others), max_iter
-        )
         until = math.ceil(WATCHED_PART * max_iter)
-        history = self.run(part, until=until, watch=self.watch)
+        watch = OverfittingWatch(lambda: self.objective.overfitting(held_out, others), max_iter)
+        history = self.run(part, until=until, watch=watch)
         if self._asked_to_stop:
             return history
-        if self.watch.overfits:
-            self.begin(self.watch.short_training, adapts=False)
-            history = []
-        return self.run(data, history=history)
+        self.overfits = watch.overfits and not watch.is_over
+        if not self.overfits:
+            return self.run(data, history=history)
+        watched = self.objective
+        try:
+            self.begin(watch.short_training, adapts=False)
+            return self.run(data)
+        except TrainingInterrupted:
+            raise
+        except KeyboardInterrupt as interruption:  # before the first epoch anew
+            self.objective = watched
+            raise TrainingInterrupted(history) from interruption
 
     def _end_epoch(
         self,
@@ -211,7 +219,7 @@ class Training:
         history: list[EpochRecord],
     ) -> bool:
         show(history[-1])
-        if len(history) == self._adapts_after:
+        if self.objective.adapts and len(history) == self._adapts_after:
             self.objective.adapt_to(labeled_sample(data, self._generator, ROWS_TO_LOOK_AT))
             self.objective.train()
         if watch is not None and watch.end_epoch(len(history) - 1):

@@ -105,10 +105,10 @@ def check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor:
     return temperature.to(z.device, z.dtype)
 
 
-def check_q(q: float | Tensor) -> None:
+def check_q(q: Any) -> None:
     if isinstance(q, Tensor):
         return  # to ask it would be to wait for its device
-    if not isinstance(q, (int, float)) or not 0 <= q <= 1:
+    if not isinstance(q, Real) or not 0 <= float(q) <= 1:
         raise ValueError(f"q must be a number from 0 to 1, got {q!r}.")
 
 

@@ -105,9 +105,10 @@ class MLP(nn.Module):
 class SkipMLP(MLP):
     """An encoder for rows of features: hidden layers, and a linear map beside them.
 
-    It starts from the data (`start_from`): each feature is brought to unit spread, and the
-    linear map to the principal components, so that already the first codes keep the
-    neighbourhoods that the rows have. Far-out values are drawn in smoothly.
+    It starts from the data (`start_from`): each feature is divided by its spread, all of them
+    together are brought to their usual variance, and the linear map starts at the principal
+    components, so that already the first codes keep the neighborhoods of the rows. Outliers are
+    clipped smoothly.
 
     Parameters
     ----------

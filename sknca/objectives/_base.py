@@ -69,8 +69,11 @@ class EmbeddingObjective(nn.Module, ABC):
         in retrieval of classes that are not trained on. Always as in the last epoch.
         """
 
+    #: Whether `adapt_to` does anything.
+    adapts = False
+
     def adapt_to(self, training_rows: LabelledRows) -> None:
-        """Adapt what the later epochs go by to a sample of the training rows, if it is to."""
+        """Adapt what the later epochs use to a sample of the training rows."""
 
     def overfitting(self, rows: LabelledRows, training_rows: LabelledRows) -> tuple[Tensor, Tensor]:
         """What tells overfitting: a loss of held-out rows among training rows, and the probability

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import soft_nearest_neighbor_loss
+from ..functional._metrics import METRICS
 from ..networks import CODE, apply, apply_layers, run_layers
 from ._base import EmbeddingObjective, LabelledRows, Loss
 from ._loss import bounded_exp
@@ -91,11 +92,11 @@ class SNNLObjective(EmbeddingObjective):
         self.temperatures = list(temperatures)
         self.q = [0.0] * len(self.temperatures) if q is None else list(q)
         # On the device too, for steps whose epoch is a tensor there.
-        self.adapts_q = adapts_q
         plan = torch.empty(2, len(self.temperatures), dtype=torch.float32, device="cpu")
         self.register_buffer("_plan", plan, persistent=False)  # (2, n_epochs)
         self._fill_plan()
         self.layers = list(layers)
+        self.adapts = adapts_q and snnl_weight != 0 and CODE in self.layers
         self.code_units = code_units
         self.primary = primary
         self.snnl_weight = snnl_weight
@@ -142,27 +143,33 @@ class SNNLObjective(EmbeddingObjective):
         self._plan.copy_(plan)
 
     def adapt_to(self, training_rows: LabelledRows) -> None:
-        if self.adapts_q:
-            disagreement = self.disagreement(training_rows).item()
-            factor = (disagreement - _CLEAN) / (_NOISY - _CLEAN)
-            self.q = [min(max(factor, 0.0), 1.0) * q for q in self.q]
-            self._fill_plan()
+        disagreement = self.disagreement(training_rows).item()
+        factor = (disagreement - _CLEAN) / (_NOISY - _CLEAN)
+        self.q = [min(max(factor, 0.0), 1.0) * q for q in self.q]
+        self._fill_plan()
 
     def disagreement(self, training_rows: LabelledRows) -> Tensor:
         """The probability with which a training row picks a neighbor of another class, among the
-        codes as they are.
+        codes as they are; if distances are bounded, at the best of several temperatures.
         """
         self.eval()
         x, y, weight = training_rows
+        temperature = self._temperatures(-1)[-1]
+        multiples = _MULTIPLES if METRICS[self.metric].unit_length else (1.0,)
         with torch.no_grad():
-            return soft_nearest_neighbor_loss(
-                self._seen(apply(self.network, x)),
-                y,
-                self._temperatures(-1)[-1],
-                q=1.0,
-                metric=self.metric,
-                sample_weight=weight,
-            )
+            codes = self._seen(apply(self.network, x))
+            probabilities = [
+                soft_nearest_neighbor_loss(
+                    codes,
+                    y,
+                    multiple * temperature,
+                    q=1.0,
+                    metric=self.metric,
+                    sample_weight=weight,
+                )
+                for multiple in multiples
+            ]
+        return torch.stack(probabilities).min()
 
     def overfitting(self, rows: LabelledRows, training_rows: LabelledRows) -> tuple[Tensor, Tensor]:
         """What tells overfitting, of the codes alone: the loss of held-out rows among training
@@ -208,7 +215,11 @@ class SNNLObjective(EmbeddingObjective):
         parts: dict[str, Tensor] = {}
         if self.primary is not None:
             primary = self.primary if self.training else self.primary.in_pieces
-            total = parts[self.primary.name] = primary(code, x, y, weight)
+            if isinstance(self.primary, Classification):
+                weight_in_mean = self._in_mean(y, weight)
+            else:
+                weight_in_mean = weight
+            total = parts[self.primary.name] = primary(code, x, y, weight_in_mean)
         if self.snnl_weight != 0:
             snnl = self._snnl(answers, y, weight, epoch, training)
             if self.primary is None:
@@ -227,16 +238,14 @@ class SNNLObjective(EmbeddingObjective):
     ) -> Tensor:
         """Sum of the layers' soft nearest neighbour losses."""
         neighbor_weight = self._weight_of_labeled(y, weight)
-        sample_weight = neighbor_weight
-        if self._class_weight is not None:
-            if neighbor_weight is None:
-                neighbor_weight = torch.ones_like(y, dtype=torch.float32)
-            sample_weight = neighbor_weight * self._class_weight[y.clamp_min(0)]
+        sample_weight = self._in_mean(y, neighbor_weight)
         q = self._q(epoch) if self.training else 0.0  # a held-out row counts, however far
         losses = []
         for layer, temperature in zip(self.layers, self._temperatures(epoch), strict=True):
             among: dict[str, Any] = {}
-            if self._class_weight is not None:
+            if sample_weight is not neighbor_weight:
+                if neighbor_weight is None:
+                    neighbor_weight = torch.ones_like(y, dtype=torch.float32)
                 among["neighbor_weight"] = neighbor_weight
             if training is not None:
                 training_answers, training_y, training_weight = training
@@ -267,6 +276,13 @@ class SNNLObjective(EmbeddingObjective):
         if not self.partly_labeled:
             return weight
         return (y >= 0).to(torch.float32) if weight is None else weight * (y >= 0)
+
+    def _in_mean(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
+        """The weights of the rows in the mean: with those of their classes, in training alone."""
+        if self._class_weight is None or not self.training:
+            return weight
+        of_class = self._class_weight.index_select(0, y.clamp_min(0))
+        return of_class if weight is None else of_class * weight
 
     def _temperatures(self, epoch: int | Tensor) -> Sequence[float | Tensor]:
         if self.log_temperatures is not None:

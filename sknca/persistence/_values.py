@@ -43,6 +43,9 @@ def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
         return items if isinstance(value, list) else {"tuple": items}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: encode(v, f"{name}[{key!r}]", arrays) for key, v in value.items()}}
+    if isinstance(value, dict):
+        items = [encode([*pair], name, arrays) for pair in value.items()]
+        return {"items": items}
     if isinstance(value, torch.device):
         return {"device": str(value)}
     if isinstance(value, np.ndarray):
@@ -88,6 +91,8 @@ def decode(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
             return tuple(decode(item, arrays) for item in items)
         case {"dict": items}:
             return {key: decode(item, arrays) for key, item in items.items()}
+        case {"items": items}:
+            return {decode(key, arrays): decode(item, arrays) for key, item in items}
         case {"device": text}:
             return torch.device(text)
         case {"texts": texts, "dtype": dtype}:

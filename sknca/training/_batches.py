@@ -72,12 +72,13 @@ def class_aware_batches(
     return rows.tensor_split(cuts)
 
 
-def taken_of_classes(counts: Tensor) -> Tensor:
+def taken_of_classes(counts: Tensor, batch_size: int) -> Tensor:
     """How many rows of each class (n_classes,) an epoch takes, of so many (n_classes,) that there
-    are. A single class is taken whole.
+    are. A single class is taken whole, and so is what fits into a batch.
     """
     others = counts.sum() - counts
-    return torch.where(others > 0, counts.minimum(_MOST_TO_ANOTHER * others), counts)
+    most = torch.maximum(_MOST_TO_ANOTHER * others, batch_size - others)
+    return torch.where(others > 0, counts.minimum(most), counts)
 
 
 def _thinned(labels: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
@@ -87,8 +88,7 @@ def _thinned(labels: Tensor, batch_size: int, generator: torch.Generator) -> Ten
         return torch.arange(len(labels), device="cpu")
     largest = int(counts.argmax())
     of_largest = (labels == largest).nonzero().squeeze(1)
-    n_others = len(labels) - len(of_largest)
-    n_kept = max(int(taken_of_classes(counts)[largest]), batch_size - n_others)
+    n_kept = int(taken_of_classes(counts, batch_size)[largest])
     if n_kept >= len(of_largest):
         return torch.arange(len(labels), device="cpu")
     drawn = torch.randperm(len(of_largest), generator=generator, device="cpu")[:n_kept]

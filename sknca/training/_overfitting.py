@@ -50,8 +50,8 @@ class OverfittingWatch:
     """Watches a training on a part of the rows, by those that are held out.
 
     A training on clean labels goes on to gain when the training rows are learned already. One on
-    wrong labels, or on classes that overlap, learns first what many rows share, and then each
-    label by heart; the loss of held-out rows rises meanwhile.
+    wrong labels, or on classes that overlap, first learns what many rows share, and then memorizes
+    each label, while the loss of held-out rows no longer falls.
 
     Parameters
     ----------
@@ -106,7 +106,9 @@ class OverfittingWatch:
         """Whether the training rows have been learned, and the held-out loss has fallen with it."""
         if not self.losses or self._disagreements[-1] > _LEARNED:
             return False
-        return len(self.losses) <= _EARLY_LOOKS or self._has_fallen(self.losses[-1])
+        if len(self.losses) <= _EARLY_LOOKS:
+            return _FALLEN * self.losses[-1] <= self.losses[self._best]
+        return self._has_fallen(self.losses[-1])
 
     def _has_fallen(self, loss: float) -> bool:
         return loss < _FALLEN * self.losses[self._best]

@@ -15,6 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
+from sknca.estimators._labels import weight_of_classes
+from sknca.estimators._training import Training
 from sknca.functional import soft_nearest_neighbor_loss
 
 EMBEDDINGS = [SNNLEmbedding, TripletEmbedding]
@@ -100,6 +102,41 @@ class TestWrongLabels:
         codes = [SNNLEmbedding(random_state=0).fit_transform(X, y) for _ in range(2)]
         np.testing.assert_array_equal(*codes)
 
+    def test_interrupted_at_the_start_anew_what_was_learned_is_kept(self, monkeypatch):
+        X, y = make_classification(400, 20, flip_y=0.5, random_state=0)
+        begun = []
+        begin = Training.begin
+
+        def interrupted(self, *args, **kwargs):
+            begun.append(1)
+            if len(begun) > 1:
+                raise KeyboardInterrupt
+            return begin(self, *args, **kwargs)
+
+        monkeypatch.setattr(Training, "begin", interrupted)
+        embedding = SNNLEmbedding(random_state=0)
+        with pytest.raises(KeyboardInterrupt):
+            embedding.fit(X, y)
+        assert len(begun) == 2
+        assert embedding.n_iter_ == 28
+        assert np.isfinite(embedding.transform(X)).all()
+
+    def test_an_encoder_that_takes_no_empty_batch(self):
+        X, _ = load_iris(return_X_y=True)
+
+        class Reshaping(torch.nn.Linear):
+            def forward(self, x):
+                return super().forward(x.reshape(len(x), -1))
+
+        SNNLEmbedding(
+            encoder=Reshaping, primary_loss="reconstruction", snnl_weight=0, max_iter=4
+        ).fit(X)
+
+    def test_with_the_cosine_clean_labels_need_no_q(self):
+        X, y = load_iris(return_X_y=True)
+        embedding = SNNLEmbedding(metric="cosine", random_state=0).fit(X[y != 1], y[y != 1])
+        assert embedding._objective.q[-1] == 0
+
     def test_q_rises_to_its_value(self):
         X, y = load_iris(return_X_y=True)
         X = StandardScaler().fit_transform(X)
@@ -175,8 +212,39 @@ class TestRareClasses:
         with pytest.raises(ValueError, match="class_weight must hold finite weights"):
             SNNLEmbedding(class_weight=weights).fit(X, y)
 
+    def test_validation_on_other_classes(self):
+        X, y = load_iris(return_X_y=True)
+        embedding = SNNLEmbedding(class_weight="balanced", max_iter=2, random_state=0)
+        embedding.fit(X[y < 2], y[y < 2], X_val=np.vstack([X[y == 2]] * 2), y_val=[7, 8] * 50)
+        assert np.isfinite(embedding.validation_loss_curve_).all()
+
+    def test_they_weigh_the_cross_entropy_too(self):
+        X, y = load_iris(return_X_y=True)
+        losses = [
+            SNNLEmbedding(
+                primary_loss="classification",
+                snnl_weight=0,
+                class_weight=weights,
+                max_iter=3,
+                random_state=0,
+            )
+            .fit(X, y)
+            .loss_
+            for weights in (None, {0: 1, 1: 100, 2: 1})
+        ]
+        assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+
+    def test_balanced_is_of_what_an_epoch_takes(self):
+        classes = np.arange(2)
+        small = weight_of_classes("balanced", classes, np.repeat(classes, [200, 5]), 256)
+        np.testing.assert_allclose(small * [200, 5], 102.5)
+        large = weight_of_classes("balanced", classes, np.repeat(classes, [9000, 50]), 256)
+        np.testing.assert_allclose(large * [1000, 50], 525)
+
     def test_a_class_that_is_not_there(self):
         X, y = load_iris(return_X_y=True)
+        with pytest.raises(ValueError, match=r"not in y: \[7\]"):
+            SNNLEmbedding(class_weight={0: 1, 1: 1, 2: 1, 7: 3}).fit(X, y)
         with pytest.raises(ValueError, match="class_weight"):
             SNNLEmbedding(class_weight={9: 1.0}).fit(X, y)
 
@@ -189,13 +257,14 @@ def markers(y, missing):
     yield np.where(missing, np.nan, names), np.nan
     yield pd.Series(y).astype("Int64").mask(missing), pd.NA
     yield pd.Series(names).mask(missing, None), pd.NA
+    yield [np.nan if gone else str(name) for name, gone in zip(names, missing, strict=True)], np.nan
     yield np.where(missing, -1, y), -1
     yield np.where(missing, "?", names).astype(str), "?"
 
 
 class TestNoLabel:
     @pytest.mark.parametrize("Embedding", EMBEDDINGS)
-    @pytest.mark.parametrize("which", range(7))
+    @pytest.mark.parametrize("which", range(8))
     def test_samples_without_a_label_are_left_out(self, Embedding, which):
         X, y = load_iris(return_X_y=True)
         missing = np.random.default_rng(0).random(len(y)) < 0.4
@@ -206,7 +275,7 @@ class TestNoLabel:
         assert len(embedding.classes_) == 3
 
     @pytest.mark.parametrize("Embedding", EMBEDDINGS)
-    @pytest.mark.parametrize("which", range(5))
+    @pytest.mark.parametrize("which", range(6))
     def test_missing_labels_need_the_parameter(self, Embedding, which):
         X, y = load_iris(return_X_y=True)
         labels, _ = list(markers(y, np.arange(len(y)) % 3 == 0))[which]
@@ -214,6 +283,17 @@ class TestNoLabel:
             Embedding().fit(X, labels)
         with pytest.raises(ValueError, match="y_val contains NaN"):
             Embedding().fit(X, np.array(["a", "b", "c"])[y], X_val=X, y_val=labels)
+
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+    def test_a_column_of_labels(self):
+        X, y = load_iris(return_X_y=True)
+        column = np.where(np.arange(len(y)) % 3 == 0, np.nan, y)
+        settings = {"unlabeled": np.nan, "max_iter": 2, "random_state": 0}
+        codes = [
+            SNNLEmbedding(**settings).fit(X, labels).transform(X)
+            for labels in (column, column[:, None])
+        ]
+        np.testing.assert_array_equal(*codes)
 
     @pytest.mark.parametrize("Embedding", EMBEDDINGS)
     def test_all_labels_missing(self, Embedding):

@@ -47,6 +47,7 @@ def test_nothing_was_seen():
 def test_it_is_over_when_all_is_learned_and_the_loss_has_fallen():
     assert watched([1.0, 0.5, 0.3], [0.7, 0.3, 0.05]).is_over
     assert not watched([1.0, 0.5, 0.3], [0.7, 0.3, 0.15]).is_over
+    assert not watched([1.0, 2.0], [0.3, 0.05]).is_over
     falling = [1.0, 0.9, 0.8, 0.7, 0.7, 0.6]
     rising = [1.0, 0.9, 0.8, 0.7, 0.7, 0.9]
     learned_late = [0.7, 0.6, 0.5, 0.4, 0.3, 0.05]
