@@ -168,7 +168,8 @@ class SkipMLP(MLP):
             self.unit.fill_(1)
             self.offset.zero_()
             x = torch.cat([self._squash(some) for some in x.split(256)])  # no room for all at once
-            mean_variance = x.var(0, correction=0).mean() / self.gain**2
+            # Of the features that vary: constant ones would raise the others.
+            mean_variance = x.var(0, correction=0).sum() / (self.scale > 0).sum() / self.gain**2
             if mean_variance > 0:
                 self.unit.copy_((_VARIANCE / mean_variance).sqrt())
             x *= self.unit

@@ -112,7 +112,8 @@ def test_columns_that_are_constant_but_for_rounding_count_for_nothing():
     np.testing.assert_array_equal(codes, embedding.transform(np.hstack([X, constant])))
     both = np.hstack([X, constant])
     beside = score(SNNLEmbedding(random_state=0), both[::2], y[::2], both[1::2], y[1::2])
-    assert beside > 0.92  # it was 0.88 when they counted
+    alone = score(SNNLEmbedding(random_state=0), X[::2], y[::2], X[1::2], y[1::2])
+    assert beside >= alone - 0.03
 
 
 def test_units_do_not_matter_unless_scale_is_false():
