@@ -15,12 +15,12 @@ MAY = {
     "functional": {"torch"},
     "networks": {"_random", "functional", "numpy", "torch"},
     "objectives": {"_random", "functional", "networks", "torch"},
-    "training": {"_random", "torch"},
+    "training": {"_random", "_threads", "torch"},
     "metrics": {
         *("_arrays", "_devices", "_typing", "functional", "numpy", "scipy", "sklearn", "torch"),
     },
     "estimators": {
-        *("_arrays", "_devices", "_typing", "_warnings"),
+        *("_arrays", "_devices", "_threads", "_typing", "_warnings"),
         *("functional", "metrics", "networks", "objectives", "training"),
         *("numpy", "sklearn", "torch", "tqdm"),
     },
@@ -32,6 +32,7 @@ MAY = {
     "_arrays": {"torch"},
     "_devices": {"_warnings", "torch"},
     "_random": {"torch"},
+    "_threads": {"joblib", "torch"},
     "_typing": set(),
     "_warnings": {"joblib", "sklearn"},
     "__init__": {"estimators", "objectives", "persistence"},

@@ -18,9 +18,9 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features
 from torch import Tensor, nn
 
 from .._arrays import as_array
+from .._threads import threads_for
 from .._warnings import warn_user
-from ..networks import CHUNK_ROWS, CODE, apply_layers, chunk_rows, device_of
-from ..training import own_threads_only
+from ..networks import CHUNK_ROWS, CODE, apply_layers, chunk_rows, device_of, largest_product
 from ._frames import explained, one_column
 
 #: The dtypes that rows may have. Numbers of any other become the first of them.
@@ -107,10 +107,11 @@ def _answers_in_pieces(
     device = device_of(network, default=torch.device("cpu"))
     size = min(max(_ROWS_AT_HAND, chunk_rows(network, device)), len(rows))
     room = torch.empty(size, rows.shape[1], dtype=torch.float32, device="cpu")
+    product = largest_product(network, min(len(rows), CHUNK_ROWS))
     for start in range(0, len(rows), size):
         where = slice(start, start + size)
         some = rows[where]
-        with own_threads_only():
+        with threads_for(product):
             answers = apply_layers(network, _fill(room[: len(some)], some, centre), names)
         yield where, {name: answer.to(home or answer.device) for name, answer in answers.items()}
 

@@ -10,8 +10,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
+from .._threads import threads_for
 from .._warnings import warn_user
-from ..networks import SkipMLP, UnitCode
+from ..networks import SkipMLP, UnitCode, largest_product
 from ..objectives import EmbeddingObjective
 from ..training import (
     ROWS_TO_LOOK_AT,
@@ -37,6 +38,9 @@ AUTO_BATCH_SIZE = 256
 
 #: After which part of the epochs an objective is shown the training rows, to adapt to them.
 _PART_TO_ADAPT_AFTER = 0.35
+
+#: The most components that there are if nobody says how many.
+_USUAL_WIDTH = 32
 
 #: With the encoder that brings features to unit spread. How far rows may be moved for another, only
 #: the user knows.
@@ -150,13 +154,17 @@ class Training:
         stopping = Stopping(tol, given.n_iter_no_change)
         name = type(given).__name__
         done = len(history or [])
-        with progress_bar(name, self._max_iter, len(data.rows), given.verbose, done) as show:
+        batch_size = min(batch_size, len(data.rows))
+        with (
+            threads_for(self._largest_product(batch_size, data.y.device)),
+            progress_bar(name, self._max_iter, len(data.rows), given.verbose, done) as show,
+        ):
             history = train(
                 self.objective,
                 data,
                 optimizer=self._optimizer,
                 learning_rate=lambda progress: given.learning_rate_init * one_cycle(progress),
-                batch_size=min(batch_size, len(data.rows)),
+                batch_size=batch_size,
                 max_iter=self._max_iter,
                 stopping=stopping,
                 generator=self._generator,
@@ -177,6 +185,13 @@ class Training:
                 ConvergenceWarning,
             )
         return history
+
+    def _largest_product(self, batch_size: int, device: torch.device) -> float:
+        """Multiplications in the largest matrix product of a step that the CPU computes."""
+        if device.type != "cpu":
+            return 0
+        of_loss = batch_size**2 * (self._parameters.n_components or _USUAL_WIDTH)
+        return max(largest_product(self.objective.network, batch_size), of_loss)
 
     def run_watched(self, data: TrainingData) -> list[EpochRecord]:
         """Train while held-out rows show whether that overfits.

@@ -11,6 +11,7 @@ from ._layers import (
     describe_layer,
     device_of,
     hidden_layers,
+    largest_product,
     run_layers,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "device_of",
     "hidden_layers",
     "is_plain",
+    "largest_product",
     "linear",
     "run_layers",
 ]

@@ -1,6 +1,7 @@
 """Which layers a network has, and what they answer to rows."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -136,6 +137,16 @@ def _run_chunk(
     if n_filled:
         x = torch.cat([x, x[-1:].expand(n_filled, *x.shape[1:])])
     return {name: answer[:n] for name, answer in run_layers(network, x, names).items()}
+
+
+def largest_product(network: nn.Module, n_rows: int) -> float:
+    """Multiplications in the largest matrix product that so many rows go through; infinite if the
+    network computes anything else, whose work is not known.
+    """
+    if not _is_dense(network):
+        return math.inf
+    sizes = (m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear))
+    return n_rows * max(sizes, default=0)
 
 
 def _is_dense(network: nn.Module) -> bool:

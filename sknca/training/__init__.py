@@ -2,7 +2,7 @@
 
 from ._adamw import AdamW
 from ._batches import taken_of_classes
-from ._isolation import isolated, out_of_isolation, own_threads_only, torch_defaults
+from ._isolation import isolated, out_of_isolation, torch_defaults
 from ._loop import EpochRecord, Objective, TrainingInterrupted, train
 from ._overfitting import ROWS_TO_LOOK_AT, WATCHED_PART, OverfittingWatch, fraction_to_watch
 from ._rows import Batch, TrainingData
@@ -28,7 +28,6 @@ __all__ = [
     "labeled_sample",
     "one_cycle",
     "out_of_isolation",
-    "own_threads_only",
     "q_plan",
     "taken_of_classes",
     "temperature_plan",

@@ -1,5 +1,6 @@
 """Training leaves the torch of the surrounding program as it found it."""
 
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -9,18 +10,16 @@ from typing import Any
 import torch
 
 from .._random import drawing_from, generator_of_fit
+from .._threads import threads_for
 
 #: torch's random numbers belong to the process, so two trainings that draw from them take turns.
 _LOCK = threading.RLock()
 
-#: Whether this process was forked from one in which sknca was imported.
-_forked = False
-
 
 def _forget_other_threads() -> None:
     """A forked process has one thread: nobody else who would ever release the lock."""
-    global _LOCK, _forked
-    _LOCK, _forked = threading.RLock(), True
+    global _LOCK
+    _LOCK = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):  # as it is but on Windows
@@ -28,26 +27,10 @@ if hasattr(os, "register_at_fork"):  # as it is but on Windows
 
 
 @contextmanager
-def own_threads_only() -> Iterator[None]:
-    """In a forked process, one thread: those of OpenMP that torch would share its work with have
-    stayed behind, and it would wait for them for ever.
-    """
-    n_threads = torch.get_num_threads()
-    if _forked and n_threads > 1:
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(n_threads)
-    else:
-        yield
-
-
-@contextmanager
 def isolated(
     seed: int, device: torch.device, *, of_others: bool = True
 ) -> Iterator[torch.Generator]:
-    """Gradients on, autocast off, and random numbers seeded, for a while.
+    """Gradients on, autocast off, one thread, and random numbers seeded, for a while.
 
     Parameters
     ----------
@@ -69,7 +52,7 @@ def isolated(
     """
     with (
         _seeded(seed, device) if of_others or device.type != "cpu" else _own(seed),
-        own_threads_only(),
+        threads_for(0 if device.type == "cpu" else math.inf),
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
