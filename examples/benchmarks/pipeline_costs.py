@@ -1,8 +1,10 @@
 """What surrounds the training: transform, grid search, memory, import.
 
-python examples/benchmarks/pipeline_costs.py [transform] [grid] [memory] [import]
+python examples/benchmarks/pipeline_costs.py [transform] [serving] [grid] [memory] [import]
 
-`transform` against the bare network's forward pass on the rows of MNIST's shape; a grid search
+`transform` against the bare network's forward pass on the rows of MNIST's shape; `serving` one row
+and 100000 rows of 64 features through a fitted pipeline, beside MLPClassifier, the bare network's
+forward pass, and the pipeline's ONNX file in onnxruntime; a grid search
 over 8 temperatures and 5 folds of digits with 1 and with 2 jobs; the memory that fitting 60000
 rows of 784 float32 features adds to the process's peak, in units of the data; `import sknca`
 against importing torch and scikit-learn.
@@ -13,17 +15,23 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
+from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 from _measure import in_turn, machine
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sknca import SNNLEmbedding
+from sknca import SNNLEmbedding, export_onnx
 
 
 def transform():
@@ -41,6 +49,49 @@ def transform():
     print(
         f"transform {seconds['transform']:.3f} s, forward {seconds['forward']:.3f} s: {ratio:.2f}"
     )
+
+
+def serving():
+    rng = np.random.default_rng(0)
+    X, y = load_digits(return_X_y=True)
+    X = X.astype(np.float32)
+    embedding = SNNLEmbedding(max_iter=2, random_state=0)
+    fitted = make_pipeline(StandardScaler(), embedding).fit(X, y)
+    mlp = MLPClassifier((256, 256), max_iter=2, random_state=0).fit(X, y)
+    network = embedding.network_.eval()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pipeline.onnx"
+        export_onnx(fitted, path)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(path, options)
+    name = session.get_inputs()[0].name
+    for n, repeats in [(1, 200), (100000, 1)]:
+        rows = X[rng.integers(len(X), size=n)]
+        x = torch.from_numpy(rows)
+
+        def bare(x=x):
+            with torch.no_grad():
+                return network(x)
+
+        functions = {
+            "pipeline.transform": lambda rows=rows: fitted.transform(rows),
+            "embedding.transform": lambda rows=rows: embedding.transform(rows),
+            "forward pass": bare,
+            "MLPClassifier.predict": lambda rows=rows: mlp.predict(rows),
+            "onnxruntime": lambda rows=rows: session.run(None, {name: rows}),
+        }
+        repeated = {
+            key: lambda function=function, repeats=repeats: [function() for _ in range(repeats)]
+            for key, function in functions.items()
+        }
+        seconds = {key: t / repeats for key, t in in_turn(repeated, seconds=15).items()}
+        of_mlp, of_forward = seconds["MLPClassifier.predict"], seconds["forward pass"]
+        for key, value in seconds.items():
+            print(
+                f"{n:6d} rows {key:22s}{value * 1e3:10.3f} ms {value / of_mlp:6.2f} x MLPClassifier"
+                f" {value / of_forward:6.2f} x forward"
+            )
 
 
 def grid():
@@ -85,7 +136,11 @@ def imports():
 
 
 if __name__ == "__main__":
-    parts = {"memory": memory, "transform": transform, "grid": grid, "import": imports}
+    parts = {
+        **{"memory": memory, "transform": transform, "serving": serving},
+        **{"grid": grid, "import": imports},
+    }
+    warnings.simplefilter("ignore")  # MLPClassifier has not converged
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", default=list(parts))
     print(machine())

@@ -1,6 +1,7 @@
 """A training step beside its floor, on a GPU where there is one.
 
 python examples/benchmarks/step.py [--device cuda] [--batch-size 256 1024]
+python examples/benchmarks/step.py parts [--batch-size 256]
 
 A step takes a batch of rows that lie on the device, runs the network (784 features, two hidden
 layers of 256, 32 components) forward and backward under the soft nearest neighbour loss, and
@@ -8,6 +9,10 @@ AdamW. The floor does the same but for the loss: one product for the distances, 
 and through autograd the two products of their gradient (with the whole matrix at hand, so for
 batches of some thousand rows it is no floor). "streamed" takes its rows from the
 host's memory. Times are of many steps without a synchronisation between them.
+
+`parts` is a step of `SNNLEmbedding` at its defaults (64 features, two hidden layers of 256, 32
+components, dropout) in one thread of the CPU, part by part. Its floor is the bare matrix products
+of the step, forward and backward, and one exponential of each pair.
 """
 
 import argparse
@@ -15,9 +20,12 @@ import argparse
 import torch
 from _measure import in_turn, machine
 
-from sknca.networks import MLP
+from sknca._random import drawing_from
+from sknca.functional import soft_nearest_neighbor_loss
+from sknca.networks import MLP, SkipMLP
 from sknca.objectives import SNNLObjective
-from sknca.training import TrainingData
+from sknca.training import AdamW, TrainingData
+from sknca.training._step import Step
 
 N, D, N_CLASSES = 60000, 784, 10
 STEPS = 50
@@ -64,11 +72,70 @@ def measure(device, batch_size):
         )
 
 
+def parts(n, n_features=64, width=256, n_components=32):
+    """Median milliseconds of each part of a step on n rows, in turn."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    x, y = torch.randn(n, n_features), torch.randint(0, N_CLASSES, (n,))
+    network = SkipMLP(
+        n_features, n_components, hidden_layer_sizes=(width, width), activation="relu", dropout=0.2
+    )
+    network.start_from(x, torch.ones(n_features))
+    objective = SNNLObjective(network, metric="sqeuclidean", temperatures=[1.0]).train()
+    groups = [group for group in objective.parameter_groups() if group["params"]]
+    optimizer = AdamW(groups, lr=1e-4, weight_decay=1e-4)
+    step = Step(objective, optimizer, network.spread)
+    gradient, codes = torch.randn(n, n_components) / n, torch.randn(n, n_components)
+    hidden, to_hidden = torch.randn(n, width), torch.randn(width, width)
+    first, last = torch.randn(n_features, width), torch.randn(width, n_components)
+    skip = torch.randn(n_features, n_components)
+
+    def products():
+        for left, right in [(x, first), (hidden, to_hidden), (hidden, last), (x, skip)]:
+            left @ right
+        for left, right in [(hidden, gradient), (hidden, hidden), (x, hidden), (x, gradient)]:
+            left.T @ right  # the weights' gradients
+        for left, right in [(gradient, last), (hidden, to_hidden)]:
+            left @ right.T  # the activations' gradients
+
+    def products_of_loss():
+        pairs = (codes @ codes.T).mul_(1e-3).exp_()
+        pairs @ codes
+        codes.T @ pairs
+
+    def loss():
+        z = codes.clone().requires_grad_()
+        soft_nearest_neighbor_loss(z, y).backward()
+
+    seconds = in_turn(
+        {
+            "products, network": products,
+            "products, loss": products_of_loss,
+            "network": lambda: network(x).backward(gradient),
+            "loss": loss,
+            "optimizer": optimizer.step,
+            "step": lambda: step(x, y, None, 0, 0.0),
+            "adversarial step": lambda: step(x, y, None, 0, 0.7),
+        },
+        seconds=10,
+        most=500,
+    )
+    floor = seconds["products, network"] + seconds["products, loss"]
+    for name, value in seconds.items():
+        print(f"{n:6d} {name:18s}{value * 1e3:8.3f} ms {value / floor:6.2f} x floor")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", choices=["steps", "parts"], default="steps")
     parser.add_argument("--device", type=torch.device, help="CUDA where there is one")
     parser.add_argument("--batch-size", nargs="*", type=int, default=[256, 1024])
     arguments = parser.parse_args()
+    if arguments.what == "parts":
+        for batch_size in arguments.batch_size:
+            with drawing_from(torch.Generator().manual_seed(0)):
+                parts(batch_size)
+        raise SystemExit
     device = arguments.device
     if device is None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

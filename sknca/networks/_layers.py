@@ -107,11 +107,13 @@ def apply_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[st
 
     The answers are on the device of the network. The rows may be elsewhere.
     """
-    network.eval()
+    modules = [*network.modules()]  # of one row, each walk over them is a part of the time
+    if any(module.training for module in modules):
+        network.eval()
     names = [*names]
     device = device_of(network, default=x.device)
     size = chunk_rows(network, device)
-    multiple = size if device.type != "cpu" else _FILLED_TO if _is_dense(network) else 1
+    multiple = size if device.type != "cpu" else _FILLED_TO if _is_dense(modules) else 1
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         chunks = [_run_chunk(network, some.to(device), multiple, names) for some in x.split(size)]
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in names}
@@ -143,16 +145,16 @@ def largest_product(network: nn.Module, n_rows: int) -> float:
     """Multiplications in the largest matrix product that so many rows go through; infinite if the
     network computes anything else, whose work is not known.
     """
-    if not _is_dense(network):
+    modules = [*network.modules()]
+    if not _is_dense(modules):
         return math.inf
-    sizes = (m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear))
+    sizes = (m.weight.numel() for m in modules if isinstance(m, nn.Linear))
     return n_rows * max(sizes, default=0)
 
 
-def _is_dense(network: nn.Module) -> bool:
-    """Whether rows go through it by matrix products alone, where a few more cost little."""
-    with_parameters = (m for m in network.modules() if m._parameters)
-    return all(type(module) in _DENSE for module in with_parameters)
+def _is_dense(modules: Iterable[nn.Module]) -> bool:
+    """Whether rows go through them by matrix products alone, where a few more cost little."""
+    return all(type(module) in _DENSE for module in modules if module._parameters)
 
 
 def choose_layers(network: nn.Module, layers: str | Sequence[int | str]) -> list[str]:

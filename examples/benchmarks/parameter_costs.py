@@ -1,0 +1,56 @@
+"""What each parameter of `SNNLEmbedding` costs in time.
+
+python examples/benchmarks/parameter_costs.py
+
+`fit` on the digits, 10 epochs, in one thread: at the defaults and with one parameter changed, in
+turn, as a table of medians. The watch for overfitting (`early_stopping="auto"`) is off, because it
+may change the number of epochs. The times are of these shapes: on other data, measure.
+"""
+
+import argparse
+
+import torch
+from _measure import in_turn, machine
+from sklearn.datasets import load_digits
+
+from sknca import SNNLEmbedding
+
+CHANGES = [
+    {},
+    {"adversarial_radius": 0.0},
+    {"adversarial_fraction": 1.0},
+    {"dropout": 0.0},
+    {"batch_size": 128},
+    {"batch_size": 1024},
+    {"hidden_layer_sizes": (256,)},
+    {"hidden_layer_sizes": (512, 512)},
+    {"n_components": 8},
+    {"metric": "cosine", "temperature": 0.1},
+    {"activation": "silu"},
+    {"q": 0.0},
+    {"layers": "all"},
+    {"temperature_schedule": "learned"},
+    {"primary_loss": "classification"},
+    {"primary_loss": "reconstruction"},
+]
+
+
+def main():
+    torch.set_num_threads(1)
+    X, y = load_digits(return_X_y=True)
+    common = {"max_iter": 10, "early_stopping": False, "random_state": 0, "device": "cpu"}
+    functions = {
+        ", ".join(f"{name}={value!r}" for name, value in change.items())
+        or "defaults": lambda change=change: SNNLEmbedding(**common | change).fit(X, y)
+        for change in CHANGES
+    }
+    seconds = in_turn(functions, seconds=60, most=5)
+    print(f"{machine()}; digits, 10 epochs\n")
+    print("| parameter | time | of the defaults |\n|---|---|---|")
+    for name, value in seconds.items():
+        print(f"| `{name}` | {value:.2f} s | {value / seconds['defaults']:.2f} |")
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    main()
