@@ -34,7 +34,8 @@ def test_units_of_features_do_not_matter(iris):
     codes = SNNLEmbedding(**SETTINGS).fit(X, y).transform(X)
     in_other_units = X * [1e-6, 1.0, 2.0**10, 1e6]
     again = SNNLEmbedding(**SETTINGS).fit(in_other_units, y).transform(in_other_units)
-    np.testing.assert_allclose(again, codes, rtol=1e-2, atol=1e-2)
+    # About their mean, for the loss leaves it free to drift by rounding.
+    np.testing.assert_allclose(again - again.mean(0), codes - codes.mean(0), rtol=1e-2, atol=1e-2)
 
 
 def test_offsets_do_not_matter(iris):
