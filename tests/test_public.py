@@ -15,6 +15,7 @@ REFERENCE = Path(__file__).parents[1] / "docs" / "api.rst"
 
 #: Rooms that users have no business in; see docs/design.md.
 INTERIOR = {
+    "sknca.data",
     "sknca.estimators",
     "sknca.networks",
     "sknca.objectives",

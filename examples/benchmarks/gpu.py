@@ -16,6 +16,7 @@ import argparse
 import statistics
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,11 +28,12 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 from sknca import SNNLEmbedding
+from sknca.data import Batch
 from sknca.functional import soft_nearest_neighbor_loss
 from sknca.networks import SkipMLP
 from sknca.objectives import SNNLObjective, TripletObjective
-from sknca.training import AdamW
-from sknca.training._step import ReplayedStep, Step
+from sknca.training import AdamW, AdversarialGradient, Step
+from sknca.training._step import GraphRecorder, ReplayedStep
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from _datasets import load_images
@@ -85,7 +87,7 @@ def loss_products(n):
     return [(n, d + 1, n), (n, n, d), (d + 1, n, n)]
 
 
-def make_step(b, device, objective_of):
+def make_step(b, device, objective_of, radius):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(b, D, generator=generator).to(device)
     y = torch.randint(0, N_CLASSES, (b,), generator=generator).to(device)
@@ -95,16 +97,19 @@ def make_step(b, device, objective_of):
     )
     objective = objective_of(encoder).to(device).train()
     optimizer = AdamW(objective.parameter_groups(), lr=1e-3, weight_decay=1e-2)
-    return Step(objective, optimizer, encoder.spread), optimizer, (x, y, None)
+    step = Step(objective, optimizer)
+    if radius:
+        step = replace(step, gradient=AdversarialGradient(radius, encoder.spread))
+    return step, optimizer, Batch(x, y)
 
 
-def replaying(step, optimizer, batch, radius, device):
-    replayed = ReplayedStep(step, device)
+def replaying(step, optimizer, batch, device):
+    replayed = ReplayedStep(step, device, GraphRecorder())
 
     def run():
         for group in optimizer.param_groups:
             group["lr"] = 1e-3
-        replayed(*batch, 0, radius)
+        replayed(batch, 0)
 
     return run
 
@@ -130,11 +135,11 @@ def steps(device):
         floor = milliseconds(products(step_products(b), device), device)
         print(f"step of {b:5d} samples: products {floor:7.3f} ms", flush=True)
         for name, (objective_of, radius) in KINDS.items():
-            step, optimizer, batch = make_step(b, device, objective_of)
-            line = milliseconds(partial(step, *batch, 0, radius), device)
+            step, optimizer, batch = make_step(b, device, objective_of, radius)
+            line = milliseconds(partial(step, batch, 0), device)
             text = f"    {name:20s} written {line:7.3f} ms ({line / floor:5.1f} x)"
             if device.type == "cuda":
-                line = milliseconds(replaying(step, optimizer, batch, radius, device), device)
+                line = milliseconds(replaying(step, optimizer, batch, device), device)
                 text += f", replayed {line:7.3f} ms ({line / floor:5.1f} x)"
             print(text, flush=True)
 

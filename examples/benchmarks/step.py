@@ -21,11 +21,11 @@ import torch
 from _measure import in_turn, machine
 
 from sknca._random import drawing_from
+from sknca.data import Batch, TrainingData
 from sknca.functional import soft_nearest_neighbor_loss
 from sknca.networks import MLP, SkipMLP
 from sknca.objectives import SNNLObjective
-from sknca.training import AdamW, TrainingData
-from sknca.training._step import Step
+from sknca.training import AdamW, AdversarialGradient, Step
 
 N, D, N_CLASSES = 60000, 784, 10
 STEPS = 50
@@ -48,21 +48,21 @@ def measure(device, batch_size):
     places = [torch.randint(0, N, (batch_size,), generator=generator) for _ in range(STEPS)]
 
     def run(data, loss):
-        for x_batch, y_batch, _ in data.batches(places):
+        for batch in data.batches(places):
             optimizer.zero_grad()
-            loss(x_batch, y_batch).backward()
+            loss(batch).backward()
             optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize()
 
     resident = TrainingData(x.to(device), y, None, rows)
     functions = {
-        "sknca": lambda: run(resident, lambda x, y: objective(x, y, None, 0)[0]),
-        "floor": lambda: run(resident, lambda x, _: floor(network, x)),
+        "sknca": lambda: run(resident, lambda batch: objective(batch, 0)[0]),
+        "floor": lambda: run(resident, lambda batch: floor(network, batch.x)),
     }
     if device.type == "cuda":
         host = TrainingData(x, y, None, rows)
-        functions["streamed"] = lambda: run(host, lambda x, y: objective(x, y, None, 0)[0])
+        functions["streamed"] = lambda: run(host, lambda batch: objective(batch, 0)[0])
     seconds = in_turn(functions, seconds=10)
     for name, value in seconds.items():
         print(
@@ -84,7 +84,8 @@ def parts(n, n_features=64, width=256, n_components=32):
     objective = SNNLObjective(network, metric="sqeuclidean", temperatures=[1.0]).train()
     groups = [group for group in objective.parameter_groups() if group["params"]]
     optimizer = AdamW(groups, lr=1e-4, weight_decay=1e-4)
-    step = Step(objective, optimizer, network.spread)
+    plain = Step(objective, optimizer)
+    adversarial = Step(objective, optimizer, AdversarialGradient(0.7, network.spread))
     gradient, codes = torch.randn(n, n_components) / n, torch.randn(n, n_components)
     hidden, to_hidden = torch.randn(n, width), torch.randn(width, width)
     first, last = torch.randn(n_features, width), torch.randn(width, n_components)
@@ -114,8 +115,8 @@ def parts(n, n_features=64, width=256, n_components=32):
             "network": lambda: network(x).backward(gradient),
             "loss": loss,
             "optimizer": optimizer.step,
-            "step": lambda: step(x, y, None, 0, 0.0),
-            "adversarial step": lambda: step(x, y, None, 0, 0.7),
+            "step": lambda: plain(Batch(x, y), 0),
+            "adversarial step": lambda: adversarial(Batch(x, y), 0),
         },
         seconds=10,
         most=500,

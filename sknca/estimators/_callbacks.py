@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from .._compat import context_of_callbacks, has_callbacks
 from ..training import out_of_isolation
 from ._estimator import Estimator
 
@@ -41,10 +42,10 @@ class FitCallbacks:
             "y": y,
             "metadata": None if sample_weight is None else {"sample_weight": sample_weight},
         }
-        self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
+        self._fit = context_of_callbacks(estimator, max_epochs)
         self._fit.call_on_fit_task_begin(**self._given)
         self._epoch: Any = None
-        self._anybody = hasattr(estimator, "_skl_callbacks")
+        self._anybody = has_callbacks(estimator)
 
     def begin_epoch(self) -> None:
         if self._anybody:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.utils import (
     assert_all_finite,
     check_array,
@@ -13,11 +13,10 @@ from sklearn.utils import (
     check_random_state,
     column_or_1d,
 )
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_feature_names, _check_n_features
 from torch import Tensor, nn
 
 from .._arrays import as_array
+from .._compat import check_feature_names, check_n_features
 from .._threads import threads_for
 from .._warnings import warn_user
 from ..networks import CHUNK_ROWS, CODE, apply_layers, chunk_rows, device_of, largest_product
@@ -116,30 +115,6 @@ def _answers_in_pieces(
         yield where, {name: answer.to(home or answer.device) for name, answer in answers.items()}
 
 
-def check_partners(labels: NDArray[np.int64], validation_fraction: float | None) -> None:
-    """Refuse labels (n,), from 0, that leave nothing to learn; if a validation fraction is given,
-    they are what it has left.
-    """
-    counts = np.bincount(labels)
-    n_classes = np.count_nonzero(counts)
-    if n_classes < 2:
-        raise ValueError(f"The number of classes has to be greater than one; got {n_classes} class")
-    if counts.max() < 2:
-        subject = "y has"
-        if validation_fraction is not None:
-            subject = f"early_stopping with validation_fraction={validation_fraction} leaves"
-        raise ValueError(
-            f"{subject} only one training row of each class: no row has a neighbour of its class "
-            "to learn from."
-        )
-
-
-def check_classes(y: ArrayLike) -> None:
-    """Refuse labels (n,) that are not classes, in scikit-learn's words."""
-    # Each thrice: where classes are many and small scikit-learn warns of a regression's targets.
-    check_classification_targets(np.repeat(np.unique(y), 3))
-
-
 def warn_if_unlike(X_val: NDArray[Any], X: NDArray[Any], rows: NDArray[np.int64]) -> None:
     """Warn if validation rows do not look like those rows of `X`: of another place or another
     spread in more than half of the features.
@@ -179,38 +154,15 @@ def check_validation_data(
             f"got X_val={'None' if X_val is None else '...'}, "
             f"y_val={'None' if y_val is None else '...'}."
         )
-    _check_feature_names(estimator, X_val, reset=False)
+    check_feature_names(estimator, X_val, reset=False)
     with explained(X_val, type(estimator).__name__, "X_val"):
         rows = check_array(as_array(X_val), dtype=FLOATS, input_name="X_val")
-    _check_n_features(estimator, rows, reset=False)
+    check_n_features(estimator, rows, reset=False)
     if y_val is None:
         return rows, None
     y_val = column_or_1d(one_column(y_val))
     check_consistent_length(rows, y_val)
     return rows, y_val
-
-
-def positions(
-    y_val: NDArray[Any], classes: NDArray[Any], *, may_be_unseen: bool
-) -> NDArray[np.int64]:
-    """Where the labels stand in `classes`, which are sorted; or, if none does, and may, behind."""
-    given = set(y_val.tolist())
-    unseen = given - set(classes.tolist())
-    if not unseen:
-        return np.searchsorted(classes, y_val)
-    alike = (y_val.dtype.kind in "biuf") == (classes.dtype.kind in "biuf")
-    if unseen != given or not may_be_unseen or not alike:
-        hint = " Either all of its labels are, or none." if may_be_unseen and alike else ""
-        raise ValueError(
-            f"y_val contains labels that are not in y: {sorted(unseen, key=str)}.{hint}"
-        )
-    _, indices, counts = np.unique(y_val, return_inverse=True, return_counts=True)
-    if len(counts) < 2 or counts.max() < 2:
-        raise ValueError(
-            "y_val has no label that is in y, so X_val looks for neighbors among itself, and needs "
-            f"two classes and two rows of one; got classes of {counts.tolist()} rows."
-        )
-    return len(classes) + indices
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:

@@ -6,16 +6,12 @@ from contextlib import contextmanager
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 
+from .._compat import LinksToThePage
 from ..training import TrainingInterrupted
 
 
-class Estimator(CallbackSupportMixin, BaseEstimator):
+class Estimator(LinksToThePage, CallbackSupportMixin, BaseEstimator):
     """An estimator that takes callbacks, and whose picture in a notebook explains itself."""
-
-    # scikit-learn shows what a parameter means, when the mouse is over it, where its name is a
-    # link. The package has no address on the web yet: these links stay on the page.
-    _doc_link_module = "sknca"
-    _doc_link_template = "#{estimator_name}"
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:

@@ -1,16 +1,23 @@
 """Which samples have a label, and what may mark those that have none."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
 
 from .._warnings import warn_user
-from ..training import taken_of_classes
+from ..data import taken_of_classes
+
+if TYPE_CHECKING:
+    from ._base import BaseEmbedding
 
 #: What pandas and Python have where a value is missing, beside NaN.
 _MISSING = {"NAType", "NaTType", "NoneType"}
@@ -93,6 +100,127 @@ def _is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
         return np.zeros(y.shape, dtype=bool)
     found = [type(v).__name__ in _MISSING or (isinstance(v, float) and v != v) for v in y.flat]
     return np.array(found, dtype=bool).reshape(y.shape)
+
+
+def encode_labels(
+    embedding: BaseEmbedding,
+    y: NDArray[Any] | None,
+    n: int,
+    missing: NDArray[np.bool_] | None,
+    *,
+    known: bool = False,
+) -> NDArray[np.int64]:
+    """Labels (n,) as positions in `classes_`, -1 where there is none; sets `classes_` to what
+    they are, or, with `known`, goes by those that are set.
+    """
+    labels = np.full(n, -1)
+    if y is None:
+        if not known:
+            embedding.__dict__.pop("classes_", None)
+        return labels
+    labeled = embedding._is_labeled(y, missing)
+    if known:
+        may_be_unseen = embedding._may_validate_on_other_classes()
+        labels[labeled] = positions(y[labeled], embedding.classes_, may_be_unseen=may_be_unseen)
+    else:
+        check_classes(y[labeled])
+        if embedding.unlabeled is None:
+            warn_if_marked(y)
+        embedding.classes_, labels[labeled] = np.unique(y[labeled], return_inverse=True)
+    return labels
+
+
+def encode_portion(
+    embedding: BaseEmbedding,
+    y: NDArray[Any] | None,
+    n: int,
+    missing: NDArray[np.bool_] | None,
+    classes: ArrayLike | None,
+    *,
+    is_new: bool,
+) -> NDArray[np.int64]:
+    """Labels (n,) of a portion as positions in `classes_`, -1 where there is none. New classes
+    enter `classes_`, unless these are fixed: those of the head of a classification.
+
+    Raises
+    ------
+    ValueError
+        In scikit-learn's words, if fixed classes are not given, other than before, or not all.
+    """
+    labels = np.full(n, -1)
+    if y is None:
+        if is_new:
+            embedding.__dict__.pop("classes_", None)
+        return labels
+    fixed = embedding._has_fixed_classes()
+    labeled = embedding._is_labeled(y, missing)
+    check_classes(y[labeled])
+    given = None if classes is None else np.unique(column_or_1d(classes))
+    known = None if is_new else getattr(embedding, "classes_", None)
+    if fixed and known is None and given is None:
+        raise ValueError("classes must be passed on the first call to partial_fit.")
+    if fixed and known is not None and given is not None and not np.array_equal(known, given):
+        raise ValueError(
+            f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}"
+        )
+    parts = [part for part in (known, given) if part is not None]
+    if fixed:
+        unknown = set(y[labeled].tolist()) - set(parts[0].tolist())
+        if unknown:
+            raise ValueError(
+                f"The target label(s) {sorted(unknown, key=str)} in y do not exist in the initial "
+                f"classes {parts[0]}"
+            )
+    embedding.classes_ = parts[0] if fixed else np.unique(np.concatenate([*parts, y[labeled]]))
+    labels[labeled] = np.searchsorted(embedding.classes_, y[labeled])
+    return labels
+
+
+def check_partners(labels: NDArray[np.int64], validation_fraction: float | None = None) -> None:
+    """Refuse labels (n,), from 0, that leave nothing to learn; if a validation fraction is given,
+    they are what it has left.
+    """
+    counts = np.bincount(labels)
+    n_classes = np.count_nonzero(counts)
+    if n_classes < 2:
+        raise ValueError(f"The number of classes has to be greater than one; got {n_classes} class")
+    if counts.max() < 2:
+        subject = "y has"
+        if validation_fraction is not None:
+            subject = f"early_stopping with validation_fraction={validation_fraction} leaves"
+        raise ValueError(
+            f"{subject} only one training row of each class: no row has a neighbour of its class "
+            "to learn from."
+        )
+
+
+def check_classes(y: ArrayLike) -> None:
+    """Refuse labels (n,) that are not classes, in scikit-learn's words."""
+    # Each thrice: where classes are many and small scikit-learn warns of a regression's targets.
+    check_classification_targets(np.repeat(np.unique(y), 3))
+
+
+def positions(
+    y_val: NDArray[Any], classes: NDArray[Any], *, may_be_unseen: bool
+) -> NDArray[np.int64]:
+    """Where the labels stand in `classes`, which are sorted; or, if none does, and may, behind."""
+    given = set(y_val.tolist())
+    unseen = given - set(classes.tolist())
+    if not unseen:
+        return np.searchsorted(classes, y_val)
+    alike = (y_val.dtype.kind in "biuf") == (classes.dtype.kind in "biuf")
+    if unseen != given or not may_be_unseen or not alike:
+        hint = " Either all of its labels are, or none." if may_be_unseen and alike else ""
+        raise ValueError(
+            f"y_val contains labels that are not in y: {sorted(unseen, key=str)}.{hint}"
+        )
+    _, indices, counts = np.unique(y_val, return_inverse=True, return_counts=True)
+    if len(counts) < 2 or counts.max() < 2:
+        raise ValueError(
+            "y_val has no label that is in y, so X_val looks for neighbors among itself, and needs "
+            f"two classes and two rows of one; got classes of {counts.tolist()} rows."
+        )
+    return len(classes) + indices
 
 
 def weight_of_classes(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..training import EpochRecord
+from ..training import EpochRecord, TrainingState
 
 #: What the bar shows of a record, and under which names: all must fit in a line of 80.
 _SHOWN = {"loss": "loss", "validation_loss": "val", "temperature": "T"}
@@ -13,15 +13,16 @@ _FORMAT = "{desc}: |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 @contextmanager
 def progress_bar(
-    name: str, max_iter: int, n_rows: int, verbose: int | bool, done: int = 0
+    name: str, state: TrainingState, n_rows: int, verbose: int | bool
 ) -> Iterator[Callable[[EpochRecord], None]]:
-    """What to call with the record of each epoch of `n_rows` rows, after so many `done`."""
+    """What to call with the record of each further epoch of `n_rows` rows."""
     if not verbose:
         yield lambda record: None
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=max_iter, initial=done, desc=name, bar_format=_FORMAT) as bar:
+    done = state.epoch
+    with tqdm(total=state.max_iter, initial=done, desc=name, bar_format=_FORMAT) as bar:
 
         def show(record: EpochRecord) -> None:
             shown = {

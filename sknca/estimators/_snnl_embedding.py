@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Tags, check_array
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._arrays import as_array
+from .._compat import Interval, StrOptions
 from .._typing import with_types
 from .._warnings import warn_user
 from ..functional._metrics import METRICS, MetricName
@@ -325,6 +325,16 @@ class SNNLEmbedding(BaseEmbedding):
     temperature_: float | NDArray[np.float64]
     overfits_: bool | None
 
+    q: float | Literal["auto"]
+    temperature: float
+    temperature_schedule: str | Callable[[int], float]
+    layers: str | Sequence[int | str]
+    code_units: int | None
+    primary_loss: Literal["reconstruction", "classification"] | None
+    snnl_weight: float
+    decoder: nn.Module | Callable[[int, int], nn.Module] | None
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseEmbedding._parameter_constraints,
         "adversarial_radius": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
@@ -375,39 +385,7 @@ class SNNLEmbedding(BaseEmbedding):
         verbose: int | bool = 0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        super().__init__(
-            n_components=n_components,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            dropout=dropout,
-            encoder=encoder,
-            metric=metric,
-            learning_rate_init=learning_rate_init,
-            weight_decay=weight_decay,
-            adversarial_radius=adversarial_radius,
-            adversarial_fraction=adversarial_fraction,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            warm_start=warm_start,
-            device=device,
-            verbose=verbose,
-            random_state=random_state,
-            scale=scale,
-            unlabeled=unlabeled,
-        )
-        self.q = q
-        self.temperature = temperature
-        self.temperature_schedule = temperature_schedule
-        self.layers = layers
-        self.code_units = code_units
-        self.primary_loss = primary_loss
-        self.snnl_weight = snnl_weight
-        self.decoder = decoder
-        self.class_weight = class_weight
+        self._set_parameters(locals())
 
     def _make_objective(
         self, network: nn.Module, labels: NDArray[np.int64], max_iter: int
@@ -486,6 +464,9 @@ class SNNLEmbedding(BaseEmbedding):
 
     def _runs_code_of_others(self) -> bool:
         return super()._runs_code_of_others() or self.decoder is not None
+
+    def _has_fixed_classes(self) -> bool:
+        return self.primary_loss == "classification"
 
     def _may_validate_on_other_classes(self) -> bool:
         return self.primary_loss != "classification"

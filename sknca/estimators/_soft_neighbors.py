@@ -8,21 +8,21 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.utils import check_X_y
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._arrays import as_array
+from .._compat import Interval, StrOptions, check_sample_weight, fit_context
 from .._devices import float_of, resolve_device
-from .._typing import with_types
 from ..functional._class_probabilities import ClassProbabilities
 from ..functional._metrics import METRICS, MetricName
 from ._callbacks import FitCallbacks
-from ._data import FLOATS, check_classes
+from ._data import FLOATS
 from ._estimator import Estimator
 from ._frames import explained, one_column, validate_data
+from ._labels import check_classes
 
 _CPU = torch.device("cpu")
 
@@ -99,7 +99,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         self.metric = metric
         self.device = device
 
-    @with_types(_fit_context(prefer_skip_nested_validation=True))
+    @fit_context
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Keep the training rows.
 
@@ -130,7 +130,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
             with explained(X, type(self).__name__):
                 rows, y = check_X_y(as_array(X), one_column(y), dtype=FLOATS, estimator=self)
             check_classes(y)
-            weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
+            weight = check_sample_weight(sample_weight, rows, ensure_non_negative=True)
             validate_data(self, X, skip_check_array=True)  # sets the features
             self.classes_: NDArray[Any]
             labels: NDArray[np.int64]

@@ -1,8 +1,8 @@
 """From the parameters to the training of an objective, with the bar and the callbacks."""
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,29 +12,38 @@ from torch import Tensor, nn
 
 from .._threads import threads_for
 from .._warnings import warn_user
+from ..data import Batch, TrainingData, hold_out, labeled_sample
 from ..networks import SkipMLP, UnitCode, largest_product
 from ..objectives import EmbeddingObjective
 from ..training import (
     ROWS_TO_LOOK_AT,
     WATCHED_PART,
     AdamW,
+    AdversarialGradient,
+    AdversarialStep,
+    DivergenceError,
     EpochRecord,
     OverfittingWatch,
+    Step,
     Stopping,
-    TrainingData,
     TrainingInterrupted,
+    TrainingState,
+    TrainingStep,
     fraction_to_watch,
-    hold_out,
-    labeled_sample,
     one_cycle,
+    replayed_if_it_pays,
     train,
 )
 from ._callbacks import FitCallbacks
+from ._checkpoint import Checkpoint
 from ._parameters import EmbeddingParameters
 from ._progress import progress_bar
 
 #: What `batch_size="auto"` means.
 AUTO_BATCH_SIZE = 256
+
+#: One epoch in so many comes before the adversarial steps.
+_EPOCHS_TO_ONE_WITHOUT_PERTURBATIONS = 8
 
 #: After which part of the epochs an objective is shown the training rows, to adapt to them.
 _PART_TO_ADAPT_AFTER = 0.35
@@ -45,6 +54,103 @@ _USUAL_WIDTH = 32
 #: With the encoder that brings features to unit spread. How far rows may be moved for another, only
 #: the user knows.
 _AUTO_ADVERSARIAL_RADIUS = 0.7
+
+
+def make_state(
+    parameters: EmbeddingParameters,
+    objective: EmbeddingObjective,
+    *,
+    learning_rate: Callable[[float], float],
+    max_iter: int,
+    generator: torch.Generator,
+    device: torch.device,
+) -> TrainingState:
+    """The state of an objective that nothing has been learned by.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to train.
+    """
+    groups = [group for group in objective.parameter_groups() if group["params"]]
+    if not groups:
+        raise ValueError("encoder has no parameter that can be trained.")
+    rate, decay = parameters.learning_rate_init, parameters.weight_decay
+    stopping = Stopping(least_improvement(parameters), parameters.n_iter_no_change)
+    return TrainingState(
+        objective,
+        AdamW(groups, lr=rate, weight_decay=decay),
+        learning_rate=learning_rate,
+        max_iter=max_iter,
+        stopping=stopping,
+        generator=generator,
+        device=device,
+    )
+
+
+def least_improvement(parameters: EmbeddingParameters) -> float | None:
+    """By how much the loss has to improve; None if it need not."""
+    return 0.0 if parameters.tol is None and parameters.early_stopping is True else parameters.tol
+
+
+def make_step(
+    parameters: EmbeddingParameters, state: TrainingState, batch_size: int, first_epoch: int
+) -> TrainingStep:
+    """The step that the parameters mean, with adversarial steps from an epoch on."""
+    objective: Any = state.objective
+    plain = Step(objective, state.optimizer)
+    radius, spread = _radius_and_spread(parameters, objective.network)
+    if radius == 0:
+        return replayed_if_it_pays([plain], state.device, batch_size)[0]
+    adversarial = replace(plain, gradient=AdversarialGradient(radius, spread))
+    return AdversarialStep(
+        *replayed_if_it_pays([plain, adversarial], state.device, batch_size),
+        fraction=parameters.adversarial_fraction,
+        first_epoch=first_epoch,
+    )
+
+
+def _radius_and_spread(
+    parameters: EmbeddingParameters, network: nn.Module
+) -> tuple[float, Tensor | float]:
+    """The adversarial radius, and its unit along each feature (d,): that of the network."""
+    encoder = network.encoder if isinstance(network, UnitCode) else network
+    radius = parameters.adversarial_radius
+    if isinstance(encoder, SkipMLP):
+        return _AUTO_ADVERSARIAL_RADIUS if radius == "auto" else radius, encoder.spread
+    return 0.0 if radius == "auto" else radius, 1.0
+
+
+def size_of_batches(parameters: EmbeddingParameters, n_rows: int) -> int:
+    """Samples in a batch, of so many."""
+    size = AUTO_BATCH_SIZE if parameters.batch_size == "auto" else parameters.batch_size
+    return min(size, n_rows)
+
+
+def product_of_a_step(
+    parameters: EmbeddingParameters, network: nn.Module, batch_size: int, device: torch.device
+) -> float:
+    """Multiplications in the largest matrix product of a step that the CPU computes."""
+    if device.type != "cpu":
+        return 0
+    of_loss = batch_size**2 * (parameters.n_components or _USUAL_WIDTH)
+    return max(largest_product(network, batch_size), of_loss)
+
+
+def advice(parameters: EmbeddingParameters) -> str:
+    """What to do if a training diverged."""
+    radius = parameters.adversarial_radius
+    too = " or adversarial_radius" if radius == "auto" or radius > 0 else ""
+    return f"Scale the features (StandardScaler), or lower learning_rate_init{too}."
+
+
+@dataclass
+class _Watched:
+    """A part of the training rows, and the watch of the others for overfitting."""
+
+    part: TrainingData
+    watch: OverfittingWatch
+    until: int
 
 
 class Training:
@@ -59,7 +165,7 @@ class Training:
         From a number of epochs to a new objective that is to be trained for so many.
 
     generator : torch.Generator
-        As of `train`.
+        Draws the batches and what is held out.
 
     callbacks : FitCallbacks
         Are told of each epoch.
@@ -68,16 +174,19 @@ class Training:
         From an objective and the records so far to the attributes that the embedding would have
         if it were stopped there, for a callback that wants to see them.
 
+    checkpoint : Checkpoint or None
+        Is told of the state after each epoch, and may hold one to go on from.
+
     Attributes
     ----------
-    objective : EmbeddingObjective
-        What is trained, or was last.
+    state : TrainingState
+        Of the objective that is trained, or was last.
 
     overfits : bool or None
         What a watch for overfitting has found, if there was one.
     """
 
-    objective: EmbeddingObjective
+    state: TrainingState
 
     def __init__(
         self,
@@ -87,6 +196,7 @@ class Training:
         generator: torch.Generator,
         callbacks: FitCallbacks,
         as_if_stopped: Callable[[EmbeddingObjective, list[EpochRecord]], dict[str, Any]],
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.overfits: bool | None = None
         self._parameters = parameters
@@ -94,112 +204,166 @@ class Training:
         self._generator = generator
         self._callbacks = callbacks
         self._as_if_stopped = as_if_stopped
+        self._checkpoint = checkpoint
+        self._watched: _Watched | None = None
         self._asked_to_stop = False
 
-    def begin(self, max_iter: int, *, adapts: bool = True) -> EmbeddingObjective:
-        """Make a new objective, to be trained for so many epochs."""
-        self.objective = self._make_objective(max_iter)
-        self._adapts_after = math.ceil(_PART_TO_ADAPT_AFTER * max_iter) if adapts else None
-        groups = [group for group in self.objective.parameter_groups() if group["params"]]
-        if not groups:
-            raise ValueError("encoder has no parameter that can be trained.")
-        self._max_iter = max_iter
-        self._optimizer = AdamW(
-            groups,
-            lr=self._parameters.learning_rate_init,
-            weight_decay=self._parameters.weight_decay,
-        )
-        return self.objective
+    @property
+    def objective(self) -> EmbeddingObjective:
+        objective = self.state.objective
+        assert isinstance(objective, EmbeddingObjective)
+        return objective
 
     def run(
         self,
         data: TrainingData,
         *,
-        history: list[EpochRecord] | None = None,
-        until: int | None = None,
-        validate: Callable[[], Tensor] | None = None,
-        watch: OverfittingWatch | None = None,
-    ) -> list[EpochRecord]:
-        """Train the objective that was begun.
+        held_out: tuple[Batch, Batch | None] | None = None,
+        watched: bool = False,
+    ) -> None:
+        """Train, from the checkpoint on if it holds a state.
 
         Parameters
         ----------
-        data, validate
-            As of `train`.
+        data : TrainingData
+            The samples.
 
-        history : list of EpochRecord, default=None
-            What is known of the epochs so far, if it goes on.
+        held_out : tuple of Batch, default=None
+            Samples to validate on, and those among which they look for their neighbors, or None.
 
-        until : int, default=None
-            Stop before this epoch. None: when all are over.
-
-        watch : OverfittingWatch, default=None
-            Is told of each epoch.
-
-        Returns
-        -------
-        history : list of EpochRecord
-            One record for each epoch.
+        watched : bool, default=False
+            Whether held-out samples show for the first half of the epochs whether the training
+            overfits. If so, it starts anew, on all samples, for fewer epochs. If not, it goes on
+            with all samples.
 
         Raises
         ------
         ValueError
-            If there is nothing to train, the loss is not finite, or rows are to be moved and it
-            has no gradient in them.
+            If there is nothing to train, the training diverges, or samples are to be perturbed and
+            the loss has no gradient in them.
+        TrainingInterrupted
+            If the user interrupts after the first epoch. The objective keeps what it has learned.
         """
-        given = self._parameters
-        batch_size = AUTO_BATCH_SIZE if given.batch_size == "auto" else given.batch_size
-        radius, spread = _radius_and_spread(given, self.objective.network)
-        tol = 0.0 if given.tol is None and given.early_stopping is True else given.tol
-        stopping = Stopping(tol, given.n_iter_no_change)
-        name = type(given).__name__
-        done = len(history or [])
-        batch_size = min(batch_size, len(data.rows))
+        if self._checkpoint is not None and self._checkpoint.found is not None:
+            with self._checkpoint.being_loaded():
+                self._resume(data, self._checkpoint.found)
+        else:
+            if watched:
+                self._watched = self._hold_out(data, self._parameters.max_iter)
+            self._begin(data, self._parameters.max_iter)
+        if self._checkpoint is None or not self._checkpoint.is_finished:
+            self._run_to_end(data, held_out)
+        self.state.finish()
+
+    def _run_to_end(self, data: TrainingData, held_out: tuple[Batch, Batch | None] | None) -> None:
+        before: TrainingState | None = None
+        try:
+            if self._watched is not None and self.overfits is None:
+                watch = self._watched.watch
+                if not watch.is_over:
+                    self._train(self._watched.part, until=self._watched.until)
+                if not self._asked_to_stop:
+                    self.overfits = watch.overfits and not watch.is_over
+                if self.overfits:
+                    before = self.state
+                    self._begin(data, watch.short_training)
+            if not self._asked_to_stop:
+                self._train(data, held_out)
+        except BaseException as error:
+            if self._checkpoint is not None:
+                self._checkpoint.write()
+            if not self.state.history and before is not None:
+                self.state = before
+            if isinstance(error, DivergenceError):
+                raise ValueError(f"{error} {advice(self._parameters)}") from error
+            if isinstance(error, KeyboardInterrupt) and self.state.history:
+                self.state.finish()
+                raise TrainingInterrupted(self.state.history) from error
+            raise
+        if self._checkpoint is not None:
+            self._checkpoint.write(finished=True)
+        self._warn_if_not_converged()
+
+    def _begin(self, data: TrainingData, max_iter: int) -> None:
+        """Make a new objective, to be trained for so many epochs."""
+        rate = self._parameters.learning_rate_init
+        self.state = make_state(
+            self._parameters,
+            self._make_objective(max_iter),
+            learning_rate=lambda progress: rate * one_cycle(progress),
+            max_iter=max_iter,
+            generator=self._generator,
+            device=data.y.device,
+        )
+        # One that was found to overfit is trained too briefly to adapt.
+        after = None if self.overfits else math.ceil(_PART_TO_ADAPT_AFTER * max_iter)
+        self._adapts_after = after
+
+    def _resume(self, data: TrainingData, found: Mapping[str, Any]) -> None:
+        """Go on where the training was that wrote the checkpoint."""
+        if found["watch"] is not None:
+            self._watched = self._hold_out(data, found["planned"])
+            self._watched.watch.load_state_dict(found["watch"])
+        self.overfits = found["overfits"]
+        self._begin(data, found["max_iter"] if self.overfits else self._parameters.max_iter)
+        self.state.load_state_dict(found["state"])
+
+    def _train(
+        self,
+        data: TrainingData,
+        held_out: tuple[Batch, Batch | None] | None = None,
+        *,
+        until: int | None = None,
+    ) -> None:
+        """Train until an epoch, or to the end, and tell everybody of each."""
+        given, state, objective = self._parameters, self.state, self.objective
+        batch_size = size_of_batches(given, len(data.rows))
+        first_epoch = state.max_iter // _EPOCHS_TO_ONE_WITHOUT_PERTURBATIONS
+        product = product_of_a_step(given, objective.network, batch_size, state.device)
         with (
-            threads_for(self._largest_product(batch_size, data.y.device)),
-            progress_bar(name, self._max_iter, len(data.rows), given.verbose, done) as show,
+            threads_for(product),
+            progress_bar(type(given).__name__, state, len(data.rows), given.verbose) as show,
         ):
-            history = train(
-                self.objective,
+            for record in train(
+                state,
                 data,
-                optimizer=self._optimizer,
-                learning_rate=lambda progress: given.learning_rate_init * one_cycle(progress),
+                make_step(given, state, batch_size, first_epoch),
                 batch_size=batch_size,
-                max_iter=self._max_iter,
-                stopping=stopping,
-                generator=self._generator,
-                adversarial_radius=radius,
-                adversarial_fraction=given.adversarial_fraction,
-                spread=spread,
-                validate=validate,
-                on_epoch_begin=self._callbacks.begin_epoch,
-                on_epoch_end=partial(self._end_epoch, show, watch, data),
-                history=history or (),
+                validate=None if held_out is None else partial(objective.held_out, *held_out),
                 until=until,
-            )
-        stopped = stopping.should_stop or self._asked_to_stop
-        if tol is not None and len(history) == self._max_iter and not stopped:
-            warn_user(
-                f"Maximum iterations (max_iter={self._max_iter}) reached before the loss stopped "
-                "improving.",
-                ConvergenceWarning,
-            )
-        return history
+                on_epoch_begin=self._callbacks.begin_epoch,
+            ):
+                show(record)
+                if self._end_epoch(data):
+                    break
 
-    def _largest_product(self, batch_size: int, device: torch.device) -> float:
-        """Multiplications in the largest matrix product of a step that the CPU computes."""
-        if device.type != "cpu":
-            return 0
-        of_loss = batch_size**2 * (self._parameters.n_components or _USUAL_WIDTH)
-        return max(largest_product(self.objective.network, batch_size), of_loss)
+    def _end_epoch(self, data: TrainingData) -> bool:
+        """Whether to stop here."""
+        epochs, watched = self.state.epoch, None if self.overfits is not None else self._watched
+        if self.objective.adapts and epochs == self._adapts_after:
+            self.objective.adapt_to(labeled_sample(data, self._generator, ROWS_TO_LOOK_AT))
+        if watched is not None:
+            watched.watch.end_epoch(epochs - 1)
+        if self._checkpoint is not None:
+            self._checkpoint.end_epoch(epochs, self._state_dict())
+        self._asked_to_stop = self._callbacks.end_epoch(
+            lambda: self._as_if_stopped(self.objective, self.state.history)
+        )
+        return self._asked_to_stop or (watched is not None and watched.watch.is_over)
 
-    def run_watched(self, data: TrainingData) -> list[EpochRecord]:
-        """Train while held-out rows show whether that overfits.
+    def _state_dict(self) -> dict[str, Any]:
+        """All that a checkpoint must hold to go on from here."""
+        watched = self._watched
+        return {
+            "state": self.state.state_dict(),
+            "max_iter": self.state.max_iter,
+            "planned": self._parameters.max_iter,
+            "overfits": self.overfits,
+            "watch": None if watched is None else watched.watch.state_dict(),
+        }
 
-        They are held out for the first half of the epochs. If the training overfits, it starts
-        anew, on all rows, for fewer epochs. If not, it goes on with all rows.
-        """
-        max_iter = self._parameters.max_iter
+    def _hold_out(self, data: TrainingData, max_iter: int) -> _Watched:
+        """Hold rows out, to watch for overfitting in a training of so many epochs."""
         fraction = fraction_to_watch(self._parameters.validation_fraction, len(data.rows))
         kept, left_out = hold_out(data.labels, fraction, self._generator)
         part = replace(data, rows=data.rows[kept])
@@ -207,50 +371,15 @@ class Training:
             labeled_sample(some, self._generator, ROWS_TO_LOOK_AT)
             for some in (replace(data, rows=data.rows[left_out]), part)
         )
-        self.begin(max_iter)
-        until = math.ceil(WATCHED_PART * max_iter)
         watch = OverfittingWatch(lambda: self.objective.overfitting(held_out, others), max_iter)
-        history = self.run(part, until=until, watch=watch)
-        if self._asked_to_stop:
-            return history
-        self.overfits = watch.overfits and not watch.is_over
-        if not self.overfits:
-            return self.run(data, history=history)
-        watched = self.objective
-        try:
-            self.begin(watch.short_training, adapts=False)
-            return self.run(data)
-        except TrainingInterrupted:
-            raise
-        except KeyboardInterrupt as interruption:  # before the first epoch anew
-            self.objective = watched
-            raise TrainingInterrupted(history) from interruption
+        return _Watched(part, watch, math.ceil(WATCHED_PART * max_iter))
 
-    def _end_epoch(
-        self,
-        show: Callable[[EpochRecord], None],
-        watch: OverfittingWatch | None,
-        data: TrainingData,
-        history: list[EpochRecord],
-    ) -> bool:
-        show(history[-1])
-        if self.objective.adapts and len(history) == self._adapts_after:
-            self.objective.adapt_to(labeled_sample(data, self._generator, ROWS_TO_LOOK_AT))
-            self.objective.train()
-        if watch is not None and watch.end_epoch(len(history) - 1):
-            self.objective.train()
-        self._asked_to_stop = self._callbacks.end_epoch(
-            lambda: self._as_if_stopped(self.objective, history)
-        )
-        return self._asked_to_stop or (watch is not None and watch.is_over)
-
-
-def _radius_and_spread(
-    parameters: EmbeddingParameters, network: nn.Module
-) -> tuple[float, Tensor | float]:
-    """The adversarial radius, and its unit along each feature (d,): that of the network."""
-    encoder = network.encoder if isinstance(network, UnitCode) else network
-    radius = parameters.adversarial_radius
-    if isinstance(encoder, SkipMLP):
-        return _AUTO_ADVERSARIAL_RADIUS if radius == "auto" else radius, encoder.spread
-    return 0.0 if radius == "auto" else radius, 1.0
+    def _warn_if_not_converged(self) -> None:
+        state = self.state
+        stopped = state.stopping.should_stop or self._asked_to_stop
+        if state.stopping.tol is not None and state.epoch == state.max_iter and not stopped:
+            warn_user(
+                f"Maximum iterations (max_iter={state.max_iter}) reached before the loss stopped "
+                "improving.",
+                ConvergenceWarning,
+            )

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from .._compat import Interval, StrOptions
 from ..functional._metrics import MetricName
 from ..functional._mining import STRATEGIES, StrategyName
 from ..objectives import EmbeddingObjective, TripletObjective
@@ -223,6 +223,9 @@ class TripletEmbedding(BaseEmbedding):
     True
     """
 
+    margin: float | Literal["soft"]
+    mining: StrategyName
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseEmbedding._parameter_constraints,
         "margin": [Interval(Real, 0, None, closed="neither"), StrOptions({"soft"})],
@@ -257,32 +260,7 @@ class TripletEmbedding(BaseEmbedding):
         verbose: int | bool = 0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        super().__init__(
-            n_components=n_components,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            dropout=dropout,
-            encoder=encoder,
-            metric=metric,
-            learning_rate_init=learning_rate_init,
-            weight_decay=weight_decay,
-            adversarial_radius=adversarial_radius,
-            adversarial_fraction=adversarial_fraction,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            warm_start=warm_start,
-            device=device,
-            verbose=verbose,
-            random_state=random_state,
-            scale=scale,
-            unlabeled=unlabeled,
-        )
-        self.margin = margin
-        self.mining = mining
+        self._set_parameters(locals())
 
     def _make_objective(
         self, network: nn.Module, labels: NDArray[np.int64], max_iter: int

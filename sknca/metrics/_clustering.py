@@ -5,9 +5,8 @@ from __future__ import annotations  # help() shows ArrayLike, not what it stands
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics.cluster import contingency_matrix
-from sklearn.metrics.cluster._supervised import check_clusterings
-from sklearn.utils._param_validation import validate_params
 
+from .._compat import check_clusterings, validate_params
 from .._typing import with_types
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import check_X_y
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
-from sklearn.utils.validation import _check_sample_weight
 
 from .._arrays import as_array
+from .._compat import Interval, StrOptions, check_sample_weight, validate_params
 from .._devices import float_of, resolve_device
 from .._typing import with_types
 from ..functional import soft_nearest_neighbor_loss
@@ -115,7 +114,7 @@ def entanglement_score(
     )
     weight = None
     if sample_weight is not None:
-        kept = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
+        kept = check_sample_weight(sample_weight, rows, ensure_non_negative=True)
         rows, targets, kept = rows[kept > 0], targets[kept > 0], kept[kept > 0]
         weight = torch.from_numpy(kept / kept.max())
     classes, codes = np.unique(targets, return_inverse=True)

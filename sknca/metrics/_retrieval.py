@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_X_y
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from torch import Tensor
 
 from .._arrays import as_array
+from .._compat import Interval, StrOptions, validate_params
 from .._typing import with_types
 from ..functional._metrics import METRICS, Metric
 from ..functional._retrieval import relevant_neighbors

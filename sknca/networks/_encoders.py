@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .._compat import has_hooks
 from .._random import FromGeneratorOfFit, generator_of_fit
 from ..functional._metrics import unit_rows
 
@@ -162,6 +163,20 @@ class SkipMLP(MLP):
         """Set the scale and the linear map, from centered rows `x` (n, n_inputs) and the spread
         (n_inputs,) of the features.
         """
+        x = self.set_scale(x, spread)
+        with torch.no_grad():
+            n_found = min(*x.shape, self.skip.out_features + 8)  # more than asked for: exacter
+            with FromGeneratorOfFit():
+                _, _, directions = torch.pca_lowrank(x, n_found)  # (n_inputs, n_found)
+            directions = directions[:, : self.skip.out_features]
+            length = self.gain * math.sqrt(x.shape[1])
+            self.skip.weight.zero_()
+            self.skip.weight[: directions.shape[1]] = directions.T / length
+
+    def set_scale(self, x: Tensor, spread: Tensor) -> Tensor:
+        """Set the scale alone, and return the rows as the linear map reads them, but for their
+        mean.
+        """
         with torch.no_grad():
             tiny = torch.finfo(spread.dtype).tiny  # of less, the inverse is infinite
             self.scale.copy_(torch.where(spread >= tiny, 1 / spread, 0))
@@ -174,13 +189,7 @@ class SkipMLP(MLP):
                 self.unit.copy_((_VARIANCE / mean_variance).sqrt())
             x *= self.unit
             self.offset.copy_(x.mean(0))
-            n_found = min(*x.shape, self.skip.out_features + 8)  # more than asked for: exacter
-            with FromGeneratorOfFit():
-                _, _, directions = torch.pca_lowrank(x, n_found)  # (n_inputs, n_found)
-            directions = directions[:, : self.skip.out_features]
-            length = self.gain * math.sqrt(x.shape[1])
-            self.skip.weight.zero_()
-            self.skip.weight[: directions.shape[1]] = directions.T / length
+        return x
 
     def forward(self, x: Tensor) -> Tensor:
         x = self._squash(x)
@@ -217,11 +226,7 @@ def is_plain(network: nn.Module) -> bool:
     """
     plain = {MLP, SkipMLP, UnitCode, Dropout, nn.Linear, nn.Sequential, nn.ModuleList}
     plain |= {type(make()) for make in ACTIVATIONS.values()}
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return all(
-        type(module) in plain and not any(getattr(module, name) for name in hooks)
-        for module in network.modules()
-    ) and not any(p._backward_hooks for p in network.parameters())
+    return all(type(module) in plain and not has_hooks(module) for module in network.modules())
 
 
 def linear(fan_in: int, fan_out: int, *, bias: bool = True) -> nn.Linear:

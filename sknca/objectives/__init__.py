@@ -1,6 +1,6 @@
 """What training minimises: a network, a loss of its codes, and what is trained beside them."""
 
-from ._base import EmbeddingObjective, LabelledRows
+from ._base import EmbeddingObjective
 from ._loss import SNNLoss
 from ._primary import Classification, PrimaryLoss, Reconstruction
 from ._snnl import SNNLObjective
@@ -9,7 +9,6 @@ from ._triplet import TripletObjective
 __all__ = [
     "Classification",
     "EmbeddingObjective",
-    "LabelledRows",
     "PrimaryLoss",
     "Reconstruction",
     "SNNLObjective",

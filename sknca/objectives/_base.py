@@ -6,11 +6,9 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from ..data import Batch
 from ..networks import is_plain
 from ._primary import PrimaryLoss
-
-#: Rows (n, d), their labels (n,), -1 where there is none, and their weights (n,) or None.
-LabelledRows = tuple[Tensor, Tensor, Tensor | None]
 
 #: The total loss, and the named parts that it is the sum of.
 Loss = tuple[Tensor, Mapping[str, Tensor]]
@@ -52,18 +50,11 @@ class EmbeddingObjective(nn.Module, ABC):
         return self
 
     @abstractmethod
-    def forward(
-        self,
-        x: Tensor,
-        y: Tensor,
-        weight: Tensor | None,
-        epoch: int | Tensor,
-        target: Tensor | None = None,
-    ) -> Loss:
-        """The loss of a batch; `target` is what to make of the rows, if not themselves."""
+    def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:
+        """The loss of a batch in an epoch."""
 
     @abstractmethod
-    def held_out(self, rows: LabelledRows, training_rows: LabelledRows | None) -> Tensor:
+    def held_out(self, rows: Batch, training_rows: Batch | None) -> Tensor:
         """Loss of held-out rows that look for their neighbours among training rows, as a
         nearest-neighbour classifier on the codes will; or, without these, among themselves, as
         in retrieval of classes that are not trained on. Always as in the last epoch.
@@ -72,10 +63,19 @@ class EmbeddingObjective(nn.Module, ABC):
     #: Whether `adapt_to` does anything.
     adapts = False
 
-    def adapt_to(self, training_rows: LabelledRows) -> None:
-        """Adapt what the later epochs use to a sample of the training rows."""
+    def adapt_to(self, training_rows: Batch | None) -> None:
+        """Adapt what the later epochs use to a sample of the training rows; None if they are
+        taken to agree with their labels.
+        """
 
-    def overfitting(self, rows: LabelledRows, training_rows: LabelledRows) -> tuple[Tensor, Tensor]:
+    def training_state(self) -> dict[str, Any]:
+        """What changes in a training beside the tensors of `state_dict`."""
+        return {}
+
+    def load_training_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where a training with this state was."""
+
+    def overfitting(self, rows: Batch, training_rows: Batch) -> tuple[Tensor, Tensor]:
         """What tells overfitting: a loss of held-out rows among training rows, and the probability
         with which a training row picks a neighbor of another class.
         """

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..data import Batch
 from ..functional import soft_nearest_neighbor_loss
 from ..functional._metrics import METRICS
 from ..networks import CODE, apply, apply_layers, run_layers
-from ._base import EmbeddingObjective, LabelledRows, Loss
+from ._base import EmbeddingObjective, Loss
 from ._loss import bounded_exp
 from ._primary import Classification, PrimaryLoss
 
@@ -90,11 +91,11 @@ class SNNLObjective(EmbeddingObjective):
         super().__init__(network)
         self.metric = metric
         self.temperatures = list(temperatures)
-        self.q = [0.0] * len(self.temperatures) if q is None else list(q)
+        self._given_q = [0.0] * len(self.temperatures) if q is None else list(q)
         # On the device too, for steps whose epoch is a tensor there.
         plan = torch.empty(2, len(self.temperatures), dtype=torch.float32, device="cpu")
         self.register_buffer("_plan", plan, persistent=False)  # (2, n_epochs)
-        self._fill_plan()
+        self._set_q(1.0)
         self.layers = list(layers)
         self.adapts = adapts_q and snnl_weight != 0 and CODE in self.layers
         self.code_units = code_units
@@ -114,46 +115,49 @@ class SNNLObjective(EmbeddingObjective):
             start = torch.full((len(self.layers),), self.temperatures[0], device="cpu").log()
             self.log_temperatures = nn.Parameter(start)
 
-    def forward(
-        self,
-        x: Tensor,
-        y: Tensor,
-        weight: Tensor | None,
-        epoch: int | Tensor,
-        target: Tensor | None = None,
-    ) -> Loss:
-        answers = run_layers(self.network, x, self.layers)
-        return self._loss(answers, (x if target is None else target, y, weight), epoch)
+    def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:
+        answers = run_layers(self.network, batch.x, self.layers)
+        return self._loss(answers, batch, epoch)
 
-    def held_out(self, rows: LabelledRows, training_rows: LabelledRows | None) -> Tensor:
+    def held_out(self, rows: Batch, training_rows: Batch | None) -> Tensor:
         self.eval()
         names = {*self.layers, CODE}
-        answers = apply_layers(self.network, rows[0], names)
+        answers = apply_layers(self.network, rows.x, names)
         training = None
         if self.snnl_weight != 0 and training_rows is not None:
-            x, y, weight = training_rows
+            x, y, weight, _ = training_rows
             training = apply_layers(self.network, x, names), y, weight
         with torch.no_grad():
             total, _ = self._loss(answers, rows, -1, training)
         return total
 
-    def _fill_plan(self) -> None:
+    def adapt_to(self, training_rows: Batch | None) -> None:
+        disagreement = 0.0
+        if training_rows is not None:
+            disagreement = self.disagreement(training_rows).item()
+        factor = (disagreement - _CLEAN) / (_NOISY - _CLEAN)
+        self._set_q(min(max(factor, 0.0), 1.0))
+
+    def _set_q(self, factor: float) -> None:
+        """Take so many times the q that was given, in each epoch."""
+        self._q_factor = factor
+        self.q = [factor * q for q in self._given_q]
         plan = torch.tensor([self.temperatures, self.q], dtype=torch.float32, device="cpu")
         plan[1].clamp_min_(_LEAST_Q)
         self._plan.copy_(plan)
 
-    def adapt_to(self, training_rows: LabelledRows) -> None:
-        disagreement = self.disagreement(training_rows).item()
-        factor = (disagreement - _CLEAN) / (_NOISY - _CLEAN)
-        self.q = [min(max(factor, 0.0), 1.0) * q for q in self.q]
-        self._fill_plan()
+    def training_state(self) -> dict[str, Any]:
+        return {"q_factor": self._q_factor}
 
-    def disagreement(self, training_rows: LabelledRows) -> Tensor:
+    def load_training_state(self, state: Mapping[str, Any]) -> None:
+        self._set_q(state["q_factor"])
+
+    def disagreement(self, training_rows: Batch) -> Tensor:
         """The probability with which a training row picks a neighbor of another class, among the
         codes as they are; if distances are bounded, at the best of several temperatures.
         """
         self.eval()
-        x, y, weight = training_rows
+        x, y, weight, _ = training_rows
         temperature = self._temperatures(-1)[-1]
         multiples = _MULTIPLES if METRICS[self.metric].unit_length else (1.0,)
         with torch.no_grad():
@@ -171,14 +175,14 @@ class SNNLObjective(EmbeddingObjective):
             ]
         return torch.stack(probabilities).min()
 
-    def overfitting(self, rows: LabelledRows, training_rows: LabelledRows) -> tuple[Tensor, Tensor]:
+    def overfitting(self, rows: Batch, training_rows: Batch) -> tuple[Tensor, Tensor]:
         """What tells overfitting, of the codes alone: the loss of held-out rows among training
         rows, at a higher temperature, and the probability with which a training row picks a
         neighbor of another class.
         """
         self.eval()
-        x, y, weight = training_rows
-        x_held_out, y_held_out, weight_held_out = rows
+        x, y, weight, _ = training_rows
+        x_held_out, y_held_out, weight_held_out, _ = rows
         temperature = self._temperatures(-1)[-1]
         with torch.no_grad():
             codes = self._seen(apply(self.network, x))
@@ -202,14 +206,14 @@ class SNNLObjective(EmbeddingObjective):
     def _loss(
         self,
         answers: Mapping[str, Tensor],
-        rows: LabelledRows,
+        rows: Batch,
         epoch: int | Tensor,
         training: tuple[Mapping[str, Tensor], Tensor, Tensor | None] | None = None,
     ) -> Loss:
         """The loss of rows from their layers' answers; with `training` they look for their
         neighbours among those rows' answers instead of their own.
         """
-        x, y, weight = rows
+        x, y, weight, target = rows
         code = answers[CODE]
         total = code.new_zeros(())
         parts: dict[str, Tensor] = {}
@@ -219,7 +223,9 @@ class SNNLObjective(EmbeddingObjective):
                 weight_in_mean = self._in_mean(y, weight)
             else:
                 weight_in_mean = weight
-            total = parts[self.primary.name] = primary(code, x, y, weight_in_mean)
+            total = parts[self.primary.name] = primary(
+                code, x if target is None else target, y, weight_in_mean
+            )
         if self.snnl_weight != 0:
             snnl = self._snnl(answers, y, weight, epoch, training)
             if self.primary is None:
@@ -313,7 +319,7 @@ class SNNLObjective(EmbeddingObjective):
 
     def settings(self, epoch: int) -> Mapping[str, Any]:
         if self.log_temperatures is None:
-            return {"temperature": self.temperatures[epoch]}
+            return {"temperature": self.temperatures[min(epoch, len(self.temperatures) - 1)]}
         learned = bounded_exp(self.log_temperatures.detach()).tolist()
         return {"temperature": learned if len(learned) > 1 else learned[0]}
 

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from .._random import generator_of_fit
+from ..data import Batch
 from ..functional import triplet_loss
 from ..functional._triplet_loss import nearest_triplet_loss
 from ..networks import apply
-from ._base import EmbeddingObjective, LabelledRows, Loss
+from ._base import EmbeddingObjective, Loss
 
 
 class TripletObjective(EmbeddingObjective):
@@ -39,37 +40,30 @@ class TripletObjective(EmbeddingObjective):
         self.margin = margin
         self.mining = mining
 
-    def forward(
-        self,
-        x: Tensor,
-        y: Tensor,
-        weight: Tensor | None,
-        epoch: int | Tensor,
-        target: Tensor | None = None,
-    ) -> Loss:
+    def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:
         loss = triplet_loss(
-            self.network(x),
-            y,
+            self.network(batch.x),
+            batch.y,
             margin=self.margin,
             strategy=self.mining,
             metric=self.metric,
-            sample_weight=weight,
+            sample_weight=batch.weight,
             generator=generator_of_fit(),
         )
         return loss, {}
 
-    def held_out(self, rows: LabelledRows, training_rows: LabelledRows | None) -> Tensor:
+    def held_out(self, rows: Batch, training_rows: Batch | None) -> Tensor:
         """Of each held-out row the soft loss of one triplet, whatever the margin and the mining:
         its nearest neighbour of its class with its nearest of another, which a
         nearest-neighbour classifier decides between. (The mean over active triplets would not
         do: the better the codes, the fewer and harder these are; and a hinge ends at 0.)
         """
         self.eval()
-        x, y, weight = rows
+        x, y, weight, _ = rows
         code = neighbors = apply(self.network, x)
         neighbor_labels = y
         if training_rows is not None:
-            training_x, neighbor_labels, _ = training_rows
+            training_x, neighbor_labels, *_ = training_rows
             neighbors = apply(self.network, training_x)
         with torch.no_grad():
             return nearest_triplet_loss(

@@ -13,14 +13,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from .._compat import OUTPUT_CONFIG, check_parameters
 from .._devices import resolve_device
+from .._file import check_is_whole, pack, unpack, write_atomically
+from .._values import decode, encode
 from ..estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from ..estimators._devices import device_of_fit
 from ..objectives import Reconstruction
 from ..training import isolated
-from ._file import check_is_whole, pack, unpack, write_atomically
 from ._networks import Makers, build_objective, describe_objective
-from ._values import decode, encode
 
 #: What `fit` sets, networks aside, and of what type it is. No other attribute is read from a
 #: file.
@@ -47,11 +48,11 @@ _FITTED: dict[type[BaseEstimator], dict[str, Any]] = {
     },
     TripletEmbedding: _OF_EMBEDDINGS,
 }
-#: What may be there; `_sklearn_output_config` is of `set_output`.
+#: What may be there.
 _OPTIONAL: dict[str, Any] = {
     "classes_": np.ndarray,
     "feature_names_in_": np.ndarray,
-    "_sklearn_output_config": dict,
+    OUTPUT_CONFIG: dict,
 }
 _CLASSES = {estimator_class.__name__: estimator_class for estimator_class in _FITTED}
 
@@ -258,6 +259,8 @@ def load(
 
 def _build(data: bytes, own: dict[str, Any]) -> Any:
     content, arrays = unpack(data)
+    if "class" not in content:
+        raise ValueError("it is a checkpoint of a fit, from which the same fit goes on")
     if content["class"] not in _CLASSES:
         raise ValueError(f"it holds an estimator of an unknown class, {content['class']!r}")
     for name in (*_OWN, "estimator_class"):
@@ -273,7 +276,7 @@ def _build(data: bytes, own: dict[str, Any]) -> Any:
     if not (isinstance(estimator_class, type) and issubclass(estimator_class, base)):
         raise ValueError(f"estimator_class must be derived from {base.__name__}")
     estimator: Any = estimator_class(**parameters, **own)
-    estimator._validate_params()
+    check_parameters(estimator)
     required = _FITTED[base]
     for name, expected in (_OPTIONAL | required).items():
         if name in content["fitted"]:

@@ -14,12 +14,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from .._compat import QUIET_LOGGER_OF_EXPORT
+from .._file import write_atomically
 from ..estimators import SNNLEmbedding, TripletEmbedding
 from ..training import isolated, torch_defaults
-from ._file import write_atomically
-
-#: Of the loggers of torch's exporter the one that tells what else could be installed.
-_CHATTY = "torch.onnx._internal.exporter._registration"
 
 
 def export_onnx(
@@ -172,7 +170,7 @@ class _Transform(nn.Module):
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what torch's exporter says of its own code and of packages that are not there."""
-    logger = logging.getLogger(_CHATTY)
+    logger = logging.getLogger(QUIET_LOGGER_OF_EXPORT)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from .._compat import check_matplotlib_support
 from ._style import axes_or_new, with_own
 
 if TYPE_CHECKING:

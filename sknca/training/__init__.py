@@ -1,35 +1,37 @@
-"""Batches, schedules, stopping and the loop: training that knows neither loss nor network."""
+"""Schedules, stopping, steps and the loop: training that knows neither loss nor network."""
 
 from ._adamw import AdamW
-from ._batches import taken_of_classes
+from ._adversarial import AdversarialGradient, AdversarialStep
 from ._isolation import isolated, out_of_isolation, torch_defaults
-from ._loop import EpochRecord, Objective, TrainingInterrupted, train
+from ._loop import DivergenceError, TrainingInterrupted, train
 from ._overfitting import ROWS_TO_LOOK_AT, WATCHED_PART, OverfittingWatch, fraction_to_watch
-from ._rows import Batch, TrainingData
 from ._schedules import annealed, one_cycle, q_plan, temperature_plan
+from ._state import EpochRecord, Objective, TrainingState
+from ._step import Step, TrainingStep, replayed_if_it_pays
 from ._stopping import Stopping
-from ._validation import hold_out, labeled_sample
 
 __all__ = [
     "ROWS_TO_LOOK_AT",
     "WATCHED_PART",
     "AdamW",
-    "Batch",
+    "AdversarialGradient",
+    "AdversarialStep",
+    "DivergenceError",
     "EpochRecord",
     "Objective",
     "OverfittingWatch",
+    "Step",
     "Stopping",
-    "TrainingData",
     "TrainingInterrupted",
+    "TrainingState",
+    "TrainingStep",
     "annealed",
     "fraction_to_watch",
-    "hold_out",
     "isolated",
-    "labeled_sample",
     "one_cycle",
     "out_of_isolation",
     "q_plan",
-    "taken_of_classes",
+    "replayed_if_it_pays",
     "temperature_plan",
     "torch_defaults",
     "train",

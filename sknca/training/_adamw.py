@@ -6,7 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+from .._compat import adamw_step
+
+#: Of the tensors that belong to a parameter.
+_NAMES = ("mean", "square", "step")
+
+_BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
 
 class AdamW:
@@ -50,23 +55,47 @@ class AdamW:
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:
                 continue
-            means, squares, steps = zip(*map(self._state_of, parameters), strict=True)
-            torch._foreach_add_(steps, 1)
-            torch._fused_adamw_(
+            states = map(self._state_of, parameters)
+            means, squares, steps = map(list, zip(*states, strict=True))
+            adamw_step(
                 parameters,
                 [p.grad for p in parameters],
                 means,
                 squares,
-                [],
                 steps,
                 lr=group["lr"],
-                beta1=_BETA1,
-                beta2=_BETA2,
+                betas=_BETAS,
                 weight_decay=group["weight_decay"],
                 eps=_EPSILON,
-                amsgrad=False,
-                maximize=False,
             )
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """The state of each parameter that was changed, by its place among all."""
+        return {
+            str(i): dict(zip(_NAMES, self._state[parameter], strict=True))
+            for i, parameter in enumerate(self._parameters())
+            if parameter in self._state
+        }
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Go on where the optimizer of the same parameters with this state was.
+
+        Raises
+        ------
+        ValueError
+            If the state is of other parameters.
+        """
+        parameters = self._parameters()
+        self._state = {}
+        for place, tensors in state.items():
+            parameter = parameters[int(place)]
+            mean, square, step = (tensors[name].clone().to(parameter.device) for name in _NAMES)
+            if mean.shape != parameter.shape or square.shape != parameter.shape or step.ndim:
+                raise ValueError("The state of the optimizer is that of another network.")
+            self._state[parameter] = mean, square, step
+
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def _state_of(self, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Running means of the gradient and of its square, and the number of steps ()."""

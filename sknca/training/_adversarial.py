@@ -1,79 +1,98 @@
-"""The gradient of a batch, and of the same batch moved to where its loss is higher."""
+"""Adversarial training: some batches are learned from a second time, perturbed."""
 
+import math
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-
-class BatchLoss(Protocol):
-    """Called with a batch and the epoch, it gives the total loss and its named parts.
-
-    The epoch is a tensor (1,) on the device in a step that is replayed.
-
-    `target` (n, d) is what a decoder is to make of the rows, if not the rows themselves.
-    """
-
-    def __call__(
-        self,
-        x: Tensor,
-        y: Tensor,
-        weight: Tensor | None,
-        epoch: int | Tensor,
-        target: Tensor | None = None,
-    ) -> tuple[Tensor, Mapping[str, Tensor]]: ...
+from ..data import Batch
+from ._step import BatchLoss, Losses, TrainingStep
 
 
-def accumulate_gradient(
-    loss: BatchLoss,
-    x: Tensor,  # (n, d)
-    y: Tensor,  # (n,)
-    weight: Tensor | None,  # (n,)
-    epoch: int | Tensor,
-    *,
-    adversarial_radius: float,
-    spread: Tensor | float = 1.0,  # (d,)
-) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """Add the gradient of a batch's loss to that of the parameters.
+@dataclass(frozen=True)
+class AdversarialGradient:
+    """The gradient of a batch, and of the same batch perturbed so that its loss is higher.
 
-    With a radius also that of the loss of the batch's rows when each that the first loss depends
-    on is moved to where, as its gradient tells, that loss is highest so far off. Distance is
-    Euclidean, with each feature in units of its spread.
+    Each row that the loss depends on is perturbed along the gradient of the loss. What is returned
+    are the losses of the batch as it is.
 
-    Returns
-    -------
-    total, parts
-        What `loss` says of the batch as it is.
+    Parameters
+    ----------
+    radius : float
+        Euclidean length of the perturbations, with each feature in units of its spread.
+
+    spread : float or Tensor of shape (d,), default=1.0
+        That unit.
 
     Raises
     ------
     ValueError
-        If there is a radius, and the codes have no gradient in the rows.
+        If the codes have no gradient in the rows.
 
     References
     ----------
     I. Goodfellow, J. Shlens, C. Szegedy. "Explaining and Harnessing Adversarial Examples".
     ICLR 2015.
     """
-    if adversarial_radius == 0:
-        total, parts = loss(x, y, weight, epoch)
+
+    radius: float
+    spread: Tensor | float = 1.0
+
+    def __call__(
+        self, loss: BatchLoss, batch: Batch, epoch: int | Tensor
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        x = batch.x
+        leaf = x.detach().requires_grad_()
+        # A clone, because a network may work in place.
+        total, parts = loss(batch._replace(x=leaf.clone(), target=x), epoch)
         total.backward()
-        return total, parts
-    leaf = x.detach().requires_grad_()
-    total, parts = loss(leaf.clone(), y, weight, epoch, x)  # a network may work in place
-    total.backward()
-    if leaf.grad is None:
-        raise ValueError(
-            f"adversarial_radius={adversarial_radius} needs an encoder whose codes have a "
-            "gradient in its rows."
-        )
-    uphill = spread * leaf.grad  # (n, d), of the features in units of their spread
-    # In units of the steepest: what is far below it is rounding, and leads nowhere.
-    uphill /= uphill.abs().amax().clamp_min(torch.finfo(uphill.dtype).tiny)
-    moves = (adversarial_radius * spread) * functional.normalize(uphill, dim=1)
-    total_when_moved, _ = loss(x + moves, y, weight, epoch, x)
-    total_when_moved.backward()
-    # Only to be seen to be infinite, if it is.
-    return total + 0 * total_when_moved, parts
+        if leaf.grad is None:
+            raise ValueError(
+                f"adversarial_radius={self.radius} needs an encoder whose codes have a "
+                "gradient in its rows."
+            )
+        direction = self.spread * leaf.grad  # (n, d), of the features in units of their spread
+        # In units of the steepest: what is far below it is rounding, and leads nowhere.
+        direction /= direction.abs().amax().clamp_min(torch.finfo(direction.dtype).tiny)
+        perturbation = (self.radius * self.spread) * functional.normalize(direction, dim=1)
+        perturbed, _ = loss(batch._replace(x=x + perturbation, target=x), epoch)
+        perturbed.backward()
+        # Added only so that the total is not finite if this loss is not.
+        return total + 0 * perturbed, parts
+
+
+class AdversarialStep:
+    """Takes the adversarial step for some batches of an epoch, and the plain one for the others.
+
+    Parameters
+    ----------
+    plain, adversarial : TrainingStep
+        The two steps.
+
+    fraction : float
+        Which part of the batches of an epoch, in (0, 1], rounded up, spread evenly from the first.
+
+    first_epoch : int
+        The first epoch with adversarial steps: before it, the perturbations would hide what a
+        network has first to find out.
+    """
+
+    def __init__(
+        self, plain: TrainingStep, adversarial: TrainingStep, *, fraction: float, first_epoch: int
+    ) -> None:
+        self._plain = plain
+        self._adversarial = adversarial
+        self._fraction = fraction
+        self._first_epoch = first_epoch
+        self._epoch = -1
+        self._index = 0  # of the batch in its epoch
+
+    def __call__(self, batch: Batch, epoch: int) -> Losses:
+        self._index = self._index + 1 if epoch == self._epoch else 0
+        self._epoch = epoch
+        before, after = (math.ceil(i * self._fraction) for i in (self._index, self._index + 1))
+        in_turn = epoch >= self._first_epoch and after > before
+        return (self._adversarial if in_turn else self._plain)(batch, epoch)

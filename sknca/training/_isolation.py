@@ -3,11 +3,12 @@
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .._random import drawing_from, generator_of_fit
 from .._threads import threads_for
@@ -93,6 +94,28 @@ def out_of_isolation(device: torch.device) -> Iterator[None]:
             yield
         finally:
             _LOCK.acquire()
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The state of what draws within `isolated` on this device, beside the yielded generator."""
+    own = generator_of_fit()
+    if own is not None:
+        return {"fit": own.get_state()}
+    state = {"cpu": torch.default_generator.get_state()}
+    if device.type != "cpu":
+        state["device"] = torch.get_device_module(device).get_rng_state(device)
+    return state
+
+
+def load_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    """Within `isolated` on this device, draw on from a state of `random_state`."""
+    own = generator_of_fit()
+    if own is not None:
+        own.set_state(state["fit"])
+        return
+    torch.default_generator.set_state(state["cpu"])
+    if device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(state["device"], device)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Whether a training learns what held-out rows share, or memorizes labels."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -91,6 +91,13 @@ class OverfittingWatch:
         self.losses.append(loss)
         self._disagreements.append(disagreement)
         return True
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """What was seen so far."""
+        return {"losses": list(self.losses), "disagreements": list(self._disagreements)}
+
+    def load_state_dict(self, state: Mapping[str, list[float]]) -> None:
+        self.losses, self._disagreements = list(state["losses"]), list(state["disagreements"])
 
     @property
     def overfits(self) -> bool:

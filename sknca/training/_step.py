@@ -6,32 +6,65 @@ the same memory, so what changes from step to step is written to that memory fir
 learning rate and the epoch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ._adversarial import BatchLoss, accumulate_gradient
+from ..data import Batch
 
 #: Larger batches keep a GPU busy without.
 _LARGEST_TO_RECORD = 4096
 
-#: Batches come in few sizes, and with or without perturbations. More kinds of steps than these are
-#: not worth their memory.
-_MOST_RECORDS = 32
+#: Batches come in few sizes. More kinds of steps than these are not worth their memory.
+_MOST_RECORDS = 16
 
 #: The losses of a batch, by name.
 Losses = Mapping[str, Tensor]
 
 
+class BatchLoss(Protocol):
+    """Called with a batch and the epoch, returns the total loss and its named parts.
+
+    The epoch is a tensor (1,) on the device in a step that is replayed.
+    """
+
+    def __call__(
+        self, batch: Batch, epoch: int | Tensor
+    ) -> tuple[Tensor, Mapping[str, Tensor]]: ...
+
+
+#: Adds the gradient of a batch to that of the parameters, and returns what the loss returned.
+Gradient = Callable[[BatchLoss, Batch, int | Tensor], tuple[Tensor, Mapping[str, Tensor]]]
+
+
 class Optimizer(Protocol):
-    """What the loop asks of an optimizer; those of torch give it."""
+    """What a training asks of an optimizer; those of torch have it."""
 
     param_groups: list[dict[str, Any]]
 
     def step(self) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+class TrainingStep(Protocol):
+    """Learns from a batch in an epoch, and returns its losses."""
+
+    def __call__(self, batch: Batch, epoch: int) -> Losses: ...
+
+
+def gradient_of_batch(
+    loss: BatchLoss, batch: Batch, epoch: int | Tensor
+) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """Add the gradient of a batch's loss to that of the parameters."""
+    total, parts = loss(batch, epoch)
+    total.backward()
+    return total, parts
 
 
 @dataclass(frozen=True)
@@ -40,17 +73,13 @@ class Step:
 
     objective: BatchLoss
     optimizer: Optimizer
-    spread: Tensor | float
+    gradient: Gradient = gradient_of_batch
 
-    def __call__(
-        self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int | Tensor, radius: float
-    ) -> Losses:
+    def __call__(self, batch: Batch, epoch: int | Tensor) -> Losses:
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
-        total, parts = accumulate_gradient(
-            self.objective, x, y, weight, epoch, adversarial_radius=radius, spread=self.spread
-        )
+        total, parts = self.gradient(self.objective, batch, epoch)
         self.optimizer.step()
         # A network that computes in bfloat16, say, keeps copies of its weights there
         # for as long as any autocast is open around it, and one may be.
@@ -63,7 +92,7 @@ Replay = Callable[[], Losses]
 
 
 class ReplayedStep:
-    """As `Step`, but each kind of step is recorded when it comes for the second time.
+    """As `Step`, but the step of each size of batch is recorded when it comes for the second time.
 
     Parameters
     ----------
@@ -73,28 +102,22 @@ class ReplayedStep:
     device : torch.device
         Where all of it is.
 
-    record : callable, default=None
+    record : callable
         From a function without arguments to one that does the same; it need not run the function.
-        None records a CUDA graph.
     """
 
     def __init__(
-        self,
-        step: Step,
-        device: torch.device,
-        record: Callable[[Callable[[], Losses]], Replay] | None = None,
+        self, step: Step, device: torch.device, record: Callable[[Callable[[], Losses]], Replay]
     ) -> None:
         self._step = step
-        self._record = record or _GraphRecorder()
+        self._record = record
         self._rate = torch.zeros((), dtype=torch.float32, device=device)
         self._epoch = torch.zeros(1, dtype=torch.long, device=device)
         self._epoch_written = 0
-        self._seen: set[tuple[int, float]] = set()
-        self._records: dict[tuple[int, float], tuple[list[Tensor], Replay]] = {}
+        self._seen: set[int] = set()
+        self._records: dict[int, tuple[list[Tensor], Replay]] = {}
 
-    def __call__(
-        self, x: Tensor, y: Tensor, weight: Tensor | None, epoch: int, radius: float
-    ) -> Losses:
+    def __call__(self, batch: Batch, epoch: int) -> Losses:
         groups = self._step.optimizer.param_groups
         self._rate.fill_(groups[0]["lr"])
         if epoch != self._epoch_written:
@@ -102,27 +125,30 @@ class ReplayedStep:
             self._epoch_written = epoch
         for group in groups:
             group["lr"] = self._rate
-        kind = len(x), radius
-        batch = [x, y] if weight is None else [x, y, weight]
-        if kind not in self._records:
-            if kind not in self._seen or len(self._records) == _MOST_RECORDS:
-                self._seen.add(kind)
-                return self._step(x, y, weight, self._epoch, radius)
-            self._records[kind] = self._new_record(batch, radius)
-        places, replay = self._records[kind]
-        for place, tensor in zip(places, batch, strict=True):
+        size = len(batch.x)
+        if size not in self._records:
+            if size not in self._seen or len(self._records) == _MOST_RECORDS:
+                self._seen.add(size)
+                return self._step(batch, self._epoch)
+            self._records[size] = self._new_record(batch)
+        memory, replay = self._records[size]
+        for place, tensor in zip(memory, _tensors(batch), strict=True):
             place.copy_(tensor)
         return replay()
 
-    def _new_record(self, batch: list[Tensor], radius: float) -> tuple[list[Tensor], Replay]:
-        places = [tensor.clone() for tensor in batch]
-        x, y, weight = [*places, None][:3]
+    def _new_record(self, batch: Batch) -> tuple[list[Tensor], Replay]:
+        x, y, weight, target = (None if tensor is None else tensor.clone() for tensor in batch)
         assert x is not None
         assert y is not None
-        return places, self._record(lambda: self._step(x, y, weight, self._epoch, radius))
+        memory = Batch(x, y, weight, target)
+        return _tensors(memory), self._record(lambda: self._step(memory, self._epoch))
 
 
-class _GraphRecorder:
+def _tensors(batch: Batch) -> list[Tensor]:
+    return [tensor for tensor in batch if tensor is not None]
+
+
+class GraphRecorder:
     """Records CUDA graphs, which share their memory: no two run together."""
 
     def __init__(self) -> None:
@@ -142,17 +168,12 @@ class _GraphRecorder:
         return replay
 
 
-def make_step(
-    objective: BatchLoss,
-    optimizer: Optimizer,
-    *,
-    spread: Tensor | float,
-    device: torch.device,
-    batch_size: int,
-) -> Step | ReplayedStep:
-    """The step of an objective: replayed on CUDA, if it can be recorded and that pays."""
-    step = Step(objective, optimizer, spread)
-    can_be_recorded = getattr(objective, "has_fixed_steps", False)
-    if device.type == "cuda" and can_be_recorded and batch_size <= _LARGEST_TO_RECORD:
-        return ReplayedStep(step, device)
-    return step
+def replayed_if_it_pays(
+    steps: Sequence[Step], device: torch.device, batch_size: int
+) -> list[TrainingStep]:
+    """The steps of an objective, to be replayed on CUDA if they can be recorded and that pays."""
+    can_be_recorded = getattr(steps[0].objective, "has_fixed_steps", False)
+    if device.type != "cuda" or not can_be_recorded or batch_size > _LARGEST_TO_RECORD:
+        return list(steps)
+    recorder = GraphRecorder()
+    return [ReplayedStep(step, device, recorder) for step in steps]

@@ -1,6 +1,7 @@
 """When to stop, and which epoch was the best."""
 
 import math
+from collections.abc import Mapping
 
 
 class Stopping:
@@ -38,6 +39,14 @@ class Stopping:
         if is_best:
             self.best_loss = loss
         return is_best
+
+    def state_dict(self) -> dict[str, float]:
+        """What changes from epoch to epoch."""
+        return {"best": self.best_loss, "reference": self._reference, "waited": self._waited}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        self.best_loss, self._reference = state["best"], state["reference"]
+        self._waited = int(state["waited"])
 
     @property
     def should_stop(self) -> bool:

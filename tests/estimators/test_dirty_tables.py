@@ -105,7 +105,7 @@ class TestWrongLabels:
     def test_interrupted_at_the_start_anew_what_was_learned_is_kept(self, monkeypatch):
         X, y = make_classification(400, 20, flip_y=0.5, random_state=0)
         begun = []
-        begin = Training.begin
+        begin = Training._begin
 
         def interrupted(self, *args, **kwargs):
             begun.append(1)
@@ -113,7 +113,7 @@ class TestWrongLabels:
                 raise KeyboardInterrupt
             return begin(self, *args, **kwargs)
 
-        monkeypatch.setattr(Training, "begin", interrupted)
+        monkeypatch.setattr(Training, "_begin", interrupted)
         embedding = SNNLEmbedding(random_state=0)
         with pytest.raises(KeyboardInterrupt):
             embedding.fit(X, y)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from sknca.data import Batch
 from sknca.functional import soft_nearest_neighbor_loss
 from sknca.networks import CODE, MLP
 from sknca.objectives import Classification, Reconstruction, SNNLObjective
@@ -49,7 +50,7 @@ def test_all_layers_are_summed(network, rows, metric, weight, code_units):
         layers=["hidden.0", "hidden.1", CODE],
         code_units=code_units,
     )
-    total, parts = objective(x, y, weight, 1)
+    total, parts = objective(Batch(x, y, weight), 1)
     expected = sum(
         soft_nearest_neighbor_loss(
             output[:, :code_units], y, 2.0, metric=metric, sample_weight=weight
@@ -73,7 +74,7 @@ def test_total_of_reconstruction(network, rows, weight, snnl_weight):
         primary=Reconstruction(decoder),
         snnl_weight=snnl_weight,
     )
-    total, parts = objective(x, y, weight, 0)
+    total, parts = objective(Batch(x, y, weight), 0)
     errors = ((decoder(network(x)) - x) ** 2).mean(1)
     share = torch.ones(N) if weight is None else weight
     reconstruction = (share * errors).sum() / share.sum()
@@ -90,7 +91,7 @@ def test_moved_rows_are_to_become_what_they_were(network, rows):
         network, metric="cosine", temperatures=[0.3], primary=Reconstruction(decoder)
     )
     moved = x + 0.1
-    _, parts = objective(moved, y, None, 0, x)
+    _, parts = objective(Batch(moved, y, target=x), 0)
     error = ((decoder(network(moved)) - x) ** 2).mean()
     torch.testing.assert_close(parts["reconstruction"], error)
 
@@ -106,7 +107,7 @@ def test_total_of_classification(network, rows, weight):
         primary=Classification(3, 3),
         partly_labeled=True,
     )
-    _, parts = objective(x, y, weight, 0)
+    _, parts = objective(Batch(x, y, weight), 0)
     losses = nn.functional.cross_entropy(
         objective.primary.head(network(x[6:])), y[6:], reduction="none"
     )
@@ -124,13 +125,12 @@ def test_rows_without_label_leave_the_loss_as_it_is(network, rows, weight):
     objective = SNNLObjective(
         network, metric="sqeuclidean", temperatures=[1.0], partly_labeled=True
     )
-    total, _ = objective(x, y, weight, 0)
-    of_labeled, _ = objective(
-        x[labeled], y[labeled], None if weight is None else weight[labeled], 0
-    )
+    total, _ = objective(Batch(x, y, weight), 0)
+    some = Batch(x[labeled], y[labeled], None if weight is None else weight[labeled])
+    of_labeled, _ = objective(some, 0)
     torch.testing.assert_close(total, of_labeled)
 
-    held_out = objective.held_out((x, y, weight), (x, y, weight))
+    held_out = objective.held_out(Batch(x, y, weight), Batch(x, y, weight))
     of_labeled = soft_nearest_neighbor_loss(
         network(x[labeled]),
         y[labeled],
@@ -151,7 +151,7 @@ def test_a_batch_without_any_label_is_a_differentiable_zero(network, rows):
         primary=Classification(3, 2),
         partly_labeled=True,
     )
-    total, _ = objective(x, torch.full((N,), -1), None, 0)
+    total, _ = objective(Batch(x, torch.full((N,), -1)), 0)
     total.backward()
     assert total.item() == 0
     assert all((p.grad == 0).all() for p in network.parameters())
@@ -160,7 +160,7 @@ def test_a_batch_without_any_label_is_a_differentiable_zero(network, rows):
 def test_validation_goes_by_the_last_temperature(network, rows):
     x, y = rows
     objective = SNNLObjective(network, metric="cosine", temperatures=[1.0, 0.7, 0.2])
-    loss = objective.held_out((x[:9], y[:9], None), (x[9:], y[9:], None))
+    loss = objective.held_out(Batch(x[:9], y[:9]), Batch(x[9:], y[9:]))
     expected = soft_nearest_neighbor_loss(
         network(x[:9]), y[:9], 0.2, metric="cosine", neighbors=network(x[9:]), neighbor_labels=y[9:]
     )
@@ -173,7 +173,7 @@ def test_validation_is_in_evaluation_mode(network, rows):
     objective = SNNLObjective(
         network, metric="cosine", temperatures=[1.0], primary=Reconstruction(decoder)
     ).train()
-    losses = {objective.held_out((x, y, None), (x, y, None)).item() for _ in range(5)}
+    losses = {objective.held_out(Batch(x, y), Batch(x, y)).item() for _ in range(5)}
     assert len(losses) == 1
 
 
@@ -191,7 +191,7 @@ class TestLearnedTemperature:
     def test_starts_where_it_is_told_and_gets_a_gradient(self, network, rows):
         objective = self.objective(network)
         assert objective.settings(0)["temperature"] == pytest.approx([0.5, 0.5])
-        objective(*rows, None, 0)[0].backward()
+        objective(Batch(*rows), 0)[0].backward()
         assert (objective.log_temperatures.grad != 0).all()
 
     @pytest.mark.parametrize("log_temperature", [-1e4, 1e4])
@@ -199,7 +199,7 @@ class TestLearnedTemperature:
         objective = self.objective(network)
         with torch.no_grad():
             objective.log_temperatures.fill_(log_temperature)
-        total, _ = objective(*rows, None, 0)
+        total, _ = objective(Batch(*rows), 0)
         assert total.isfinite()
         assert all(0 < t < math.inf for t in objective.settings(0)["temperature"])
 
@@ -216,12 +216,12 @@ class TestLearnedTemperature:
 def test_cuda_step_waits_for_nothing(network, rows, metric):
     x, y, weight = (t.cuda() for t in (*rows, WEIGHT))
     objective = SNNLObjective(network, metric=metric, temperatures=[0.5]).cuda()
-    objective(x, y, weight, 0)[0].backward()  # loads the libraries
+    objective(Batch(x, y, weight), 0)[0].backward()  # loads the libraries
     torch.cuda.synchronize()
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        objective(x, y, weight, 0)[0].backward()
+        objective(Batch(x, y, weight), 0)[0].backward()
     finally:
         torch.cuda.set_sync_debug_mode(before)
 
@@ -230,6 +230,6 @@ def test_without_training_rows_held_out_rows_look_among_themselves():
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(20, 3, generator=generator), torch.arange(20) % 3
     objective = SNNLObjective(nn.Identity(), metric="sqeuclidean", temperatures=[1.0, 0.5])
-    loss = objective.held_out((x, y, None), None)
+    loss = objective.held_out(Batch(x, y), None)
     torch.testing.assert_close(loss, soft_nearest_neighbor_loss(x, y, 0.5))  # of the last epoch
-    assert not torch.allclose(loss, objective.held_out((x, y, None), (x, y, None)))
+    assert not torch.allclose(loss, objective.held_out(Batch(x, y), Batch(x, y)))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from sknca.data import Batch
 from sknca.functional import _triplet_loss, triplet_loss
 from sknca.objectives import TripletObjective
 
@@ -19,7 +20,7 @@ def test_loss_is_that_of_the_codes(rows):
     network = nn.Linear(4, 2)
     weight = torch.linspace(0.5, 2, 30)
     objective = TripletObjective(network, metric="cosine", margin=0.3, mining="all")
-    total, parts = objective(x, y, weight, 0)
+    total, parts = objective(Batch(x, y, weight), 0)
     expected = triplet_loss(
         network(x), y, margin=0.3, strategy="all", metric="cosine", sample_weight=weight
     )
@@ -38,7 +39,9 @@ def test_held_out_rows_are_between_their_nearest_neighbors(rows, metric, margin,
     y[20] = 7  # a class that is not trained on: no loss
     weight = torch.linspace(0.5, 2, 10) if weighted else None
     objective = TripletObjective(nn.Identity(), metric=metric, margin=margin, mining=mining)
-    loss = objective.held_out((x[held_out], y[held_out], weight), (x[training], y[training], None))
+    loss = objective.held_out(
+        Batch(x[held_out], y[held_out], weight), Batch(x[training], y[training])
+    )
 
     total = weights = 0.0
     for i in range(21, 30):
@@ -63,7 +66,7 @@ def test_without_training_rows_held_out_rows_look_among_themselves(
     y[5] = 9  # the only one of its class: no loss
     monkeypatch.setattr(_triplet_loss, "_BLOCK_ENTRIES", entries)  # blocks of 3 rows
     objective = TripletObjective(nn.Identity(), metric=metric, margin=1.0, mining="all")
-    loss = objective.held_out((x, y, None), None)
+    loss = objective.held_out(Batch(x, y), None)
     losses = []
     for i in range(len(x)):
         if metric == "cosine":
@@ -79,11 +82,11 @@ def test_without_training_rows_held_out_rows_look_among_themselves(
 def test_held_out_without_a_triplet_is_zero(rows):
     x, y = rows
     objective = TripletObjective(nn.Identity(), metric="sqeuclidean", margin=1.0, mining="all")
-    assert objective.held_out((x, y, None), (x, torch.zeros_like(y), None)) == 0
-    assert objective.held_out((x, y + 5, None), (x, y, None)) == 0
+    assert objective.held_out(Batch(x, y), Batch(x, torch.zeros_like(y))) == 0
+    assert objective.held_out(Batch(x, y + 5), Batch(x, y)) == 0
 
 
 def test_codes_that_are_not_finite_are_no_zero_loss(rows):
     x, y = rows
     objective = TripletObjective(nn.Identity(), metric="sqeuclidean", margin=1.0, mining="all")
-    assert objective.held_out((x * torch.nan, y, None), (x, y, None)).isnan()
+    assert objective.held_out(Batch(x * torch.nan, y), Batch(x, y)).isnan()

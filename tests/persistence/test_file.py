@@ -10,8 +10,7 @@ import safetensors
 import safetensors.numpy
 
 import sknca
-from sknca import SNNLEmbedding, SoftNeighborsClassifier
-from sknca.persistence import _file
+from sknca import SNNLEmbedding, SoftNeighborsClassifier, _file
 
 
 @pytest.fixture

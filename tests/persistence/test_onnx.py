@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding, export_onnx
-from sknca.persistence import _onnx
+from sknca._compat import QUIET_LOGGER_OF_EXPORT
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_float64_keeps_digits_and_global_state_is_left_alone(rows, path):
     expected = embedding.transform(X)
     rng = torch.get_rng_state()
     filters = warnings.filters.copy()
-    level = logging.getLogger(_onnx._CHATTY).level
+    level = logging.getLogger(QUIET_LOGGER_OF_EXPORT).level
     torch.set_default_dtype(torch.float64)
     torch.set_default_device("meta")
     try:
@@ -87,7 +87,7 @@ def test_float64_keeps_digits_and_global_state_is_left_alone(rows, path):
         torch.set_default_device(None)
     assert torch.equal(torch.get_rng_state(), rng)
     assert warnings.filters == filters
-    assert logging.getLogger(_onnx._CHATTY).level == level
+    assert logging.getLogger(QUIET_LOGGER_OF_EXPORT).level == level
     np.testing.assert_array_equal(embedding.transform(X), expected)
     assert_equal_codes(path, embedding, X)
 

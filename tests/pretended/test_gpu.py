@@ -11,14 +11,15 @@ from torch import nn
 
 import sknca
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
+from sknca.data import Batch
+from sknca.estimators import _training
 from sknca.estimators._devices import home_of_rows
 from sknca.functional._pick_rows import pick_rows
 from sknca.metrics import entanglement_score
 from sknca.networks import SkipMLP, _layers
 from sknca.objectives import SNNLObjective, TripletObjective, _primary
-from sknca.training import AdamW, _loop
-from sknca.training._adversarial import accumulate_gradient
-from sknca.training._step import ReplayedStep, Step
+from sknca.training import AdamW, AdversarialGradient, Step
+from sknca.training._step import ReplayedStep, gradient_of_batch
 
 pytestmark = pytest.mark.filterwarnings("ignore:Maximum iterations")
 
@@ -127,7 +128,9 @@ def test_all_steps_of_a_kind_are_the_same_operators(device, kind, weighted, radi
     """So a step can be recorded once and replayed: no wait, no new shape, whatever the batch."""
     objective = make_objective(kind).to("pretended").train()
     assert objective.has_fixed_steps
-    step = Step(objective, AdamW(objective.parameter_groups(), lr=0.01, weight_decay=0.01), 1.0)
+    optimizer = AdamW(objective.parameter_groups(), lr=0.01, weight_decay=0.01)
+    gradient = AdversarialGradient(radius) if radius else gradient_of_batch
+    step = Step(objective, optimizer, gradient)
     lists = []
     epoch = torch.zeros(1, dtype=torch.long).to("pretended")
     for seed in range(4):  # of other classes in other numbers each time
@@ -137,7 +140,7 @@ def test_all_steps_of_a_kind_are_the_same_operators(device, kind, weighted, radi
         weight = torch.rand(24, generator=generator).round(decimals=1).to("pretended")
         device.operators.clear()
         device.waits.clear()
-        step(x, labels, weight if weighted else None, epoch, radius)
+        step(Batch(x, labels, weight if weighted else None), epoch)
         assert device.waits == []
         lists.append(list(device.operators))
     assert lists[1] == lists[2] == lists[3]  # the first makes the optimizer's state
@@ -148,7 +151,7 @@ def test_no_gradient_is_summed_in_any_order(device, kind):
     """As a GPU does in these, so that each run would be rounded differently."""
     objective = make_objective(kind).to("pretended").train()
     x, labels = torch.randn(24, 6).to("pretended"), torch.arange(24).remainder(3).to("pretended")
-    accumulate_gradient(objective, x, labels, None, 0, adversarial_radius=0.5)
+    AdversarialGradient(0.5)(objective, Batch(x, labels), 0)
     names = " ".join(name for name, _ in device.operators)
     for sums in ("index_add", "index_put", "scatter_add", "bincount"):
         assert sums not in names
@@ -171,12 +174,12 @@ def test_replayed_steps_learn_the_same(mode, monkeypatch):
         recorded.append(function)
         return function
 
-    def make_step(objective, optimizer, *, spread, device, batch_size):
-        assert objective.has_fixed_steps
-        return ReplayedStep(Step(objective, optimizer, spread), device, record)
+    def replayed(steps, device, batch_size):
+        assert steps[0].objective.has_fixed_steps
+        return [ReplayedStep(step, device, record) for step in steps]
 
     expected = fit(**MODES[mode])
-    monkeypatch.setattr(_loop, "make_step", make_step)
+    monkeypatch.setattr(_training, "replayed_if_it_pays", replayed)
     embedding = fit(**MODES[mode])
     assert recorded
     assert_alike(embedding.transform(X), expected.transform(X))

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from sknca.training._adversarial import accumulate_gradient
+from sknca.data import Batch
+from sknca.training import AdversarialGradient, AdversarialStep
 
 
 class HalfSquares(nn.Module):
@@ -14,11 +15,15 @@ class HalfSquares(nn.Module):
         self.seen = []
         self.targets = []
 
-    def forward(self, x, y, weight, epoch, target=None):
+    def forward(self, batch, epoch):
+        x, y, weight, target = self.read(batch.x), *batch[1:]
         self.seen.append((x.detach().clone(), y, weight, epoch))
         self.targets.append(target)
         total = 0.5 * (x @ self.A.T).square().sum()
         return total, {"half": total / 2}
+
+    def read(self, x):
+        return x
 
 
 X = torch.tensor([[1.0, 0.0], [0.5, -2.0], [0.0, 0.0]])
@@ -26,18 +31,17 @@ Y, WEIGHT = torch.tensor([0, 1, 1]), torch.tensor([1.0, 0.5, 2.0])
 
 
 def accumulate(loss, radius, x=X, spread=1.0):
-    return accumulate_gradient(loss, x, Y, WEIGHT, 3, adversarial_radius=radius, spread=spread)
+    return AdversarialGradient(radius, spread)(loss, Batch(x, Y, WEIGHT), 3)
 
 
-@pytest.mark.parametrize("radius", [0.0, 0.3])
-def test_gradient_is_that_of_both_losses(radius):
-    loss = HalfSquares()
+def test_gradient_is_that_of_both_losses():
+    loss, radius = HalfSquares(), 0.3
     A = loss.A.detach()
     uphill = X @ A.T @ A
     lengths = uphill.norm(dim=1, keepdim=True)
     moved = X + radius * torch.where(lengths > 0, uphill / lengths, 0)
     total, parts = accumulate(loss, radius)
-    expected = A @ X.T @ X + (A @ moved.T @ moved if radius else 0)
+    expected = A @ X.T @ X + A @ moved.T @ moved
     torch.testing.assert_close(loss.A.grad, expected)
     assert total.item() == pytest.approx(0.5 * (X @ A.T).square().sum().item())
     assert parts["half"].item() == pytest.approx(total.item() / 2)
@@ -57,8 +61,8 @@ def test_moves_are_those_of_features_in_units_of_their_spread():
     spread = torch.tensor([0.5, 20.0])
 
     class OfUnits(HalfSquares):
-        def forward(self, x, *others):
-            return super().forward(x / spread, *others)
+        def read(self, x):
+            return x / spread
 
     loss, in_units = HalfSquares(), OfUnits()
     accumulate(loss, 0.3)
@@ -86,9 +90,9 @@ def test_the_unit_of_the_rows_does_not_matter(unit):
 
 def test_leaves_the_rows_alone():
     class InPlace(HalfSquares):
-        def forward(self, x, *others):
+        def read(self, x):
             x *= 2
-            return super().forward(x, *others)
+            return x
 
     x, loss = X.clone(), InPlace()
     accumulate(loss, 0.3, x)
@@ -105,8 +109,27 @@ def test_tells_if_the_second_loss_is_not_finite():
 
 def test_refuses_a_loss_without_gradient_in_the_rows():
     class OfRanks(HalfSquares):
-        def forward(self, x, *others):
-            return super().forward(x.long().float(), *others)
+        def read(self, x):
+            return x.long().float()
 
     with pytest.raises(ValueError, match=r"adversarial_radius=0\.3 needs an encoder"):
         accumulate(OfRanks(), 0.3)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "expected"),
+    [(1.0, range(9)), (0.5, [0, 2, 4, 6, 8]), (0.25, [0, 4, 8]), (0.01, [0])],
+)
+def test_some_batches_of_an_epoch_are_taken_twice(fraction, expected):
+    taken = []
+
+    def record(name):
+        return lambda batch, epoch: taken.append((name, batch, epoch))
+
+    step = AdversarialStep(record("plain"), record("twice"), fraction=fraction, first_epoch=2)
+    for epoch in range(4):
+        for i in range(9):
+            step(i, epoch)
+    twice = [(batch, epoch) for name, batch, epoch in taken if name == "twice"]
+    assert twice == [(i, epoch) for epoch in (2, 3) for i in expected]
+    assert len(taken) == 36

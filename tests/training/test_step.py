@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from sknca.data import Batch
 from sknca.networks import SkipMLP
 from sknca.objectives import SNNLObjective
 from sknca.training import AdamW
-from sknca.training._step import ReplayedStep, Step, make_step
+from sknca.training._adversarial import AdversarialGradient
+from sknca.training._step import GraphRecorder, ReplayedStep, Step, replayed_if_it_pays
 
 TEMPERATURES = [1.0, 0.5, 0.25]
 
@@ -28,19 +30,19 @@ def batches(device):
         x = torch.randn(n, 5, generator=generator).to(device)
         y = torch.randint(0, 3, (n,), generator=generator).to(device)
         weight = torch.rand(n, generator=generator).to(device)
-        yield (x, y, weight, i // 8, 0.5 * (i % 3 == 0)), 0.01 / (1 + i)
+        yield Batch(x, y, weight), i // 8, i % 3 == 0, 0.01 / (1 + i)
 
 
-def learn(device, replayed_by=None):
+def learn(device, record=None):
     objective, optimizer = make(device)
-    step = Step(objective, optimizer, 1.0)
-    if replayed_by is not None:
-        step = ReplayedStep(step, torch.device(device), replayed_by())
+    steps = [Step(objective, optimizer), Step(objective, optimizer, AdversarialGradient(0.5))]
+    if record is not None:
+        steps = [ReplayedStep(step, torch.device(device), record) for step in steps]
     losses = []
-    for batch, rate in batches(device):
+    for batch, epoch, is_adversarial, rate in batches(device):
         for group in optimizer.param_groups:
             group["lr"] = rate
-        losses.append(step(*batch)["loss"].clone())
+        losses.append(steps[is_adversarial](batch, epoch)["loss"].clone())
     # The loss does not depend on the last bias, whose gradient is nothing but rounding.
     learned = [p for name, p in objective.named_parameters() if name != "network.output.bias"]
     return [*learned, torch.stack(losses)]
@@ -50,13 +52,13 @@ def learn(device, replayed_by=None):
     ("device", "recorder"),
     [
         ("cpu", lambda: lambda function: function),
-        pytest.param("cuda", lambda: None, marks=pytest.mark.cuda),
+        pytest.param("cuda", GraphRecorder, marks=pytest.mark.cuda),
     ],
     ids=["cpu", "cuda"],
 )
 def test_replays_learn_what_the_steps_learn(device, recorder):
     """Whatever changes from step to step comes to a record by its own memory."""
-    for expected, got in zip(learn(device), learn(device, recorder), strict=True):
+    for expected, got in zip(learn(device), learn(device, recorder()), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -67,24 +69,24 @@ def test_each_kind_of_step_is_recorded_once():
         recorded.append(function)
         return function
 
-    learn("cpu", lambda: record)
+    learn("cpu", record)
     assert len(recorded) == 4  # two sizes, with and without perturbations
 
 
 def test_on_the_cpu_nothing_is_recorded():
     objective, optimizer = make("cpu")
-    kind = make_step(objective, optimizer, spread=1.0, device=torch.device("cpu"), batch_size=16)
-    assert isinstance(kind, Step)
+    step = Step(objective, optimizer)
+    assert replayed_if_it_pays([step], torch.device("cpu"), 16) == [step]
 
 
 @pytest.mark.cuda
 def test_cuda_records_the_packages_own_networks():
     device = torch.device("cuda", 0)
     objective, optimizer = make(device)
-    how = {"spread": 1.0, "device": device, "batch_size": 16}
-    assert isinstance(make_step(objective, optimizer, **how), ReplayedStep)
+    step = Step(objective, optimizer)
+    assert isinstance(replayed_if_it_pays([step], device, 16)[0], ReplayedStep)
     objective.network.register_forward_hook(lambda *_: None)
-    assert isinstance(make_step(objective, optimizer, **how), Step)
+    assert replayed_if_it_pays([step], device, 16) == [step]
 
 
 @pytest.mark.parametrize("custom", [torch.nn.GELU(approximate="tanh"), torch.nn.Dropout(0.5)])

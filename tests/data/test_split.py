@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sknca.training import hold_out
+from sknca.data import hold_out
 
 
 def generator(seed=0):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sknca.training._batches import class_aware_batches, class_aware_sample
+from sknca.data._samplers import class_aware_batches, class_aware_sample
 
 
 def generator(seed=0):

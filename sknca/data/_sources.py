@@ -1,4 +1,4 @@
-"""The rows that are trained on, and how a batch of them comes to the device."""
+"""Where the samples lie, and how a batch of them comes to the device."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: Rows, their labels, and their weights where they have any.
-Batch = tuple[Tensor, Tensor, Tensor | None]
+from ._batch import Batch
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,11 @@ class TrainingData:
             return self.take(rows)
         on_device = rows.to(self.y.device)
         weight = None if self.weight is None else self.weight.index_select(0, on_device)
-        return self.x.index_select(0, rows), self.y.index_select(0, on_device), weight
+        return Batch(self.x.index_select(0, rows), self.y.index_select(0, on_device), weight)
 
     def sample(self, size: int) -> Tensor:
         """At most so many of the rows that are trained on, at even steps."""
-        return self.take_at_home(self.rows[:: -(-len(self.rows) // size)])[0]
+        return self.take_at_home(self.rows[:: -(-len(self.rows) // size)]).x
 
     def batches(self, places: Sequence[Tensor]) -> Iterator[Batch]:
         """Batch after batch, each at its places among the rows that are trained on."""
@@ -63,4 +62,5 @@ class TrainingData:
             torch.index_select(self.x, 0, rows, out=x)
             x = x.to(self.y.device, non_blocking=True)
         y = self.y.index_select(0, on_device)
-        return x, y, None if self.weight is None else self.weight.index_select(0, on_device)
+        weight = None if self.weight is None else self.weight.index_select(0, on_device)
+        return Batch(x, y, weight)

@@ -5,8 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from ._batches import class_aware_sample, shuffled_ranks
-from ._rows import Batch, TrainingData
+from ._batch import Batch
+from ._samplers import class_aware_sample, shuffled_ranks
+from ._sources import TrainingData
 
 #: More training rows than these would make an epoch's validation dearer, not truer.
 _MAX_NEIGHBORS = 4096

@@ -50,6 +50,9 @@ def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
         return {"device": str(value)}
     if isinstance(value, np.ndarray):
         return _encode_array(value, name, arrays)
+    if isinstance(value, torch.Tensor):
+        arrays[name] = value.numpy(force=True)
+        return {"tensor": name}
     raise ValueError(
         f"{name}={value!r} cannot be saved: a file holds numbers, texts and arrays of these, and "
         "lists of them, but no other object."
@@ -103,6 +106,8 @@ def decode(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
             return np.array(texts, expected)
         case {"array": name, "dtype": dtype}:
             return arrays[name].astype(_dtype(dtype, _NUMBERS), copy=False)
+        case {"tensor": name}:
+            return torch.from_numpy(arrays[name])
         case dict():
             raise ValueError(f"it holds a value of an unknown kind, {', '.join(value)}")
     return value

@@ -1,0 +1,125 @@
+"""Private names of scikit-learn and torch, and what differs between their versions.
+
+No other file uses a private name of theirs, so that a new release is looked at here alone.
+
+scikit-learn 1.9: parameter validation (`Interval`, `StrOptions`, `validate_params`, the decorator
+of `fit`) is what its own estimators use, so that errors are in its words; feature names and counts
+of further arrays (`X_val`) have no public check; nor have sample weights, pairs of label vectors,
+and a missing matplotlib.
+
+torch 2.13: its fused kernel of AdamW is reached by `torch.optim` alone, whose import takes longer
+than many a fit.
+"""
+
+from typing import Any
+
+import torch
+from sklearn.base import _fit_context
+from sklearn.metrics.cluster._supervised import check_clusterings
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils.validation import (
+    _check_feature_names as check_feature_names,
+)
+from sklearn.utils.validation import (
+    _check_n_features as check_n_features,
+)
+from sklearn.utils.validation import (
+    _check_sample_weight as check_sample_weight,
+)
+from torch import Tensor, nn
+
+from ._typing import with_types
+
+__all__ = [
+    "OUTPUT_CONFIG",
+    "QUIET_LOGGER_OF_EXPORT",
+    "Interval",
+    "LinksToThePage",
+    "StrOptions",
+    "adamw_step",
+    "check_clusterings",
+    "check_feature_names",
+    "check_matplotlib_support",
+    "check_n_features",
+    "check_parameters",
+    "check_sample_weight",
+    "context_of_callbacks",
+    "fit_context",
+    "has_callbacks",
+    "has_hooks",
+    "validate_params",
+]
+
+#: The decorator of `fit` and `partial_fit`.
+fit_context = with_types(_fit_context(prefer_skip_nested_validation=True))
+
+#: The attribute that `set_output` sets (scikit-learn 1.9).
+OUTPUT_CONFIG = "_sklearn_output_config"
+
+#: The logger of torch's exporter that reports what else could be installed (torch 2.13).
+QUIET_LOGGER_OF_EXPORT = "torch.onnx._internal.exporter._registration"
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+class LinksToThePage:
+    """Where the names in a picture of an estimator link to: scikit-learn 1.9 shows what a parameter
+    means, when the mouse is over it, only if its name is a link. The package has no address on the
+    web yet, so these links stay on the page.
+    """
+
+    _doc_link_module = "sknca"
+    _doc_link_template = "#{estimator_name}"
+
+
+def check_parameters(estimator: Any) -> None:
+    """Refuse parameters that are not as the estimator's constraints say."""
+    estimator._validate_params()
+
+
+def context_of_callbacks(estimator: Any, max_subtasks: int) -> Any:
+    """The context of a fit, for its callbacks (new in scikit-learn 1.9)."""
+    return estimator._init_callback_context(max_subtasks=max_subtasks)
+
+
+def has_callbacks(estimator: Any) -> bool:
+    return hasattr(estimator, "_skl_callbacks")
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether anything is hooked to a module itself or to its parameters."""
+    return any(getattr(module, name) for name in _HOOKS) or any(
+        parameter._backward_hooks for parameter in module.parameters(recurse=False)
+    )
+
+
+def adamw_step(
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    steps: list[Tensor],
+    *,
+    lr: Any,
+    betas: tuple[float, float],
+    weight_decay: float,
+    eps: float,
+) -> None:
+    """One step of torch's fused AdamW, which also counts it in `steps`."""
+    torch._foreach_add_(steps, 1)
+    torch._fused_adamw_(
+        parameters,
+        gradients,
+        means,
+        squares,
+        [],
+        steps,
+        lr=lr,
+        beta1=betas[0],
+        beta2=betas[1],
+        weight_decay=weight_decay,
+        eps=eps,
+        amsgrad=False,
+        maximize=False,
+    )

@@ -1,0 +1,15 @@
+"""Samples: where they lie, which of them meet in a batch, and which are held out."""
+
+from ._batch import Batch
+from ._samplers import class_aware_batches, taken_of_classes
+from ._sources import TrainingData
+from ._split import hold_out, labeled_sample
+
+__all__ = [
+    "Batch",
+    "TrainingData",
+    "class_aware_batches",
+    "hold_out",
+    "labeled_sample",
+    "taken_of_classes",
+]

@@ -1,0 +1,14 @@
+"""What comes to the network and to the loss together."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Some samples: their rows, labels and weights."""
+
+    x: Tensor  # (n, d)
+    y: Tensor  # (n,), classes from 0, -1 without a label
+    weight: Tensor | None = None  # (n,)
+    target: Tensor | None = None  # (n, d), what a decoder is to give, if not x

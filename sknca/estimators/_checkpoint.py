@@ -1,0 +1,209 @@
+"""A file from which an interrupted fit goes on."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import check_scalar
+from torch import nn
+
+from .._file import check_is_whole, pack, unpack, write_atomically
+from .._values import decode, encode
+from .._warnings import warn_user
+
+#: So many bytes of an array are made contiguous together.
+_BYTES_AT_HAND = 2**24
+
+#: Parameters that may change from call to call: what a fit learns does not depend on them, or, of
+#: `max_iter` and `device`, is looked at by itself.
+_FREE = {"verbose", "max_iter", "device"}
+
+
+class Checkpoint:
+    """The file of one fit, and what was in it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file. If it is there, it must be of the same fit.
+
+    every : int
+        It is written after so many epochs, at the end, and if the fit is interrupted or fails.
+
+    Attributes
+    ----------
+    found : dict or None
+        The state of the training in the file, if it was there.
+
+    is_finished : bool
+        Whether that state is the end of the fit.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], every: int) -> None:
+        self.found: dict[str, Any] | None = None
+        self.is_finished = False
+        self._path = Path(path)
+        self._every = every
+        self._content: dict[str, Any] = {}
+        self._latest: dict[str, Any] | None = None
+        self._is_written = True
+        check_scalar(every, "checkpoint_every", Integral, min_val=1)
+        if self._path.is_dir() or not self._path.absolute().parent.is_dir():
+            raise ValueError(f"checkpoint={str(path)!r} must name a file, in a folder that exists.")
+
+    def open(self, fit: Mapping[str, Any], seed: int, max_iter: int) -> int:
+        """Read the file, if it is there, and return the seed to use: that of the fit in it.
+
+        Parameters
+        ----------
+        fit : dict
+            What tells this fit from others, as `describe_fit` returns it.
+
+        seed : int
+            Of this call.
+
+        max_iter : int
+            The parameter, which may be larger than it was in the file.
+
+        Raises
+        ------
+        ValueError
+            If the file is no checkpoint, not whole, or of another fit.
+
+        Warns
+        -----
+        UserWarning
+            If `max_iter` is larger than in the file.
+        """
+        from .. import __version__
+
+        fit = {**fit, "the version of sknca": __version__, "that of torch": str(torch.__version__)}
+        self._content = {"sknca": __version__, "fit": fit, "seed": seed}
+        for left in self._path.parent.glob(f"{self._path.name}.{'[0-9a-f]' * 8}.partial"):
+            left.unlink(missing_ok=True)  # of a process that was killed while it wrote
+        if not self._path.exists():
+            return seed
+        content, state = self._read()
+        different = [
+            f"{name} was {content['fit'].get(name)}, now {value}"
+            for name, value in fit.items()
+            if content["fit"].get(name) != value
+        ]
+        if max_iter < state["planned"]:
+            different.append(f"max_iter was {state['planned']}, now less, {max_iter}")
+        if different:
+            raise ValueError(
+                f"checkpoint={str(self._path)!r} is of another fit: {'; '.join(different)}. Name "
+                "another file, or remove this one to start anew."
+            )
+        self.found = self._latest = state
+        is_raised = max_iter > state["planned"]
+        self.is_finished = bool(content["finished"]) and not (is_raised and not state["overfits"])
+        if is_raised:
+            warn_user(_meaning_of_raised(state, max_iter))
+        self._content["seed"] = int(content["seed"])
+        return int(content["seed"])
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        data = self._path.read_bytes()
+        try:
+            check_is_whole(data)
+            content, arrays = unpack(data)
+            if "fit" not in content:
+                raise ValueError("sknca.save wrote it")
+            state: dict[str, Any] = decode(content["state"], arrays)
+        except Exception as error:  # of any kind, whatever is in the file
+            raise ValueError(
+                f"checkpoint={str(self._path)!r} is no file to go on from: {error}."
+            ) from error
+        return content, state
+
+    @contextmanager
+    def being_loaded(self) -> Iterator[None]:
+        """While the state is given to a network, which it may not fit."""
+        try:
+            yield
+        except Exception as error:  # of any kind, whatever is in the file
+            raise ValueError(
+                f"checkpoint={str(self._path)!r} holds a state that does not fit: {error}"
+            ) from error
+
+    def end_epoch(self, n_epochs: int, state: dict[str, Any]) -> None:
+        """Take the state after so many epochs, and write it if it is time to."""
+        self._latest, self._is_written = state, False
+        if n_epochs % self._every == 0:
+            self.write()
+
+    def write(self, *, finished: bool = False) -> None:
+        """Write the latest state, if it is not in the file or if it is the last."""
+        if self._latest is None or (self._is_written and not finished):
+            return
+        arrays: dict[str, NDArray[Any]] = {}
+        state = encode(self._latest, "state", arrays)
+        content = {**self._content, "finished": finished, "state": state}
+        write_atomically(self._path, pack(content, arrays))
+        self._is_written = True
+
+
+def _meaning_of_raised(state: Mapping[str, Any], max_iter: int) -> str:
+    start = (
+        f"max_iter={max_iter}, but the checkpoint is of a fit with max_iter={state['planned']}. "
+    )
+    if state["overfits"]:
+        return (
+            f"{start}This changes nothing: held-out samples showed that more epochs overfit, so "
+            f"the training has {state['max_iter']} epochs."
+        )
+    epoch = len(state["state"]["history"])
+    return (
+        f"{start}From epoch {epoch} on, learning rate, q and temperature follow the schedules of "
+        f"{max_iter} epochs. The codes are not those of a fit with max_iter={max_iter} from the "
+        "start."
+    )
+
+
+def describe_fit(
+    embedding: Any, arrays: Mapping[str, NDArray[Any] | None], *, continues: bool
+) -> dict[str, Any]:
+    """What tells a fit from others: class, parameters, and shape, dtype and checksum of arrays."""
+    fit: dict[str, Any] = {"estimator": type(embedding).__name__}
+    for name, value in embedding.get_params(deep=False).items():
+        if name not in _FREE:
+            fit[name] = _text(value)
+    fit["the type of device"] = embedding.device_.type
+    fit["continued by warm_start"] = continues
+    for name, array in arrays.items():
+        shape, dtype, sum_ = None, None, None
+        if array is not None:
+            shape, dtype, sum_ = list(array.shape), array.dtype.str, checksum(array)
+        fit |= {f"{name}.shape": shape, f"{name}.dtype": dtype, f"the checksum of {name}": sum_}
+    return fit
+
+
+def checksum(array: NDArray[Any]) -> str:
+    """Of all values of an array of numbers, some rows at a time."""
+    digest = hashlib.blake2b(digest_size=8)
+    rows = max(_BYTES_AT_HAND // max(array[:1].nbytes, 1), 1)
+    for start in range(0, len(array), rows):
+        digest.update(np.ascontiguousarray(array[start : start + rows]).data.cast("B"))
+    return digest.hexdigest()
+
+
+def _text(value: Any) -> str:
+    """A parameter in words that are the same in another process."""
+    if isinstance(value, nn.Module):
+        return f"a {type(value).__name__}"
+    if isinstance(value, np.random.RandomState):
+        return "a RandomState"
+    if callable(value):
+        return str(getattr(value, "__qualname__", type(value).__qualname__))
+    if isinstance(value, np.generic):
+        value = value.item()
+    return repr(list(value) if isinstance(value, (tuple, np.ndarray)) else value)

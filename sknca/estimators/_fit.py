@@ -1,0 +1,295 @@
+"""How an embedding is fitted: check, prepare, build, run, keep."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .._compat import check_sample_weight
+from .._devices import resolve_device
+from ..data import Batch, TrainingData, hold_out, labeled_sample
+from ..functional._metrics import METRICS
+from ..networks import MLP, SkipMLP, UnitCode
+from ..objectives import EmbeddingObjective
+from ..training import EpochRecord, TrainingInterrupted, isolated
+from ._callbacks import FitCallbacks
+from ._checkpoint import Checkpoint, describe_fit
+from ._data import FLOATS, check_validation_data, draw_seed, to_tensor, warn_if_unlike
+from ._devices import home_of_rows
+from ._encoders import check_continues, chosen_dropout, default_width, make_network, width_of_answer
+from ._features import ROWS_TO_START_FROM, center_and_spread, common_unit
+from ._frames import validate_data
+from ._labels import check_partners, encode_labels, without_missing
+from ._training import Training
+
+if TYPE_CHECKING:
+    from ._base import BaseEmbedding
+
+
+@dataclass(frozen=True)
+class Given:
+    """What `fit` was called with."""
+
+    X: Any
+    y: Any = None
+    sample_weight: Any = None
+    X_val: Any = None
+    y_val: Any = None
+
+
+@dataclass(frozen=True)
+class CheckedData:
+    """Arrays in which labels are positions in `classes_`, -1 for samples without a label."""
+
+    X: NDArray[Any]  # (n, n_features)
+    labels: NDArray[np.int64]  # (n,)
+    weight: NDArray[np.float64] | None  # (n,), the largest is 1
+    rows: NDArray[np.int64]  # (n_train,), indices of the samples to learn from
+    X_val: NDArray[Any] | None = None
+    labels_val: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        assert (self.X_val is None) == (self.labels_val is None)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier fit left, for `warm_start` to continue."""
+
+    network: nn.Module
+    objective: EmbeddingObjective
+    classes: list[Any]
+
+
+def fit(
+    embedding: BaseEmbedding,
+    given: Given,
+    callbacks: FitCallbacks,
+    checkpoint: Checkpoint | None,
+) -> None:
+    """Fit the embedding. A fit that the user interrupts after an epoch is kept, and goes on to
+    raise.
+    """
+    earlier = None
+    if embedding.warm_start and hasattr(embedding, "network_"):
+        classes = list(getattr(embedding, "classes_", []))
+        earlier = Earlier(embedding.network_, embedding._objective, classes)
+    checked = check(embedding, given, reset=earlier is None)
+    seed = draw_seed(embedding.random_state)
+    # How much a custom encoder computes for a row, only the user knows.
+    n_rows = len(checked.X) if embedding.encoder is None else None
+    embedding.device_ = resolve_device(embedding.device, n_rows=n_rows)
+    if checkpoint is not None:
+        continues = earlier is not None
+        this_fit = describe_fit(embedding, vars(checked), continues=continues)
+        seed = checkpoint.open(this_fit, seed, embedding.max_iter)
+    interruption: TrainingInterrupted | None = None
+    of_others = embedding._runs_code_of_others()
+    with isolated(seed, embedding.device_, of_others=of_others) as generator:
+        prepared = prepare(embedding, checked, generator, is_new=earlier is None)
+
+        def make_objective(max_iter: int) -> EmbeddingObjective:
+            return build(embedding, prepared, max_iter, earlier)
+
+        def as_if_stopped(
+            objective: EmbeddingObjective, history: list[EpochRecord]
+        ) -> dict[str, Any]:
+            fitted = copy.copy(embedding)
+            fitted._keep(copy.deepcopy(objective), list(history), validated=validated)
+            fitted._set_overfits(None)
+            return fitted.__dict__
+
+        held_out = prepared.held_out
+        validated = held_out is not None
+        watched = not validated and earlier is None and embedding._is_watched(prepared.labels)
+        training = Training(
+            embedding,
+            make_objective,
+            generator=generator,
+            callbacks=callbacks,
+            as_if_stopped=as_if_stopped,
+            checkpoint=checkpoint,
+        )
+        try:
+            training.run(prepared.data, held_out=held_out, watched=watched)
+        except TrainingInterrupted as raised:
+            interruption = raised
+    embedding._keep(training.objective, training.state.history, validated=validated)
+    embedding._set_overfits(training.overfits)
+    callbacks.end_fit()
+    if interruption is not None:  # a search, say, that this fit is part of ends too
+        raise interruption
+
+
+def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData:
+    """Refuse what cannot be fitted, and encode labels and weights."""
+    y, y_val, with_labels = given.y, given.y_val, embedding._learns_from_labels()
+    if not with_labels:
+        y = y_val = None
+    y, missing = (None, None) if y is None else without_missing(y, embedding.unlabeled)
+    X = validate_data(embedding, given.X, y, dtype=FLOATS, ensure_min_samples=2, reset=reset)
+    X, y = (X, None) if y is None else X
+    labels = encode_labels(embedding, y, len(X), missing)
+    weight, rows = check_weight(given.sample_weight, X)
+    if not embedding._learns_from_unlabeled():
+        rows = rows[labels[rows] >= 0]
+    if with_labels:
+        check_partners(labels[rows][labels[rows] >= 0])
+    checked = CheckedData(X, labels, weight, rows)
+    if given.X_val is None and y_val is None:
+        return checked
+    missing = None
+    if y_val is not None:
+        y_val, missing = without_missing(y_val, embedding.unlabeled, "y_val")
+    X_val, y_val = check_validation_data(embedding, given.X_val, y_val, with_labels=y is not None)
+    labels_val = encode_labels(embedding, y_val, len(X_val), missing, known=True)
+    found = _are_unseen(embedding, labels_val) or np.isin(labels_val, labels[rows]).any()
+    if with_labels and not found:
+        raise ValueError("y_val has no label of a class that is trained on.")
+    warn_if_unlike(X_val, X, rows)
+    return replace(checked, X_val=X_val, labels_val=labels_val)
+
+
+def check_weight(
+    sample_weight: Any, X: NDArray[Any]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.int64]]:
+    """Weights (n,), of which only the ratios count, and the indices of those that are not 0."""
+    if sample_weight is None:
+        return None, np.arange(len(X))
+    weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    return weight / weight.max(), np.flatnonzero(weight)
+
+
+def _are_unseen(embedding: BaseEmbedding, labels_val: NDArray[np.int64]) -> bool:
+    """Whether held-out samples are of classes that are not trained on."""
+    return bool(labels_val.max() >= len(getattr(embedding, "classes_", [])))
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Tensors, and what the start of an encoder is to know of them."""
+
+    data: TrainingData
+    held_out: tuple[Batch, Batch | None] | None  # and among what they look for their neighbors
+    spread: NDArray[np.float64] | None  # (n_features,)
+    labels: NDArray[np.int64]  # of all samples to learn from, the held-out ones among them
+
+
+def prepare(
+    embedding: BaseEmbedding, checked: CheckedData, generator: torch.Generator, *, is_new: bool
+) -> PreparedData:
+    """Bring the samples to the device, and hold some out."""
+    spread = None
+    if is_new:
+        start = start_of_features(embedding, checked.X, checked.rows, generator)
+        embedding._centre, spread = start
+    device, labels = embedding.device_, checked.labels[checked.rows]
+    data = data_on_device(embedding, checked)
+    if checked.labels_val is not None:
+        assert checked.X_val is not None
+        labels_val = torch.from_numpy(checked.labels_val).to(device)
+        held_out = Batch(rows_to_tensor(embedding, checked.X_val), labels_val)
+        among_themselves = _are_unseen(embedding, checked.labels_val)
+        neighbors = None if among_themselves else labeled_sample(data, generator)
+        return PreparedData(data, (held_out, neighbors), spread, labels)
+    if embedding.early_stopping is not True:
+        return PreparedData(data, None, spread, labels)
+    kept, left_out = hold_out(data.labels, embedding.validation_fraction, generator)
+    if embedding._learns_from_labels():
+        left = labels[kept]
+        check_partners(left[left >= 0], embedding.validation_fraction)
+    held_out = data.take_at_home(data.rows[left_out])
+    data = replace(data, rows=data.rows[kept])
+    return PreparedData(data, (held_out, labeled_sample(data, generator)), spread, labels)
+
+
+def data_on_device(embedding: BaseEmbedding, checked: CheckedData) -> TrainingData:
+    """The samples as tensors."""
+    device = embedding.device_
+    return TrainingData(
+        rows_to_tensor(embedding, checked.X),
+        torch.from_numpy(checked.labels).to(device),
+        None if checked.weight is None else to_tensor(checked.weight, device),
+        torch.from_numpy(checked.rows),
+    )
+
+
+def start_of_features(
+    embedding: BaseEmbedding,
+    X: NDArray[Any],
+    rows: NDArray[np.int64],
+    generator: torch.Generator,
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """The center and the spread of the features (n_features,), for the default encoder."""
+    if embedding.encoder is not None:  # it may want pixels, say, as they are
+        return None, None
+    center, spread = center_and_spread(X, rows, generator)
+    return center, spread if embedding.scale else common_unit(spread)
+
+
+def rows_to_tensor(embedding: BaseEmbedding, X: NDArray[Any]) -> Tensor:
+    """Rows (n, n_features) in float32, about the center, on the device if there is room."""
+    return to_tensor(X, home_of_rows(embedding.device_, 4 * X.size), embedding._centre)
+
+
+def build(
+    embedding: BaseEmbedding, prepared: PreparedData, max_iter: int, earlier: Earlier | None
+) -> EmbeddingObjective:
+    """A new objective on the device, with its own network, to be trained for so many epochs."""
+    device, data = embedding.device_, prepared.data
+    if earlier is None:
+        network = _new_network(embedding, data, prepared.spread)
+    else:
+        network = _continued_network(embedding, data, earlier.network)
+    if METRICS[embedding.metric].unit_length:
+        network = UnitCode(network)
+    network = network.to(device, torch.float32)
+    embedding._n_features_out = _width(embedding, network, data.x[:2].to(device))
+    objective = embedding._make_objective(network, prepared.labels, max_iter)
+    if earlier is not None:
+        same_classes = earlier.classes == list(getattr(embedding, "classes_", []))
+        objective.continue_from(earlier.objective, same_classes=same_classes)
+    return objective.to(device, torch.float32)
+
+
+def _new_network(
+    embedding: BaseEmbedding, data: TrainingData, spread: NDArray[np.float64] | None
+) -> nn.Module:
+    n_features = data.x.shape[1]
+    encoder = make_network(
+        embedding.encoder,
+        SkipMLP if len(embedding.hidden_layer_sizes) else MLP,
+        n_features,
+        embedding.n_components or default_width(n_features),
+        hidden_layer_sizes=embedding.hidden_layer_sizes,
+        activation=embedding.activation,
+        dropout=chosen_dropout(embedding.dropout, n_features, len(data.rows)),
+        name="encoder",
+    )
+    if spread is not None and isinstance(encoder, SkipMLP):
+        sample = data.sample(ROWS_TO_START_FROM).cpu()
+        encoder.start_from(sample, torch.from_numpy(spread).float())
+    return encoder
+
+
+def _continued_network(
+    embedding: BaseEmbedding, data: TrainingData, network: nn.Module
+) -> nn.Module:
+    encoder = network.encoder if isinstance(network, UnitCode) else network
+    maker, width = embedding._encoder_of_fit, embedding._n_features_out
+    check_continues(embedding, encoder, maker, width, data.x.shape[1])
+    return copy.deepcopy(encoder)
+
+
+def _width(embedding: BaseEmbedding, network: nn.Module, x: Tensor) -> int:
+    """The width of the codes; without `n_components`, a ready-made encoder decides it."""
+    expected = embedding.n_components
+    if expected is None and not isinstance(embedding.encoder, nn.Module):
+        expected = default_width(x.shape[1])
+    return width_of_answer(network, x, expected, "encoder")

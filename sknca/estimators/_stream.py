@@ -1,0 +1,224 @@
+"""How an embedding learns from portions of samples: `partial_fit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .._devices import resolve_device
+from .._threads import threads_for
+from ..data import TrainingData
+from ..networks import SkipMLP, UnitCode
+from ..objectives import EmbeddingObjective
+from ..training import DivergenceError, EpochRecord, TrainingState, isolated, train
+from ._data import FLOATS, draw_seed, to_tensor
+from ._features import ROWS_TO_START_FROM
+from ._fit import (
+    CheckedData,
+    Earlier,
+    PreparedData,
+    build,
+    check_weight,
+    data_on_device,
+    start_of_features,
+)
+from ._frames import validate_data
+from ._labels import encode_portion, without_missing
+from ._training import advice, make_state, make_step, product_of_a_step, size_of_batches
+
+if TYPE_CHECKING:
+    from ._base import BaseEmbedding
+
+#: In so many first steps the learning rate rises, and nothing is perturbed.
+_WARM_UP_STEPS = 100
+
+#: The learning rate after them, as a part of the highest of a `fit`.
+_RATE = 0.3
+
+#: So many numbers at most are kept of the rows of a stream.
+_MOST_KEPT = 2**22
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """A random sample of all rows so far, by which the center and the spread are refined."""
+
+    rows: NDArray[Any]  # (n_kept, n_features)
+    n_seen: int
+
+    def with_more(self, X: NDArray[Any], seed: int) -> KeptRows:
+        """Also of further rows; each row so far has the same chance to be among the kept."""
+        room = min(ROWS_TO_START_FROM, max(_MOST_KEPT // X.shape[1], 1))
+        free = max(room - len(self.rows), 0)
+        rows, rest = np.concatenate([self.rows, X[:free]]), X[free:]
+        n_seen = self.n_seen + len(X)
+        places = np.random.default_rng([seed, n_seen]).integers(
+            np.arange(n_seen - len(rest), n_seen) + 1
+        )
+        taken = places < len(rows)
+        rows[places[taken]] = rest[taken]  # of several for a place, the last
+        return KeptRows(rows, n_seen)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What is kept from one portion to the next, beside the objective."""
+
+    seed: int
+    n_steps: int
+    training: dict[str, Any]  # of `TrainingState.state_dict` all but the objective
+    kept: KeptRows | None  # None if the encoder is a custom one, or `fit` has started it
+
+
+class WarmUp:
+    """The learning rate of each step of a stream: it rises, and stays."""
+
+    def __init__(self, rate: float, n_steps: int) -> None:
+        self.rate = rate
+        self.n_steps = n_steps  # so far
+
+    def __call__(self, progress: float) -> float:
+        self.n_steps += 1
+        return self.rate * min(self.n_steps / _WARM_UP_STEPS, 1.0)
+
+
+def learn_portion(
+    embedding: BaseEmbedding, X: Any, y: Any, sample_weight: Any, classes: Any
+) -> None:
+    """Go once over a portion of samples; the first one starts the encoder."""
+    is_new = not hasattr(embedding, "network_")
+    checked = check_portion(embedding, X, y, sample_weight, classes, is_new=is_new)
+    if len(checked.rows) < 2:  # there is no pair to learn from
+        if is_new:
+            raise ValueError(
+                "The first call of partial_fit needs two samples to learn from; got "
+                f"{len(checked.rows)} of {len(checked.X)}."
+            )
+        return
+    stream: Stream | None = None if is_new else embedding.__dict__.get("_stream")
+    seed = draw_seed(embedding.random_state) if stream is None else stream.seed
+    history: list[EpochRecord] = [] if is_new else embedding.history_
+    if is_new:
+        n_rows = len(checked.X) if embedding.encoder is None else None
+        embedding.device_ = resolve_device(embedding.device, n_rows=n_rows)
+    of_others = embedding._runs_code_of_others()
+    with isolated(seed, embedding.device_, of_others=of_others) as generator:
+        kept = None
+        if is_new or (stream is not None and stream.kept is not None):
+            kept = keep_rows(embedding, checked, None if stream is None else stream.kept, seed)
+        prepared = prepare_portion(embedding, checked, kept, generator, is_new=is_new)
+        objective = build_portion(embedding, prepared, kept, is_new=is_new)
+        rate = WarmUp(_RATE * embedding.learning_rate_init, 0 if stream is None else stream.n_steps)
+        # What changes from epoch to epoch in a fit, is that of its first while the rate rises,
+        # and then that of its second.
+        epoch = int(rate.n_steps >= _WARM_UP_STEPS)
+        state = make_state(
+            embedding,
+            objective,
+            learning_rate=rate,
+            max_iter=2,
+            generator=generator,
+            device=embedding.device_,
+        )
+        if stream is not None:
+            state.load_state_dict({**stream.training, "objective": objective.state_dict()})
+        state.history = [{}] * epoch
+        record = _train_once(embedding, state, prepared.data)
+        training = _on_cpu({**state.state_dict(), "objective": None})
+    record["epoch"] = len(history)
+    embedding._keep(objective, [*history, record], validated=False)
+    embedding._set_overfits(None)
+    embedding._stream = Stream(seed, rate.n_steps, training, kept)
+
+
+def _on_cpu(value: Any) -> Any:
+    """The tensors in nested dicts, on the CPU: a pickle must open where no GPU is."""
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    return value.cpu() if isinstance(value, torch.Tensor) else value
+
+
+def check_portion(
+    embedding: BaseEmbedding, X: Any, y: Any, sample_weight: Any, classes: Any, *, is_new: bool
+) -> CheckedData:
+    """Refuse what cannot be learned from, and encode labels and weights."""
+    with_labels = embedding._learns_from_labels()
+    if not with_labels:
+        y = None
+    y, missing = (None, None) if y is None else without_missing(y, embedding.unlabeled)
+    least = 2 if is_new else 1
+    X = validate_data(embedding, X, y, dtype=FLOATS, ensure_min_samples=least, reset=is_new)
+    X, y = (X, None) if y is None else X
+    labels = encode_portion(embedding, y, len(X), missing, classes, is_new=is_new)
+    weight, rows = check_weight(sample_weight, X)
+    if not embedding._learns_from_unlabeled():
+        rows = rows[labels[rows] >= 0]
+    return CheckedData(X, labels, weight, rows)
+
+
+def keep_rows(
+    embedding: BaseEmbedding, checked: CheckedData, kept: KeptRows | None, seed: int
+) -> KeptRows | None:
+    """The sample of the rows so far, with those of a portion."""
+    if embedding.encoder is not None:
+        return None
+    X = checked.X[checked.rows]
+    return (kept or KeptRows(X[:0], 0)).with_more(X, seed)
+
+
+def prepare_portion(
+    embedding: BaseEmbedding,
+    checked: CheckedData,
+    kept: KeptRows | None,
+    generator: torch.Generator,
+    *,
+    is_new: bool,
+) -> PreparedData:
+    """Bring the samples to the device, about the center of all rows so far."""
+    spread = None
+    if is_new:
+        embedding._centre = None
+    if kept is not None:
+        rows = np.arange(len(kept.rows))
+        embedding._centre, spread = start_of_features(embedding, kept.rows, rows, generator)
+    data = data_on_device(embedding, checked)
+    return PreparedData(data, None, spread, checked.labels[checked.rows])
+
+
+def build_portion(
+    embedding: BaseEmbedding, prepared: PreparedData, kept: KeptRows | None, *, is_new: bool
+) -> EmbeddingObjective:
+    """An objective that goes on where the last portion ended, with refined scales."""
+    earlier = None
+    if not is_new:
+        known = list(getattr(embedding, "classes_", []))
+        earlier = Earlier(embedding.network_, embedding._objective, known)
+    objective = build(embedding, prepared, 2, earlier)
+    network = objective.network
+    encoder = network.encoder if isinstance(network, UnitCode) else network
+    if kept is not None and not is_new and isinstance(encoder, SkipMLP):
+        assert prepared.spread is not None
+        rows = to_tensor(kept.rows, embedding.device_, embedding._centre)
+        encoder.set_scale(rows, torch.from_numpy(prepared.spread).to(rows))
+    if objective.adapts:
+        objective.adapt_to(None)
+    return objective
+
+
+def _train_once(embedding: BaseEmbedding, state: TrainingState, data: TrainingData) -> EpochRecord:
+    """One pass over the samples."""
+    objective, device = state.objective, state.device
+    assert isinstance(objective, EmbeddingObjective)
+    batch_size = size_of_batches(embedding, len(data.rows))
+    step = make_step(embedding, state, batch_size, first_epoch=1)
+    with threads_for(product_of_a_step(embedding, objective.network, batch_size, device)):
+        try:
+            record = next(train(state, data, step, batch_size=batch_size))
+        except DivergenceError as error:
+            raise ValueError(f"{error} {advice(embedding)}") from error
+    state.finish()
+    return record

@@ -1,0 +1,148 @@
+"""All that changes while an objective is trained."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+
+from ._isolation import load_random_state, random_state
+from ._step import BatchLoss, Optimizer
+from ._stopping import Stopping
+
+#: What is known of an epoch: `epoch`, `loss`, the objective's parts and settings, and
+#: `validation_loss` (None without validation).
+EpochRecord = dict[str, Any]
+
+
+class Objective(BatchLoss, Protocol):
+    """What a training minimizes: a module that holds the network and whatever is trained beside."""
+
+    def settings(self, epoch: int) -> Mapping[str, Any]:
+        """What the objective uses in this epoch (its temperature, say)."""
+
+    def training_state(self) -> dict[str, Any]:
+        """What changes in a training beside the tensors of `state_dict`."""
+
+    def load_training_state(self, state: Mapping[str, Any]) -> None: ...
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
+
+
+class TrainingState:
+    """All that changes while an objective is trained.
+
+    Two states that were made alike and of which one has loaded the `state_dict` of the other go on
+    alike, bit for bit.
+
+    Parameters
+    ----------
+    objective : Objective
+        Trained in place.
+
+    optimizer : Optimizer
+        Of the objective's parameters, of torch or `AdamW`. Its learning rate is set before
+        each step.
+
+    learning_rate : callable
+        From progress (0 at the first step, 1 after the last) to the learning rate.
+
+    max_iter : int
+        The greatest number of epochs.
+
+    stopping : Stopping
+        Watches the validation loss, or the training loss if there is no validation.
+
+    generator : torch.Generator
+        On the CPU. Draws the batches.
+
+    device : torch.device
+        Where the objective is trained.
+
+    Attributes
+    ----------
+    history : list of EpochRecord
+        One record for each epoch so far.
+
+    first_loss : float or None
+        The loss before anything was learned.
+
+    best : dict or None
+        The tensors of the objective after the epoch with the lowest validation loss.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimizer: Optimizer,
+        *,
+        learning_rate: Callable[[float], float],
+        max_iter: int,
+        stopping: Stopping,
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        self.objective = objective
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.stopping = stopping
+        self.generator = generator
+        self.device = device
+        self.history: list[EpochRecord] = []
+        self.first_loss: float | None = None
+        self.best: dict[str, Any] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs so far."""
+        return len(self.history)
+
+    def set_learning_rate(self, progress: float) -> None:
+        """Of the next step, after a part of all steps."""
+        rate = self.learning_rate(progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def keep_as_best(self) -> None:
+        self.best = copy.deepcopy(self.objective.state_dict())
+
+    def finish(self) -> None:
+        """Leave the objective as it was after its best epoch, without gradients."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None  # as large as the network, and no longer used
+        if self.best is not None:
+            self.objective.load_state_dict(self.best)
+            torch.clear_autocast_cache()
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all that changes: tensors, numbers and texts in dicts and lists."""
+        state = {
+            "objective": self.objective.state_dict(),
+            "of_objective": self.objective.training_state(),
+            "optimizer": self.optimizer.state_dict(),
+            "stopping": self.stopping.state_dict(),
+            "batches": self.generator.get_state(),
+            "random": random_state(self.device),
+            "history": self.history,
+            "first_loss": self.first_loss,
+            "best": self.best,
+        }
+        return copy.deepcopy(state)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the training with this `state_dict` was."""
+        self.objective.load_state_dict(state["objective"])
+        self.objective.load_training_state(state["of_objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.stopping.load_state_dict(state["stopping"])
+        self.generator.set_state(state["batches"])
+        load_random_state(state["random"], self.device)
+        self.history = copy.deepcopy(state["history"])
+        self.first_loss = state["first_loss"]
+        self.best = copy.deepcopy(state["best"])
