@@ -60,33 +60,42 @@ class Problem:
 
 
 class TotalLoss(torch.autograd.Function):
-    """Weighted sum of the row losses, and the weight of the rows that have a partner."""
+    """Weighted sum of the row losses, or their mean over the rows that have a partner."""
 
     @staticmethod
     def forward(
         ctx: Any,
         z: Tensor,  # (n, d)
         neighbors: Tensor | None,  # (m, d), if not the rows themselves
-        temperature: Tensor,  # ()
+        temperature: Tensor | float,  # ()
         problem: Problem,
-        weight: Tensor,  # (n,)
+        weight: Tensor | None,  # (n,)
+        mean: bool,
         wants_gradient: bool,
-    ) -> tuple[Tensor, Tensor]:
-        coefficients = weight if wants_gradient else None
-        losses, valid, gradients = _evaluate(z, neighbors, temperature, problem, coefficients)
-        ctx.gradients = gradients
-        valid_weight = (weight * valid).sum()
-        ctx.mark_non_differentiable(valid_weight)
-        return (weight * losses).sum(), valid_weight
+    ) -> Tensor:
+        losses, has_partner, ctx.gradients = _evaluate(
+            z, neighbors, temperature, problem, weight, wants_gradient
+        )
+        total: Tensor = losses.sum() if weight is None else weight.dot(losses)
+        ctx.divisor = None
+        if not mean:
+            return total
+        counted = has_partner.sum() if weight is None else weight.dot(has_partner.to(z.dtype))
+        # Where no row has a partner, the total is 0.
+        ctx.divisor = torch.where(counted > 0, counted, 1)
+        total /= ctx.divisor
+        return total
 
     @staticmethod
-    def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative()
+        if ctx.divisor is not None:
+            grad_total = grad_total / ctx.divisor
         gradients = (
             grad_total * g if wanted and g is not None else None
             for g, wanted in zip(ctx.gradients, ctx.needs_input_grad, strict=False)
         )
-        return *gradients, None, None, None
+        return *gradients, None, None, None, None
 
 
 class RowLosses(torch.autograd.Function):
@@ -94,19 +103,28 @@ class RowLosses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, neighbors: Tensor | None, temperature: Tensor, problem: Problem
+        ctx: Any,
+        z: Tensor,
+        neighbors: Tensor | None,
+        temperature: Tensor | float,
+        problem: Problem,
     ) -> Tensor:
-        ctx.save_for_backward(z, neighbors, temperature)
+        if isinstance(temperature, Tensor):
+            ctx.save_for_backward(z, neighbors, temperature)
+        else:
+            ctx.save_for_backward(z, neighbors)
+            ctx.temperature = temperature
         ctx.problem = problem
-        losses, _, _ = _evaluate(z, neighbors, temperature, problem, None)
+        losses, _, _ = _evaluate(z, neighbors, temperature, problem, None, False)
         return losses
 
     @staticmethod
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative()
-        z, neighbors, temperature = ctx.saved_tensors
+        z, neighbors, *rest = ctx.saved_tensors
+        temperature = rest[0] if rest else ctx.temperature
         with torch.autocast(z.device.type, enabled=False):
-            _, _, gradients = _evaluate(z, neighbors, temperature, ctx.problem, grad_losses)
+            _, _, gradients = _evaluate(z, neighbors, temperature, ctx.problem, grad_losses, True)
         return *gradients, None
 
 
@@ -117,21 +135,31 @@ def refuse_second_derivative() -> None:
         raise RuntimeError("The loss has no second derivative: call it without create_graph=True.")
 
 
+#: In queries (or rows), keys and temperature, or offset.
+_Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+#: Row losses (n,), which rows have a partner (n,), and the total's gradients.
+_Evaluated = tuple[Tensor, Tensor, _Gradients]
+
+
 def _evaluate(
     z: Tensor,  # (n, d)
     neighbors: Tensor | None,  # (m, d)
-    temperature: Tensor,  # ()
+    temperature: Tensor | float,  # ()
     problem: Problem,
-    coefficients: Tensor | None,  # (n,), of each row in the total; None: no gradient wanted
-) -> tuple[Tensor, Tensor, tuple[Tensor | None, Tensor | None, Tensor | None]]:
+    coefficients: Tensor | None,  # (n,), of each row in the total; None: all 1
+    wants_gradient: bool,
+) -> _Evaluated:
     """Row losses, which rows have a partner, and the total's gradient in the three tensors."""
     keys = z if neighbors is None else neighbors
     if len(z) == 0 or len(keys) == 0:
         losses = z.new_zeros(len(z))
-        tensors = (z, neighbors, temperature) if coefficients is not None else (None,) * 3
-        none, of_neighbors, of_t = (None if t is None else torch.zeros_like(t) for t in tensors)
+        tensors = (z, neighbors, temperature) if wants_gradient else (None,) * 3
+        none, of_neighbors, of_t = (
+            torch.zeros_like(t) if isinstance(t, Tensor) else None for t in tensors
+        )
         return losses, losses.bool(), (none, of_neighbors, of_t)
-    scale = temperature.reciprocal()
+    scale = 1 / temperature
     metric = problem.metric
     # As metric.bilinear, with the distances over the temperature; the gradient below.
     if metric.shift_invariant:
@@ -144,15 +172,14 @@ def _evaluate(
     if problem.log_key_weight is not None:
         log_weight = problem.log_key_weight.clamp_min(_NOWHERE[keys.dtype])
         offset = log_weight if offset is None else offset + log_weight
-    classes, key_classes, has_partner = _classes(problem, keys.dtype)
-    walk = _walk if len(z) <= problem.block_size else _walk_by_class
-    losses, grad_queries, grad_keys, grad_offset = walk(
-        queries, keys, offset, classes, key_classes, has_partner, coefficients, problem
+    walk = _one_block if len(z) <= problem.block_size else _many_blocks
+    losses, has_partner, (grad_queries, grad_keys, grad_offset) = walk(
+        queries, keys, offset, coefficients, wants_gradient, problem
     )
     if grad_queries is None or grad_keys is None:
         return losses, has_partner, (None, None, None)
     grad_temperature = None
-    if temperature.requires_grad:
+    if isinstance(temperature, Tensor) and temperature.requires_grad:
         # The logits are homogeneous in 1/T, so Euler's relation gives the gradient in T.
         homogeneous = (queries * grad_queries).sum()
         if bias is not None and grad_offset is not None:
@@ -160,10 +187,111 @@ def _evaluate(
         grad_temperature = -homogeneous * scale
     grad_z = grad_queries.mul_(metric.product * scale)
     if metric.squares and grad_offset is not None:
-        grad_keys = grad_keys - keys * (2 * metric.squares * scale * grad_offset)[:, None]
+        grad_keys = torch.addcmul(
+            grad_keys, keys, (grad_offset * scale)[:, None], value=-2 * metric.squares
+        )
     if neighbors is None:
-        return losses, has_partner, (grad_z + grad_keys, None, grad_temperature)
+        return losses, has_partner, (grad_z.add_(grad_keys), None, grad_temperature)
     return losses, has_partner, (grad_z, grad_keys, grad_temperature)
+
+
+def _one_block(
+    queries: Tensor,  # (n, d)
+    keys: Tensor,  # (m, d)
+    offset: Tensor | None,  # (m,)
+    coefficients: Tensor | None,  # (n,)
+    wants_gradient: bool,
+    problem: Problem,
+) -> _Evaluated:
+    """All pairs at once. With few pairs each operator takes longer to call than to run, so the
+    two sets of neighbors stand in one tensor, and labels are compared as they are.
+    """
+    nowhere = _NOWHERE[keys.dtype]
+    both = queries.new_empty(2, len(queries), len(keys))
+    others, partners = both.unbind()  # (n, m), logits
+    if offset is None:
+        torch.mm(queries, keys.T, out=others)
+    else:
+        torch.addmm(offset, queries, keys.T, out=others)
+    of_rows, of_columns = _comparable(problem, keys.dtype)  # (n, 1), (m,)
+    mask = torch.empty_like(others)
+    torch.ne(of_rows, of_columns, out=mask)
+    torch.add(others, mask, alpha=nowhere, out=partners)
+    if problem.among_themselves:
+        partners.diagonal().fill_(nowhere)
+    torch.eq(of_rows, of_columns, out=mask)
+    others.add_(mask, alpha=nowhere)
+    if problem.log_key_weight is None:
+        has_partner = mask.sum(1) > int(problem.among_themselves)  # (n,)
+    else:
+        is_neighbor = (problem.log_key_weight > -torch.inf).to(mask.dtype)  # (m,)
+        n_partners = torch.mv(mask, is_neighbor)
+        has_partner = n_partners > (is_neighbor if problem.among_themselves else 0)
+
+    tops, sums = exp_rows_(both)  # (2, n, 1)
+    (top_others, top_partners), (sum_others, sum_partners) = tops.unbind(), sums.unbind()
+    gap, ratio = _gap(top_others, sum_others, top_partners, sum_partners)  # (n, 1)
+    log_losses = _log_loss(gap)  # (n, 1)
+    losses = _row_losses(log_losses.squeeze(1), has_partner, problem.q)
+    if not wants_gradient:
+        return losses, has_partner, (None, None, None)
+    factor = _pull(gap, log_losses, problem.q).mul_(has_partner[:, None]) / sum_others  # (n, 1)
+    if coefficients is not None:
+        factor.mul_(coefficients[:, None])
+    # Without its row's factor: that is cheaper on the (n, d) sides of the products.
+    gradient = others.addcmul_(partners, ratio, value=-1)  # (n, m)
+    grad_queries = torch.mm(gradient, keys).mul_(factor)
+    grad_keys = torch.mm(gradient.T, queries * factor)
+    grad_offset = None if offset is None else torch.mv(gradient.T, factor.squeeze(1))
+    return losses, has_partner, (grad_queries, grad_keys, grad_offset)
+
+
+def _comparable(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Labels of the queries (n, 1) and of the keys (m,); as floats if none is too large: with them
+    a comparison that writes a float is several times as fast.
+    """
+    labels = [problem.query_labels]
+    if problem.key_labels is not problem.query_labels:
+        labels.append(problem.key_labels)
+    # A GPU would have to be waited for, and compares integers as fast.
+    if all(some.is_cpu for some in labels):
+        numbers = [some.to(dtype) for some in labels]
+        if all(some.abs().max() < _WHOLE_IN_FLOAT32 for some in numbers):
+            labels = numbers
+    return labels[0][:, None], labels[-1]
+
+
+def _many_blocks(
+    queries: Tensor,  # (n, d)
+    keys: Tensor,  # (m, d)
+    offset: Tensor | None,  # (m,)
+    coefficients: Tensor | None,  # (n,)
+    wants_gradient: bool,
+    problem: Problem,
+) -> _Evaluated:
+    """Block by block of rows sorted by class: a block's partners stand in one narrow window."""
+    classes, key_classes, has_partner = _classes(problem, keys.dtype)
+    key_order = key_classes.argsort(stable=True)
+    order = key_order if problem.among_themselves else classes.argsort(stable=True)
+    factors = has_partner.to(keys.dtype)
+    if coefficients is not None:
+        factors *= coefficients
+    losses, gradients = _walk(
+        queries[order],
+        keys[key_order],
+        None if offset is None else offset[key_order],
+        classes[order],
+        key_classes[key_order],
+        has_partner[order],
+        factors[order] if wants_gradient else None,
+        problem,
+    )
+    place, key_place = order.argsort(), key_order.argsort()
+    of_queries, of_keys, of_offset = (
+        None if gradient is None else gradient[where]
+        for gradient, where in zip(gradients, (place, key_place, key_place), strict=True)
+    )
+    return losses[place], has_partner, (of_queries, of_keys, of_offset)
 
 
 def _classes(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -188,52 +316,16 @@ def _classes(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tens
     return classes, key_classes, counted[right] - counted[left] > (counts if own else 0)
 
 
-#: Row losses (n,), and their gradients in queries, keys and offset.
-_Walked = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
-
-
-def _walk_by_class(
-    queries: Tensor,  # (n, d)
-    keys: Tensor,  # (m, d)
-    offset: Tensor | None,  # (m,)
-    classes: Tensor,  # (n,)
-    key_classes: Tensor,  # (m,)
-    has_partner: Tensor,  # (n,)
-    coefficients: Tensor | None,  # (n,)
-    problem: Problem,
-) -> _Walked:
-    """Walk over rows sorted by class: the partners of a block stand in one narrow window."""
-    key_order = key_classes.argsort(stable=True)
-    order = key_order if problem.among_themselves else classes.argsort(stable=True)
-    losses, grad_queries, grad_keys, grad_offset = _walk(
-        queries[order],
-        keys[key_order],
-        None if offset is None else offset[key_order],
-        classes[order],
-        key_classes[key_order],
-        has_partner[order],
-        None if coefficients is None else coefficients[order],
-        problem,
-    )
-    place, key_place = order.argsort(), key_order.argsort()
-    return (
-        losses[place],
-        None if grad_queries is None else grad_queries[place],
-        None if grad_keys is None else grad_keys[key_place],
-        None if grad_offset is None else grad_offset[key_place],
-    )
-
-
 def _walk(
     queries: Tensor,  # (n, d)
     keys: Tensor,  # (m, d)
     offset: Tensor | None,  # (m,)
-    classes: Tensor,  # (n,)
-    key_classes: Tensor,  # (m,)
+    classes: Tensor,  # (n,), sorted
+    key_classes: Tensor,  # (m,), sorted
     has_partner: Tensor,  # (n,)
-    coefficients: Tensor | None,  # (n,)
+    coefficients: Tensor | None,  # (n,), 0 without a partner; None: no gradient wanted
     problem: Problem,
-) -> _Walked:
+) -> tuple[Tensor, _Gradients]:
     """Losses and gradients, one block of rows after the other.
 
     The offset is one more column of the keys, with a one in each query, so that it and its
@@ -245,9 +337,10 @@ def _walk(
     if offset is not None:
         left = functional.pad(queries, (0, 1), value=1.0)  # (n, d + 1)
         right = torch.cat([right, offset[None]])  # (d + 1, m)
+    grad_queries: Tensor | None = None
     if coefficients is not None:
         grad_queries = torch.empty_like(queries)
-        coefficients = (coefficients * has_partner)[:, None]  # (n, 1)
+        coefficients = coefficients[:, None]  # (n, 1)
     grad_right: Tensor | None = None  # (d, m) or (d + 1, m), summed over the blocks
     blocks = _blocks(classes, key_classes, problem.block_size)
     # Memory that is used again for each block is in the cache, and has not to be asked for.
@@ -275,16 +368,14 @@ def _walk(
 
         top_partners, sum_partners = exp_rows_(partners)  # (b, 1)
         top_others, sum_others = exp_rows_(others)  # (b, 1)
-        ratio = sum_others / sum_partners
-        gap = torch.add(top_others - top_partners, ratio.log(), out=gaps[rows])  # (b, 1)
+        gap, ratio = _gap(top_others, sum_others, top_partners, sum_partners)  # (b, 1)
+        gaps[rows] = gap
 
-        if coefficients is not None:
+        if coefficients is not None and grad_queries is not None:
             window -= partners.mul_(ratio)
             # Without its row's factor: that is cheaper on the (b, d) sides of the products.
             gradient = others  # (b, m)
-            pull = functional.threshold(gap.sigmoid(), _NO_PULL[gap.dtype], 0.0)  # (b, 1), 1 - p_i
-            if not _is_zero(problem.q):
-                pull = pull * (-problem.q * _log_loss(gap)).exp_()
+            pull = _pull(gap, None if _is_zero(problem.q) else _log_loss(gap), problem.q)
             factor = coefficients[rows] * pull / sum_others  # (b, 1)
             torch.mm(gradient, keys, out=grad_queries[rows]).mul_(factor)
             weighted = (left[rows] * factor).T  # (d, b) or (d + 1, b)
@@ -293,23 +384,42 @@ def _walk(
             else:
                 grad_right.addmm_(weighted, gradient)
 
-    losses = _log_loss(gaps).squeeze(1) * has_partner
-    losses = torch.where(losses > -nowhere / 4, torch.inf, losses)  # a partner, and yet none
-    if not _is_zero(problem.q):
-        losses = torch.expm1(-problem.q * losses) / -problem.q
+    losses = _row_losses(_log_loss(gaps).squeeze(1), has_partner, problem.q)
     if grad_right is None:
-        return losses, None, None, None
+        return losses, (None, None, None)
     grad_keys = grad_right[: keys.shape[1]].T
-    return losses, grad_queries, grad_keys, None if offset is None else grad_right[-1]
+    return losses, (grad_queries, grad_keys, None if offset is None else grad_right[-1])
 
 
-def _is_zero(q: float | Tensor) -> bool:
-    return not isinstance(q, Tensor) and q == 0  # to ask a tensor would be to wait for its device
+def _gap(
+    top_others: Tensor, sum_others: Tensor, top_partners: Tensor, sum_partners: Tensor
+) -> tuple[Tensor, Tensor]:
+    """o_i - s_i (b, 1), from what `exp_rows_` gives, and the others' sum over the partners'."""
+    ratio = sum_others / sum_partners
+    return (top_others - top_partners).add_(ratio.log()), ratio
+
+
+def _pull(gap: Tensor, log_losses: Tensor | None, q: float | Tensor) -> Tensor:
+    """The gradient (b, 1) of a row's loss in its gap: 1 - p_i, times p_i^q."""
+    pull = functional.threshold(gap.sigmoid(), _NO_PULL[gap.dtype], 0.0)
+    return pull if _is_zero(q) or log_losses is None else pull.mul_((-q * log_losses).exp_())
 
 
 def _log_loss(gap: Tensor) -> Tensor:
     """-log p of rows with that gap."""
     return functional.softplus(gap, threshold=40.0)
+
+
+def _row_losses(log_losses: Tensor, has_partner: Tensor, q: float | Tensor) -> Tensor:
+    """Losses (n,) of the family, from -log p."""
+    losses = log_losses * has_partner
+    far = -_NOWHERE[losses.dtype] / 4
+    losses.masked_fill_(losses > far, torch.inf)  # a partner, and yet none
+    return losses if _is_zero(q) else torch.expm1(-q * losses) / -q
+
+
+def _is_zero(q: float | Tensor) -> bool:
+    return not isinstance(q, Tensor) and q == 0  # to ask a tensor would be to wait for its device
 
 
 @dataclass(frozen=True)
@@ -324,12 +434,7 @@ class _Block:
 
 
 def _blocks(classes: Tensor, key_classes: Tensor, block_size: int) -> list[_Block]:
-    """At most `block_size` rows each; of rows sorted by class, if they are more, and then of one
-    class where that is large.
-    """
-    if len(classes) <= block_size:
-        # Without asking the device, which would have to be waited for.
-        return [_Block(0, len(classes), 0, len(key_classes), one_class=False)]
+    """At most `block_size` rows each, of one class where that is large."""
     starts, position = [0], 0
     for size in classes.unique_consecutive(return_counts=True)[1].tolist():
         if position > starts[-1] and position + size - starts[-1] > block_size:

@@ -88,13 +88,13 @@ def check_weight(weight: Tensor | None, z: Tensor, name: str) -> Tensor | None:
     return weight
 
 
-def check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor:
+def check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor | float:
+    """A number rounded to the dtype of `z`, or a tensor () of it on its device."""
     if not isinstance(temperature, Tensor):
         rounded = torch.tensor(temperature, dtype=z.dtype, device="cpu").item()
         if not 0 < rounded < math.inf:
             raise ValueError(f"temperature must be positive, got {rounded}.")
-        # Written by the device itself: it would have to be waited for, to send it a tensor.
-        return torch.full((), rounded, dtype=z.dtype, device=z.device)
+        return rounded
     if temperature.numel() != 1:
         raise ValueError(f"temperature must be one number, got shape {tuple(temperature.shape)}.")
     temperature = temperature.reshape(())

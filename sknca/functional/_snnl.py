@@ -183,20 +183,14 @@ def soft_nearest_neighbor_loss(
         if reduction == "none":
             losses: Tensor = RowLosses.apply(rows, columns, temperature, problem)
             return losses
-        if weight is None:
-            weight = z.new_ones(len(z))
         # Known only here: inside a Function's forward, gradients are always switched off.
         wants_gradient = torch.is_grad_enabled() and any(
-            t is not None and t.requires_grad for t in (rows, columns, temperature)
+            isinstance(t, Tensor) and t.requires_grad for t in (rows, columns, temperature)
         )
-        total: Tensor
-        valid_weight: Tensor
-        total, valid_weight = TotalLoss.apply(
-            rows, columns, temperature, problem, weight, wants_gradient
+        loss: Tensor = TotalLoss.apply(
+            rows, columns, temperature, problem, weight, reduction == "mean", wants_gradient
         )
-        if reduction == "sum":
-            return total
-        return total / torch.where(valid_weight > 0, valid_weight, 1)
+        return loss
 
 
 def default_block_size(n_keys: int, device: torch.device) -> int:
