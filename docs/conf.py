@@ -72,7 +72,8 @@ html_theme_options = {
 html_sidebars = {
     page: []
     for page in [
-        "index", "install", "tour", "benchmarks", "defaults", "design", "changelog", "contributing",
+        "index", "install", "tour", "benchmarks", "defaults", "design", "glossary", "changelog",
+        "contributing",
     ]
 }  # fmt: skip
 copybutton_exclude = ".linenos, .gp, .go"  # neither prompts nor what is printed
