@@ -62,6 +62,7 @@ MAY = {
     "_values": {"numpy", "torch"},
     "_warnings": {"joblib", "sklearn"},
     "__init__": {"estimators", "objectives", "persistence"},
+    "__main__": {"__version__", "torch"},
 }
 
 #: Of the standard library, what runs whatever is in a file.
