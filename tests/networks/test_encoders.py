@@ -3,6 +3,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from sknca._random import drawing_from
 from sknca.networks import MLP, Dropout, SkipMLP, UnitCode, hidden_layers
 
 
@@ -127,3 +128,43 @@ class TestDropout:
         torch.manual_seed(0)
         assert torch.equal(dropout(x), first)
         assert not torch.equal(first, second)
+
+
+class TestFused:
+    """In a fit on a CPU, networks with ReLU compute all layers in one autograd function."""
+
+    @pytest.fixture(params=[(MLP, (7,), 0.3), (SkipMLP, (7, 6), 0.3), (SkipMLP, (7, 6), 0.0)])
+    def network(self, request):
+        kind, sizes, dropout = request.param
+        torch.manual_seed(0)
+        return kind(5, 3, hidden_layer_sizes=sizes, activation="relu", dropout=dropout).train()
+
+    def run(self, network, fused):
+        x = torch.randn(9, 5, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        network.zero_grad()
+        with drawing_from(torch.Generator().manual_seed(2)):
+            assert network._can_be_fused(x)
+            if not fused:
+                network._is_relu = False
+            output = network(x)
+            output.square().sum().backward()
+        name = type(output.grad_fn).__name__
+        assert ("FusedReLU" in name) == fused
+        return [output.detach(), x.grad, *(p.grad for p in network.parameters())]
+
+    def test_computes_what_the_modules_do(self, network):
+        for found, expected in zip(self.run(network, True), self.run(network, False), strict=True):
+            torch.testing.assert_close(found, expected)
+
+    def test_not_outside_a_fit(self, network):
+        assert not network._can_be_fused(torch.randn(9, 5))
+
+    def test_not_if_it_was_changed(self, network):
+        network.hidden[0][1] = torch.nn.Tanh()
+        with drawing_from(torch.Generator()):
+            assert not network.train()._can_be_fused(torch.randn(9, 5))
+
+    def test_not_if_activations_are_taken(self, network):
+        network.hidden[0].register_forward_hook(lambda *_: None)
+        with drawing_from(torch.Generator()):
+            assert not network._can_be_fused(torch.randn(9, 5))
