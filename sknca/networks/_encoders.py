@@ -32,8 +32,8 @@ _VARIANCE = 0.79
 class Dropout(nn.Module):
     """Dropout as torch has it, but on a CPU several times as fast.
 
-    torch draws a random number of 64 bits for each unit; here each such number is for four,
-    so the probability is rounded to a 65536th.
+    torch draws a random number of 64 bits for each unit. Here each such number is for eight units,
+    and the probability is rounded to a 256th; below 1/16, for four units, and to a 65536th.
 
     Parameters
     ----------
@@ -61,13 +61,14 @@ def _kept(x: Tensor, p: float) -> tuple[Tensor, float]:
     """Which units of `x` dropout keeps, as zeros and ones of its shape, and what it multiplies
     these by.
     """
-    draws = x.new_empty(-(-x.numel() // 4), dtype=torch.int64)
+    dtype, bits = (torch.int8, 8) if p >= 1 / 16 else (torch.int16, 16)
+    draws = x.new_empty(-(-x.numel() * bits // 64), dtype=torch.int64)
     draws.random_(-(2**63), None, generator=generator_of_fit())
-    threshold = min(round(p * 2**16), 2**16 - 1) - 2**15
+    least = min(round(p * 2**bits), 2**bits - 1) - 2 ** (bits - 1)
     kept = torch.empty_like(x)
     # A comparison that writes floats is quicker than one that writes booleans to be used.
-    torch.ge(draws.view(torch.int16)[: x.numel()].view_as(x), threshold, out=kept)
-    return kept, 2**16 / (2**15 - threshold)
+    torch.ge(draws.view(dtype)[: x.numel()].view_as(x), least, out=kept)
+    return kept, 2**bits / (2 ** (bits - 1) - least)
 
 
 class MLP(nn.Module):
