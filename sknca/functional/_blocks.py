@@ -209,10 +209,9 @@ def _one_block(
     nowhere = _NOWHERE[keys.dtype]
     both = queries.new_empty(2, len(queries), len(keys))
     others, partners = both.unbind()  # (n, m), logits
-    if offset is None:
-        torch.mm(queries, keys.T, out=others)
-    else:
-        torch.addmm(offset, queries, keys.T, out=others)
+    torch.mm(queries, keys.T, out=others)
+    if offset is not None:
+        others.add_(offset)  # not with the product: some processors hide its overflow
     of_rows, of_columns = _comparable(problem, keys.dtype)  # (n, 1), (m,)
     mask = torch.empty_like(others)
     torch.ne(of_rows, of_columns, out=mask)
