@@ -21,7 +21,7 @@ import torch
 from _measure import in_turn, machine
 
 from sknca._random import drawing_from
-from sknca.data import Batch, TrainingData
+from sknca.data import Batch, RowsInMemory, TrainingData
 from sknca.functional import soft_nearest_neighbor_loss
 from sknca.networks import MLP, SkipMLP
 from sknca.objectives import SNNLObjective
@@ -55,13 +55,13 @@ def measure(device, batch_size):
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    resident = TrainingData(x.to(device), y, None, rows)
+    resident = TrainingData(RowsInMemory(x.to(device), device), y, None, rows)
     functions = {
         "sknca": lambda: run(resident, lambda batch: objective(batch, 0)[0]),
         "floor": lambda: run(resident, lambda batch: floor(network, batch.x)),
     }
     if device.type == "cuda":
-        host = TrainingData(x, y, None, rows)
+        host = TrainingData(RowsInMemory(x, device), y, None, rows)
         functions["streamed"] = lambda: run(host, lambda batch: objective(batch, 0)[0])
     seconds = in_turn(functions, seconds=10)
     for name, value in seconds.items():

@@ -1,7 +1,8 @@
 """Where the samples lie, and how a batch of them comes to the device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -9,58 +10,110 @@ from torch import Tensor
 from ._batch import Batch
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """All rows, and which of them are trained on.
+class Source(Protocol):
+    """Rows (n, d), wherever they are."""
 
-    Labels and weights are on the device. So are the rows, where there is room for them;
-    else they stay in the host's memory, and each batch is sent while the device computes.
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def take(self, rows: Tensor, on_device: Tensor) -> Tensor:
+        """Some of them on the device, by their indices there and on the CPU."""
+
+    def take_at_home(self, rows: Tensor) -> Tensor:
+        """Some of them where they lie, by their indices on the CPU."""
+
+
+@dataclass(frozen=True)
+class RowsInMemory:
+    """Rows on the device, or, if there is no room, in the memory of the host, from which each batch
+    is sent while the device computes.
     """
 
     x: Tensor  # (n, d)
+    device: torch.device
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.x.shape)
+
+    def take(self, rows: Tensor, on_device: Tensor) -> Tensor:
+        # index_select is quicker than indexing.
+        if self.x.device == self.device:
+            return self.x.index_select(0, on_device)
+        shape = len(rows), *self.x.shape[1:]
+        x = torch.empty(shape, dtype=self.x.dtype, device="cpu", pin_memory=True)
+        torch.index_select(self.x, 0, rows, out=x)
+        return x.to(self.device, non_blocking=True)
+
+    def take_at_home(self, rows: Tensor) -> Tensor:
+        return self.x.index_select(0, rows.to(self.x.device))
+
+
+@dataclass(frozen=True)
+class RowsRead:
+    """Rows that are read batch by batch, as from a file.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (n, d)
+
+    read : callable
+        From row indices, which rise, to these rows in float32 on the CPU.
+
+    device : torch.device
+        Where they are sent.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[Tensor], Tensor]
+    device: torch.device
+
+    def take(self, rows: Tensor, on_device: Tensor) -> Tensor:
+        return self.take_at_home(rows).to(self.device)
+
+    def take_at_home(self, rows: Tensor) -> Tensor:
+        ordered, order = rows.sort()
+        x = self.read(ordered)
+        return torch.empty_like(x).index_copy_(0, order, x)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All samples, and which of them are trained on. Labels and weights are on the device."""
+
+    x: Source  # (n, d)
     y: Tensor  # (n,)
     weight: Tensor | None  # (n,)
     rows: Tensor  # (n_train,), on the CPU
 
     @property
     def labels(self) -> Tensor:
-        """Of the rows that are trained on, on the CPU."""
+        """Of the samples that are trained on, on the CPU."""
         return self.y.cpu()[self.rows]
 
     def take(self, rows: Tensor) -> Batch:
-        """Some of all the rows, by their indices, which are on the CPU."""
-        return self._take(rows, rows.to(self.y.device))
+        """Some of all the samples, by their indices, which are on the CPU."""
+        on_device = rows.to(self.y.device)
+        return self._batch(self.x.take(rows, on_device), on_device)
 
     def take_at_home(self, rows: Tensor) -> Batch:
         """As `take`, but what lies on the host stays there."""
-        if self.x.device == self.y.device:
-            return self.take(rows)
-        on_device = rows.to(self.y.device)
-        weight = None if self.weight is None else self.weight.index_select(0, on_device)
-        return Batch(self.x.index_select(0, rows), self.y.index_select(0, on_device), weight)
+        return self._batch(self.x.take_at_home(rows), rows.to(self.y.device))
 
     def sample(self, size: int) -> Tensor:
         """At most so many of the rows that are trained on, at even steps."""
-        return self.take_at_home(self.rows[:: -(-len(self.rows) // size)]).x
+        return self.x.take_at_home(self.rows[:: -(-len(self.rows) // size)])
 
     def batches(self, places: Sequence[Tensor]) -> Iterator[Batch]:
-        """Batch after batch, each at its places among the rows that are trained on."""
+        """Batch after batch, each at its places among the samples that are trained on."""
         sizes = [len(some) for some in places]
         rows = self.rows[torch.cat(list(places))]  # (n_train,)
         # Sent at once: with indices of its own, each step would wait for the device.
         on_device = rows.to(self.y.device)
         for some, same in zip(rows.split(sizes), on_device.split(sizes), strict=True):
-            yield self._take(some, same)
+            yield self._batch(self.x.take(some, same), same)
 
-    def _take(self, rows: Tensor, on_device: Tensor) -> Batch:
-        # index_select is quicker than indexing.
-        if self.x.device == self.y.device:
-            x = self.x.index_select(0, on_device)
-        else:
-            shape = len(rows), *self.x.shape[1:]
-            x = torch.empty(shape, dtype=self.x.dtype, device="cpu", pin_memory=True)
-            torch.index_select(self.x, 0, rows, out=x)
-            x = x.to(self.y.device, non_blocking=True)
-        y = self.y.index_select(0, on_device)
+    def _batch(self, x: Tensor, on_device: Tensor) -> Batch:
         weight = None if self.weight is None else self.weight.index_select(0, on_device)
-        return Batch(x, y, weight)
+        return Batch(x, self.y.index_select(0, on_device), weight)

@@ -24,10 +24,11 @@ from ..objectives import EmbeddingObjective
 from ..training import EpochRecord
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint
-from ._data import FLOATS, apply_to_array
+from ._data import apply_to_array
 from ._fit import Given, fit
-from ._frames import explained, validate_data
+from ._frames import FLOATS, explained, validate_data
 from ._labels import is_labeled
+from ._mapped import MappedArray, check_mapped, is_mapped
 from ._parameters import EmbeddingParameters
 from ._stream import Stream, learn_portion
 
@@ -240,9 +241,11 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         """
         check_is_fitted(self)
         # Whether all is finite is seen on the way, where the rows are in the cache.
-        rows: NDArray[Any] = validate_data(
-            self, X, dtype=FLOATS, reset=False, ensure_all_finite=False
-        )
+        rows: NDArray[Any] | MappedArray
+        if is_mapped(X):
+            rows, _ = check_mapped(self, X, "no_validation", reset=False, least=1)
+        else:
+            rows = validate_data(self, X, dtype=FLOATS, reset=False, ensure_all_finite=False)
         width = self._n_features_out
         with explained(X, type(self).__name__):
             return apply_to_array(self.network_, rows, width, self._centre)

@@ -1,6 +1,6 @@
 """Arrays: what they must be like, and how they become tensors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,8 @@ from .._compat import check_feature_names, check_n_features
 from .._threads import threads_for
 from .._warnings import warn_user
 from ..networks import CHUNK_ROWS, CODE, apply_layers, chunk_rows, device_of, largest_product
-from ._frames import explained, one_column
-
-#: The dtypes that rows may have. Numbers of any other become the first of them.
-FLOATS = (np.float64, np.float32, np.float16)
+from ._frames import FLOATS, explained, one_column
+from ._mapped import MappedArray
 
 #: So many rows tell what a feature's mean and spread are; and so many too little of its spread.
 _ROWS_TO_COMPARE = 4096
@@ -62,9 +60,27 @@ def _fill(tensor: Tensor, array: NDArray[Any], centre: NDArray[np.float64] | Non
     return tensor
 
 
+def reader(X: MappedArray, centre: NDArray[np.float64] | None) -> Callable[[Tensor], Tensor]:
+    """From indices to rows about the center, in float32, as read from the file.
+
+    The reader raises ValueError if a row is not finite, or too large for float32.
+    """
+
+    def read(indices: Tensor) -> Tensor:
+        rows = X[indices.numpy()]
+        room = torch.empty(rows.shape, dtype=torch.float32, device="cpu")
+        try:
+            return _fill(room, rows, centre)
+        except ValueError as error:
+            bad = indices[~room.isfinite().all(1)].tolist()
+            raise ValueError(f"{error} (row {bad[0]})") from error
+
+    return read
+
+
 def apply_to_array(
     network: nn.Module,
-    rows: NDArray[Any],
+    rows: NDArray[Any] | MappedArray,
     width: int,
     centre: NDArray[np.float64] | None = None,
 ) -> NDArray[Any]:
@@ -75,7 +91,8 @@ def apply_to_array(
     ValueError
         If an entry is not finite, or too large for float32.
     """
-    answers = np.empty((len(rows), width), dtype=rows.dtype)
+    dtype = rows.dtype if rows.dtype.kind == "f" else np.float64
+    answers = np.empty((len(rows), width), dtype=dtype)
     for where, some in _answers_in_pieces(network, rows, [CODE], centre):
         answers[where] = some[CODE].numpy(force=True)
     return answers
@@ -94,7 +111,7 @@ def apply_layers_to_array(
 
 def _answers_in_pieces(
     network: nn.Module,
-    rows: NDArray[Any],
+    rows: NDArray[Any] | MappedArray,
     names: Sequence[str],
     centre: NDArray[np.float64] | None,
     home: str | None = None,
@@ -115,7 +132,9 @@ def _answers_in_pieces(
         yield where, {name: answer.to(home or answer.device) for name, answer in answers.items()}
 
 
-def warn_if_unlike(X_val: NDArray[Any], X: NDArray[Any], rows: NDArray[np.int64]) -> None:
+def warn_if_unlike(
+    X_val: NDArray[Any], X: NDArray[Any] | MappedArray, rows: NDArray[np.int64]
+) -> None:
     """Warn if validation rows do not look like those rows of `X`: of another place or another
     spread in more than half of the features.
     """

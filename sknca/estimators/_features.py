@@ -21,7 +21,7 @@ _ULPS = {np.float64: 10, np.float32: 3, np.float16: 0}
 
 
 def center_and_spread(
-    X: NDArray[Any], rows: NDArray[np.int64], generator: torch.Generator
+    X: Any, rows: NDArray[np.int64], generator: torch.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The median of each feature (n_features,), and its spread (n_features,), 0 if it is constant.
 
@@ -32,7 +32,7 @@ def center_and_spread(
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or MappedArray of shape (n_samples, n_features)
         Finite or not, which is seen where rows become tensors.
 
     rows : ndarray of shape (n_train,)
@@ -47,15 +47,28 @@ def center_and_spread(
         drawn = torch.randperm(len(rows), generator=generator, device="cpu")
         sample = rows[drawn[:ROWS_TO_START_FROM].sort().values.numpy()]
     center, spread = np.empty(X.shape[1]), np.empty(X.shape[1])
+    some_rows = X[sample]
     for start in range(0, X.shape[1], _FEATURES_AT_HAND):
         some = slice(start, start + _FEATURES_AT_HAND)
-        center[some], spread[some] = _of_features(X[sample, some])
+        center[some], spread[some] = _of_features(some_rows[:, some])
     if len(sample) < len(rows):
-        for feature in np.flatnonzero(spread == 0):
-            column = X[rows, feature : feature + 1]
-            if (column != column[0]).any():
-                center[feature : feature + 1], spread[feature : feature + 1] = _of_features(column)
+        constant = np.flatnonzero(spread == 0)
+        for feature in constant[_vary(X, rows, constant)]:
+            some = slice(feature, feature + 1)
+            center[some], spread[some] = _of_features(_column(X, rows, some))
     return center, spread
+
+
+def _vary(X: Any, rows: NDArray[np.int64], features: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the features (k,) are not the same in all of the rows."""
+    varies = np.zeros(len(features), dtype=bool)
+    if len(features) == 0:
+        return varies
+    first = X[rows[:1]][:, features]
+    for start in range(0, len(rows), ROWS_TO_START_FROM):
+        some = X[rows[start : start + ROWS_TO_START_FROM]][:, features]
+        varies |= (some != first).any(0)
+    return varies
 
 
 def _of_features(X: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -65,13 +78,24 @@ def _of_features(X: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float
     center = ordered[:, (m - 1) // 2].copy()  # one of the values: what is mostly 0 stays 0
     low, high = ordered[:, m // 4], ordered[:, m - 1 - m // 4]
     with np.errstate(over="ignore", invalid="ignore"):
-        rounding = _ULPS[X.dtype.type] * np.finfo(X.dtype).eps * np.abs(center)
+        rounding = _rounding_of(X.dtype) * np.abs(center)
         spread = (high - low) / _QUARTILES_OF_NORMAL
         mostly_one = ~(high - low > rounding)
         spread[mostly_one] = _of_rare_values(
             ordered[mostly_one], center[mostly_one], rounding[mostly_one]
         )
     return center, spread
+
+
+def _column(X: Any, rows: NDArray[np.int64], column: slice) -> NDArray[Any]:
+    """One feature (n_train, 1), without a copy of the others."""
+    blocks = range(0, len(rows), ROWS_TO_START_FROM)
+    return np.concatenate([X[rows[i : i + ROWS_TO_START_FROM]][:, column] for i in blocks])
+
+
+def _rounding_of(dtype: np.dtype[Any]) -> float:
+    """The relative difference of values that are one."""
+    return float(_ULPS[dtype.type] * np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
 
 
 def _of_rare_values(

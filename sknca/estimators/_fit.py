@@ -13,19 +13,28 @@ from torch import Tensor, nn
 
 from .._compat import check_sample_weight
 from .._devices import resolve_device
-from ..data import Batch, TrainingData, hold_out, labeled_sample
+from ..data import (
+    Batch,
+    RowsInMemory,
+    RowsRead,
+    Source,
+    TrainingData,
+    hold_out,
+    labeled_sample,
+)
 from ..functional._metrics import METRICS
 from ..networks import MLP, SkipMLP, UnitCode
 from ..objectives import EmbeddingObjective
-from ..training import EpochRecord, TrainingInterrupted, isolated
+from ..training import MOST_HELD_OUT, EpochRecord, TrainingInterrupted, isolated
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint, describe_fit
-from ._data import FLOATS, check_validation_data, draw_seed, to_tensor, warn_if_unlike
+from ._data import check_validation_data, draw_seed, reader, to_tensor, warn_if_unlike
 from ._devices import home_of_rows
 from ._encoders import check_continues, chosen_dropout, default_width, make_network, width_of_answer
 from ._features import ROWS_TO_START_FROM, center_and_spread, common_unit
-from ._frames import validate_data
+from ._frames import FLOATS, validate_data
 from ._labels import check_partners, encode_labels, without_missing
+from ._mapped import MappedArray, check_mapped, is_mapped
 from ._training import Training
 
 if TYPE_CHECKING:
@@ -47,7 +56,7 @@ class Given:
 class CheckedData:
     """Arrays in which labels are positions in `classes_`, -1 for samples without a label."""
 
-    X: NDArray[Any]  # (n, n_features)
+    X: NDArray[Any] | MappedArray  # (n, n_features)
     labels: NDArray[np.int64]  # (n,)
     weight: NDArray[np.float64] | None  # (n,), the largest is 1
     rows: NDArray[np.int64]  # (n_train,), indices of the samples to learn from
@@ -133,8 +142,7 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
     if not with_labels:
         y = y_val = None
     y, missing = (None, None) if y is None else without_missing(y, embedding.unlabeled)
-    X = validate_data(embedding, given.X, y, dtype=FLOATS, ensure_min_samples=2, reset=reset)
-    X, y = (X, None) if y is None else X
+    X, y = check_rows(embedding, given.X, y, reset=reset, least=2)
     labels = encode_labels(embedding, y, len(X), missing)
     weight, rows = check_weight(given.sample_weight, X)
     if not embedding._learns_from_unlabeled():
@@ -156,8 +164,18 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
     return replace(checked, X_val=X_val, labels_val=labels_val)
 
 
+def check_rows(
+    embedding: BaseEmbedding, X: Any, y: Any, *, reset: bool, least: int
+) -> tuple[NDArray[Any] | MappedArray, NDArray[Any] | None]:
+    """Rows, at least so many, and their labels, if any, after scikit-learn's validation."""
+    if is_mapped(X):
+        return check_mapped(embedding, X, y, reset=reset, least=least)
+    X = validate_data(embedding, X, y, dtype=FLOATS, ensure_min_samples=least, reset=reset)
+    return (X, None) if y is None else X
+
+
 def check_weight(
-    sample_weight: Any, X: NDArray[Any]
+    sample_weight: Any, X: NDArray[Any] | MappedArray
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.int64]]:
     """Weights (n,), of which only the ratios count, and the indices of those that are not 0."""
     if sample_weight is None:
@@ -200,7 +218,8 @@ def prepare(
         return PreparedData(data, (held_out, neighbors), spread, labels)
     if embedding.early_stopping is not True:
         return PreparedData(data, None, spread, labels)
-    kept, left_out = hold_out(data.labels, embedding.validation_fraction, generator)
+    fraction = min(embedding.validation_fraction, MOST_HELD_OUT / len(data.rows))
+    kept, left_out = hold_out(data.labels, fraction, generator)
     if embedding._learns_from_labels():
         left = labels[kept]
         check_partners(left[left >= 0], embedding.validation_fraction)
@@ -211,9 +230,14 @@ def prepare(
 
 def data_on_device(embedding: BaseEmbedding, checked: CheckedData) -> TrainingData:
     """The samples as tensors."""
-    device = embedding.device_
+    device, X = embedding.device_, checked.X
+    x: Source
+    if isinstance(X, MappedArray):
+        x = RowsRead(X.shape, reader(X, embedding._centre), device)
+    else:
+        x = RowsInMemory(rows_to_tensor(embedding, X), device)
     return TrainingData(
-        rows_to_tensor(embedding, checked.X),
+        x,
         torch.from_numpy(checked.labels).to(device),
         None if checked.weight is None else to_tensor(checked.weight, device),
         torch.from_numpy(checked.rows),
@@ -222,7 +246,7 @@ def data_on_device(embedding: BaseEmbedding, checked: CheckedData) -> TrainingDa
 
 def start_of_features(
     embedding: BaseEmbedding,
-    X: NDArray[Any],
+    X: NDArray[Any] | MappedArray,
     rows: NDArray[np.int64],
     generator: torch.Generator,
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
@@ -250,7 +274,9 @@ def build(
     if METRICS[embedding.metric].unit_length:
         network = UnitCode(network)
     network = network.to(device, torch.float32)
-    embedding._n_features_out = _width(embedding, network, data.x[:2].to(device))
+    embedding._n_features_out = _width(
+        embedding, network, data.x.take_at_home(torch.arange(2)).to(device)
+    )
     objective = embedding._make_objective(network, prepared.labels, max_iter)
     if earlier is not None:
         same_classes = earlier.classes == list(getattr(embedding, "classes_", []))

@@ -12,6 +12,9 @@ from sklearn.utils.validation import validate_data as _validate_data
 from .._arrays import as_array
 from .._warnings import warn_user
 
+#: The dtypes that rows may have. Numbers of any other become the first of them.
+FLOATS = (np.float64, np.float32, np.float16)
+
 #: So many columns are named in an error.
 _NAMED = 5
 

@@ -32,9 +32,9 @@ from ..objectives import (
 )
 from ..training import q_plan, temperature_plan
 from ._base import BaseEmbedding
-from ._data import FLOATS, apply_layers_to_array, apply_to_array
+from ._data import apply_layers_to_array, apply_to_array
 from ._encoders import DROPOUT, make_network, width_of_answer
-from ._frames import validate_data
+from ._frames import FLOATS, validate_data
 from ._labels import weight_of_classes, without_missing
 from ._training import AUTO_BATCH_SIZE
 

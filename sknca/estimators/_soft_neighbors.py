@@ -19,9 +19,8 @@ from .._devices import float_of, resolve_device
 from ..functional._class_probabilities import ClassProbabilities
 from ..functional._metrics import METRICS, MetricName
 from ._callbacks import FitCallbacks
-from ._data import FLOATS
 from ._estimator import Estimator
-from ._frames import explained, one_column, validate_data
+from ._frames import FLOATS, explained, one_column, validate_data
 from ._labels import check_classes
 
 _CPU = torch.device("cpu")

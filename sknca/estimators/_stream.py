@@ -15,7 +15,7 @@ from ..data import TrainingData
 from ..networks import SkipMLP, UnitCode
 from ..objectives import EmbeddingObjective
 from ..training import DivergenceError, EpochRecord, TrainingState, isolated, train
-from ._data import FLOATS, draw_seed, to_tensor
+from ._data import draw_seed, to_tensor
 from ._features import ROWS_TO_START_FROM
 from ._fit import (
     CheckedData,
@@ -26,7 +26,7 @@ from ._fit import (
     data_on_device,
     start_of_features,
 )
-from ._frames import validate_data
+from ._frames import FLOATS, validate_data
 from ._labels import encode_portion, without_missing
 from ._training import advice, make_state, make_step, product_of_a_step, size_of_batches
 

@@ -4,13 +4,20 @@ from ._adamw import AdamW
 from ._adversarial import AdversarialGradient, AdversarialStep
 from ._isolation import isolated, out_of_isolation, torch_defaults
 from ._loop import DivergenceError, TrainingInterrupted, train
-from ._overfitting import ROWS_TO_LOOK_AT, WATCHED_PART, OverfittingWatch, fraction_to_watch
+from ._overfitting import (
+    MOST_HELD_OUT,
+    ROWS_TO_LOOK_AT,
+    WATCHED_PART,
+    OverfittingWatch,
+    fraction_to_watch,
+)
 from ._schedules import annealed, one_cycle, q_plan, temperature_plan
 from ._state import EpochRecord, Objective, TrainingState
 from ._step import Step, TrainingStep, replayed_if_it_pays
 from ._stopping import Stopping
 
 __all__ = [
+    "MOST_HELD_OUT",
     "ROWS_TO_LOOK_AT",
     "WATCHED_PART",
     "AdamW",

@@ -41,9 +41,13 @@ _LEARNED = 0.1
 _MEMORIZED = 0.92
 
 
+#: More held-out rows than these would not tell more, whatever part of the rows they are.
+MOST_HELD_OUT = 10000
+
+
 def fraction_to_watch(fraction: float, n: int) -> float:
     """Which part of `n` rows is held out, if `fraction` was asked for."""
-    return max(fraction, min(_LEAST_HELD_OUT / n, _LARGEST_FRACTION))
+    return min(max(fraction, min(_LEAST_HELD_OUT / n, _LARGEST_FRACTION)), MOST_HELD_OUT / n)
 
 
 class OverfittingWatch:

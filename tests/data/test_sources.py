@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from sknca.data import TrainingData
+from sknca.data import RowsInMemory, TrainingData
 
 
 def make(weight=True, device="cpu", x_device="cpu"):
     x = torch.arange(10.0)[:, None].repeat(1, 3)
     return TrainingData(
-        x.to(x_device),
+        RowsInMemory(x.to(x_device), torch.device(device)),
         (torch.arange(10) % 2).to(device),
         (torch.arange(10) / 10).to(device) if weight else None,
         torch.tensor([1, 3, 5, 6, 8]),

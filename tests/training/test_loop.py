@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sknca.data import TrainingData
+from sknca.data import RowsInMemory, TrainingData
 from sknca.training import DivergenceError, Step, Stopping, TrainingState, train
 
 
@@ -57,7 +57,7 @@ def epochs(state, *, n=10, batch_size=4, validation=None, weight=None, **options
     x, y, rows = torch.arange(n).float()[:, None], torch.arange(n) % 2, torch.arange(n)
     return train(
         state,
-        TrainingData(x, y, weight, rows),
+        TrainingData(RowsInMemory(x, torch.device("cpu")), y, weight, rows),
         Step(state.objective, state.optimizer),
         batch_size=batch_size,
         validate=None if validation is None else lambda: torch.tensor(next(losses)),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sknca._random import drawing_from
-from sknca.data import TrainingData
+from sknca.data import RowsInMemory, TrainingData
 from sknca.networks import SkipMLP
 from sknca.objectives import Classification, SNNLObjective, TripletObjective
 from sknca.training import (
@@ -24,7 +24,7 @@ from sknca.training import (
 
 CPU = torch.device("cpu")
 X, Y = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 4
-DATA = TrainingData(X[:32], Y[:32], None, torch.arange(32))
+DATA = TrainingData(RowsInMemory(X[:32], CPU), Y[:32], None, torch.arange(32))
 
 
 def custom():
@@ -65,7 +65,9 @@ def epochs(state, **options):
     plain = Step(state.objective, state.optimizer)
     twice = Step(state.objective, state.optimizer, AdversarialGradient(0.3))
     step = AdversarialStep(plain, twice, fraction=0.5, first_epoch=1)
-    held_out = TrainingData(X[32:], Y[32:], None, torch.arange(8)).take(torch.arange(8))
+    held_out = TrainingData(RowsInMemory(X[32:], CPU), Y[32:], None, torch.arange(8)).take(
+        torch.arange(8)
+    )
 
     def validate():
         return state.objective.held_out(held_out, DATA.take(torch.arange(32)))
