@@ -231,8 +231,8 @@ class SNNLEmbedding(BaseEmbedding):
         done before a GPU has started.
 
     verbose : int, default=0
-        Whether to show a progress bar, with the epoch, its losses, the temperature and the
-        rows learned from in a second.
+        1 shows a progress bar with the time left, the losses, the temperature and the samples
+        learned from in a second. 2 prints a line for each epoch instead, for log files.
 
     random_state : int or RandomState, default=None
         Draws the weights, batches, dropout and validation rows. With an int the same data

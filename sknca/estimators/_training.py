@@ -37,7 +37,7 @@ from ..training import (
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint
 from ._parameters import EmbeddingParameters
-from ._progress import progress_bar
+from ._progress import progress
 
 #: What `batch_size="auto"` means.
 AUTO_BATCH_SIZE = 256
@@ -322,18 +322,19 @@ class Training:
         product = product_of_a_step(given, objective.network, batch_size, state.device)
         with (
             threads_for(product),
-            progress_bar(type(given).__name__, state, len(data.rows), given.verbose) as show,
+            progress(type(given).__name__, state, len(data.rows), given.verbose) as shown,
         ):
+            step = make_step(given, state, batch_size, first_epoch)
             for record in train(
                 state,
                 data,
-                make_step(given, state, batch_size, first_epoch),
+                shown.watching(step) if given.verbose else step,
                 batch_size=batch_size,
                 validate=None if held_out is None else partial(objective.held_out, *held_out),
                 until=until,
                 on_epoch_begin=self._callbacks.begin_epoch,
             ):
-                show(record)
+                shown.end_epoch(record)
                 if self._end_epoch(data):
                     break
 

@@ -150,8 +150,8 @@ class TripletEmbedding(BaseEmbedding):
         done before a GPU has started.
 
     verbose : int, default=0
-        Whether to show a progress bar, with the epoch, its losses and the rows learned from in
-        a second.
+        1 shows a progress bar with the time left, the losses and the samples
+        learned from in a second. 2 prints a line for each epoch instead, for log files.
 
     random_state : int or RandomState, default=None
         Draws the weights, batches, dropout and validation rows. With an int the same data

@@ -13,7 +13,7 @@ from ._overfitting import (
 )
 from ._schedules import annealed, one_cycle, q_plan, temperature_plan
 from ._state import EpochRecord, Objective, TrainingState
-from ._step import Step, TrainingStep, replayed_if_it_pays
+from ._step import Losses, Step, TrainingStep, replayed_if_it_pays
 from ._stopping import Stopping
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "AdversarialStep",
     "DivergenceError",
     "EpochRecord",
+    "Losses",
     "Objective",
     "OverfittingWatch",
     "Step",

@@ -214,6 +214,40 @@ class TestVerbose:
         monkeypatch.setattr(tqdm.auto, "tqdm", Off)
         assert SNNLEmbedding(max_iter=2, verbose=1).fit(*iris).n_iter_ == 2
 
+    def test_it_moves_within_an_epoch(self, iris, monkeypatch):
+        shown = []
+
+        class Watched(tqdm.auto.tqdm):
+            def update(self, n=1):
+                super().update(n)
+                shown.append(self.n)
+
+        monkeypatch.setattr(tqdm.auto, "tqdm", Watched)
+        SNNLEmbedding(max_iter=2, batch_size=50, verbose=1).fit(*iris)
+        assert shown == pytest.approx([1 / 3, 2 / 3, 1, 1, 4 / 3, 5 / 3, 2, 2])
+
+    def test_a_line_for_each_epoch(self, iris, capsys):
+        embedding = SNNLEmbedding(max_iter=3, verbose=2).fit(*iris)
+        out, err = capsys.readouterr()
+        assert err == ""
+        lines = out.splitlines()
+        assert len(lines) == 3
+        for i, (line, record) in enumerate(zip(lines, embedding.history_, strict=True)):
+            assert line.startswith(f"SNNLEmbedding: epoch {i + 1}/3, 0 s elapsed, 0 s left, loss=")
+            assert f"loss={record['loss']:.3g}, T=1, rows/s=" in line
+
+    def test_a_resumed_fit_tells_of_its_own_time(self, iris, tmp_path, capsys):
+        path = tmp_path / "fit.ckpt"
+        with pytest.raises(RuntimeError):
+            SNNLEmbedding(max_iter=4, random_state=0).set_callbacks(Recorder(fail_after=1)).fit(
+                *iris, checkpoint=path
+            )
+        SNNLEmbedding(max_iter=4, random_state=0, verbose=2).fit(*iris, checkpoint=path)
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split(",")[0] for line in lines] == [
+            f"SNNLEmbedding: epoch {i}/4" for i in (3, 4)
+        ]
+
     def test_says_nothing_unasked(self, iris, capsys):
         SNNLEmbedding(max_iter=1).fit(*iris)
         assert capsys.readouterr() == ("", "")
