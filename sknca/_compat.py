@@ -78,7 +78,7 @@ def check_parameters(estimator: Any) -> None:
     estimator._validate_params()
 
 
-def context_of_callbacks(estimator: Any, max_subtasks: int) -> Any:
+def context_of_callbacks(estimator: Any, max_subtasks: int | None) -> Any:
     """The context of a fit, for its callbacks (new in scikit-learn 1.9)."""
     return estimator._init_callback_context(max_subtasks=max_subtasks)
 

@@ -36,7 +36,7 @@ def main():
             embedding = cls(random_state=seed)
             fitted = clone(embedding).fit(X_train, y_train)
             shuffles = np.random.RandomState(seed)
-            for _ in range(embedding.max_iter):
+            for _ in range(fitted.n_iter_):
                 order = shuffles.permutation(len(X_train))
                 for portion in np.array_split(order, arguments.portions):
                     embedding.partial_fit(X_train[portion], y_train[portion])

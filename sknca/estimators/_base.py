@@ -55,8 +55,10 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         (n,) of the samples, -1 where there is none.
         """
 
-    def _is_watched(self, labels: NDArray[np.int64]) -> bool:
-        """Whether a part of the rows with these labels (n,) is held out to see overfitting."""
+    def _is_watched(self, labels: NDArray[np.int64], max_iter: int) -> bool:
+        """Whether a part of the rows with these labels (n,) is held out to see overfitting, in a
+        training of so many epochs.
+        """
         return False
 
     def _learns_from_labels(self) -> bool:
@@ -150,7 +152,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         ConvergenceWarning
             If stopping was asked for (`tol` or `early_stopping`) and `max_iter` came first.
         """
-        callbacks = FitCallbacks(self, X, y, sample_weight, max_epochs=self.max_iter)
+        most = None if self.max_iter == "auto" else self.max_iter
+        callbacks = FitCallbacks(self, X, y, sample_weight, max_epochs=most)
         with self._all_or_nothing():
             file = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
             fit(self, Given(X, y, sample_weight, X_val, y_val), callbacks, file)

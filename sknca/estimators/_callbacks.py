@@ -23,7 +23,7 @@ class FitCallbacks:
         What `fit` was given.
 
     max_epochs : int, default=0
-        The greatest number of epochs. 0: the fit is one task.
+        The greatest number of epochs. 0: the fit is one task. None: it is not known yet.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class FitCallbacks:
         y: Any,
         sample_weight: Any,
         *,
-        max_epochs: int = 0,
+        max_epochs: int | None = 0,
     ) -> None:
         self._estimator: Any = estimator
         self._given = {

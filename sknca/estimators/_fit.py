@@ -35,7 +35,7 @@ from ._features import ROWS_TO_START_FROM, center_and_spread, common_unit
 from ._frames import FLOATS, validate_data
 from ._labels import check_partners, encode_labels, without_missing
 from ._mapped import MappedArray, check_mapped, is_mapped
-from ._training import Training
+from ._training import Training, number_of_epochs
 
 if TYPE_CHECKING:
     from ._base import BaseEmbedding
@@ -94,10 +94,11 @@ def fit(
     # How much a custom encoder computes for a row, only the user knows.
     n_rows = len(checked.X) if embedding.encoder is None else None
     embedding.device_ = resolve_device(embedding.device, n_rows=n_rows)
+    max_iter = number_of_epochs(embedding, len(checked.rows))
     if checkpoint is not None:
         continues = earlier is not None
         this_fit = describe_fit(embedding, vars(checked), continues=continues)
-        seed = checkpoint.open(this_fit, seed, embedding.max_iter)
+        seed = checkpoint.open(this_fit, seed, max_iter)
     interruption: TrainingInterrupted | None = None
     of_others = embedding._runs_code_of_others()
     with isolated(seed, embedding.device_, of_others=of_others) as generator:
@@ -116,10 +117,13 @@ def fit(
 
         held_out = prepared.held_out
         validated = held_out is not None
-        watched = not validated and earlier is None and embedding._is_watched(prepared.labels)
+        watched = (
+            not validated and earlier is None and embedding._is_watched(prepared.labels, max_iter)
+        )
         training = Training(
             embedding,
             make_objective,
+            max_iter=max_iter,
             generator=generator,
             callbacks=callbacks,
             as_if_stopped=as_if_stopped,

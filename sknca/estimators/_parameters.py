@@ -28,7 +28,7 @@ class EmbeddingParameters(PortableEstimator):
     adversarial_radius: float | Literal["auto"]
     adversarial_fraction: float
     batch_size: int | Literal["auto"]
-    max_iter: int
+    max_iter: int | Literal["auto"]
     tol: float | None
     n_iter_no_change: int
     early_stopping: bool | Literal["auto"]
@@ -39,6 +39,9 @@ class EmbeddingParameters(PortableEstimator):
     random_state: int | np.random.RandomState | None
     scale: bool
     unlabeled: Any
+
+    #: Epochs that `max_iter="auto"` means for tables that are not large.
+    _most_epochs: ClassVar[int]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
@@ -52,7 +55,7 @@ class EmbeddingParameters(PortableEstimator):
         "adversarial_radius": [Interval(Real, 0, None, closed="left")],
         "adversarial_fraction": [Interval(Real, 0, 1, closed="right")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 4, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],

@@ -193,12 +193,16 @@ class SNNLEmbedding(BaseEmbedding):
         two rows there at least, where the data allow it; for that a batch may have up to
         three rows more. "auto" means 256.
 
-    max_iter : int, default=55
-        Number of epochs.
+    max_iter : int or "auto", default="auto"
+        Number of epochs. "auto" means 55, and fewer for a table of more than 80 batches (20480
+        samples in batches of 256): it falls with the square root of the number of batches, to
+        8 for a million samples, and `n_iter_` reports it. Too many epochs take time, and memorize
+        wrong labels; too few leave classes mixed. On a small table with many similar classes try
+        twice as many first.
 
     tol : float, default=None
         Stop when the loss (the validation loss, if there is one) has not improved by `tol`
-        for `n_iter_no_change` epochs. None trains all `max_iter` epochs.
+        for `n_iter_no_change` epochs. None trains all epochs.
 
     n_iter_no_change : int, default=10
         Epochs to wait for an improvement, with `tol` or `early_stopping`.
@@ -335,6 +339,8 @@ class SNNLEmbedding(BaseEmbedding):
     decoder: nn.Module | Callable[[int, int], nn.Module] | None
     class_weight: Mapping[Any, float] | Literal["balanced"] | None
 
+    _most_epochs = 55
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseEmbedding._parameter_constraints,
         "adversarial_radius": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
@@ -375,7 +381,7 @@ class SNNLEmbedding(BaseEmbedding):
         adversarial_radius: float | Literal["auto"] = "auto",
         adversarial_fraction: float = 0.25,
         batch_size: int | Literal["auto"] = "auto",
-        max_iter: int = 55,
+        max_iter: int | Literal["auto"] = "auto",
         tol: float | None = None,
         n_iter_no_change: int = 10,
         early_stopping: bool | Literal["auto"] = "auto",
@@ -442,14 +448,14 @@ class SNNLEmbedding(BaseEmbedding):
             return Classification(self._n_features_out, len(self.classes_))
         return None
 
-    def _is_watched(self, labels: NDArray[np.int64]) -> bool:
+    def _is_watched(self, labels: NDArray[np.int64], max_iter: int) -> bool:
         return bool(
             self.early_stopping == "auto"
             and self.tol is None
             and self.snnl_weight > 0
             and self.primary_loss != "reconstruction"
             and isinstance(self.layers, str)
-            and self.max_iter >= _EPOCHS_TO_WATCH
+            and max_iter >= _EPOCHS_TO_WATCH
             and np.count_nonzero(labels >= 0) >= _ROWS_TO_WATCH
         )
 

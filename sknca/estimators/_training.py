@@ -29,6 +29,7 @@ from ..training import (
     TrainingInterrupted,
     TrainingState,
     TrainingStep,
+    epochs_for,
     fraction_to_watch,
     one_cycle,
     replayed_if_it_pays,
@@ -121,6 +122,13 @@ def _radius_and_spread(
     return 0.0 if radius == "auto" else radius, 1.0
 
 
+def number_of_epochs(parameters: EmbeddingParameters, n_rows: int) -> int:
+    """What `max_iter` means for so many training samples."""
+    if parameters.max_iter != "auto":
+        return parameters.max_iter
+    return epochs_for(n_rows, size_of_batches(parameters, n_rows), parameters._most_epochs)
+
+
 def size_of_batches(parameters: EmbeddingParameters, n_rows: int) -> int:
     """Samples in a batch, of so many."""
     size = AUTO_BATCH_SIZE if parameters.batch_size == "auto" else parameters.batch_size
@@ -164,6 +172,9 @@ class Training:
     make_objective : callable
         From a number of epochs to a new objective that is to be trained for so many.
 
+    max_iter : int
+        Number of epochs, if nothing else decides.
+
     generator : torch.Generator
         Draws the batches and what is held out.
 
@@ -193,6 +204,7 @@ class Training:
         parameters: EmbeddingParameters,
         make_objective: Callable[[int], EmbeddingObjective],
         *,
+        max_iter: int,
         generator: torch.Generator,
         callbacks: FitCallbacks,
         as_if_stopped: Callable[[EmbeddingObjective, list[EpochRecord]], dict[str, Any]],
@@ -201,6 +213,7 @@ class Training:
         self.overfits: bool | None = None
         self._parameters = parameters
         self._make_objective = make_objective
+        self._max_iter = max_iter
         self._generator = generator
         self._callbacks = callbacks
         self._as_if_stopped = as_if_stopped
@@ -249,8 +262,8 @@ class Training:
                 self._resume(data, self._checkpoint.found)
         else:
             if watched:
-                self._watched = self._hold_out(data, self._parameters.max_iter)
-            self._begin(data, self._parameters.max_iter)
+                self._watched = self._hold_out(data, self._max_iter)
+            self._begin(data, self._max_iter)
         if self._checkpoint is None or not self._checkpoint.is_finished:
             self._run_to_end(data, held_out)
         self.state.finish()
@@ -305,7 +318,7 @@ class Training:
             self._watched = self._hold_out(data, found["planned"])
             self._watched.watch.load_state_dict(found["watch"])
         self.overfits = found["overfits"]
-        self._begin(data, found["max_iter"] if self.overfits else self._parameters.max_iter)
+        self._begin(data, found["max_iter"] if self.overfits else self._max_iter)
         self.state.load_state_dict(found["state"])
 
     def _train(
@@ -358,7 +371,7 @@ class Training:
         return {
             "state": self.state.state_dict(),
             "max_iter": self.state.max_iter,
-            "planned": self._parameters.max_iter,
+            "planned": self._max_iter,
             "overfits": self.overfits,
             "watch": None if watched is None else watched.watch.state_dict(),
         }

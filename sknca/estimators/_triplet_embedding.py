@@ -120,12 +120,16 @@ class TripletEmbedding(BaseEmbedding):
         two rows there at least, where the data allow it; for that a batch may have up to
         three rows more. "auto" means 256.
 
-    max_iter : int, default=75
-        Number of epochs.
+    max_iter : int or "auto", default="auto"
+        Number of epochs. "auto" means 75, and fewer for a table of more than 80 batches (20480
+        samples in batches of 256): it falls with the square root of the number of batches, to
+        11 for a million samples, and `n_iter_` reports it. Too many epochs take time, and memorize
+        wrong labels; too few leave classes mixed. On a small table with many similar classes try
+        twice as many first.
 
     tol : float, default=None
         Stop when the loss (the validation loss, if there is one) has not improved by `tol`
-        for `n_iter_no_change` epochs. None trains all `max_iter` epochs. The training loss,
+        for `n_iter_no_change` epochs. None trains all epochs. The training loss,
         a mean over active triplets only, need not fall: better go by `early_stopping`.
 
     n_iter_no_change : int, default=10
@@ -226,6 +230,8 @@ class TripletEmbedding(BaseEmbedding):
     margin: float | Literal["soft"]
     mining: StrategyName
 
+    _most_epochs = 75
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseEmbedding._parameter_constraints,
         "margin": [Interval(Real, 0, None, closed="neither"), StrOptions({"soft"})],
@@ -250,7 +256,7 @@ class TripletEmbedding(BaseEmbedding):
         adversarial_radius: float = 0.0,
         adversarial_fraction: float = 0.25,
         batch_size: int | Literal["auto"] = "auto",
-        max_iter: int = 75,
+        max_iter: int | Literal["auto"] = "auto",
         tol: float | None = None,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,

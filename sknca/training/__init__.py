@@ -11,7 +11,7 @@ from ._overfitting import (
     OverfittingWatch,
     fraction_to_watch,
 )
-from ._schedules import annealed, one_cycle, q_plan, temperature_plan
+from ._schedules import annealed, epochs_for, one_cycle, q_plan, temperature_plan
 from ._state import EpochRecord, Objective, TrainingState
 from ._step import Losses, Step, TrainingStep, replayed_if_it_pays
 from ._stopping import Stopping
@@ -34,6 +34,7 @@ __all__ = [
     "TrainingState",
     "TrainingStep",
     "annealed",
+    "epochs_for",
     "fraction_to_watch",
     "isolated",
     "one_cycle",

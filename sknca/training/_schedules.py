@@ -4,6 +4,29 @@ import math
 from collections.abc import Callable
 from typing import SupportsFloat
 
+#: With more batches in an epoch than these, fewer epochs than the most do.
+_BATCHES_FOR_THE_MOST = 80
+
+#: What changes from epoch to epoch needs so many at least.
+_LEAST_EPOCHS = 3
+
+
+def epochs_for(n_rows: int, batch_size: int, most: int) -> int:
+    """How many epochs `max_iter="auto"` means, at most so many.
+
+    The number falls with the square root of the number of batches in an epoch, so that the number
+    of steps grows with it.
+
+    Examples
+    --------
+    >>> from sknca.training import epochs_for
+    >>> [epochs_for(n, 256, 55) for n in (1000, 20_000, 60_000, 200_000, 1_000_000)]
+    [55, 55, 33, 18, 8]
+    """
+    n_batches = max(n_rows / batch_size, _BATCHES_FOR_THE_MOST)
+    wanted = most * math.sqrt(_BATCHES_FOR_THE_MOST / n_batches)
+    return max(math.ceil(wanted), _LEAST_EPOCHS)
+
 
 def one_cycle(progress: float, *, warmup: float = 0.2, start: float = 0.04) -> float:
     """Factor of the learning rate: a cosine rise from `start` to 1, a cosine fall to 0.

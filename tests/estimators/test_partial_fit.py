@@ -81,7 +81,7 @@ def test_many_passes_are_as_good_as_a_fit(cls, tolerance):
     embedding = cls(random_state=0)
     fitted = clone(embedding).fit(X_train, y_train)
     shuffles = np.random.RandomState(0)
-    for _ in range(embedding.max_iter):
+    for _ in range(fitted.n_iter_):
         for portion in np.array_split(shuffles.permutation(len(X_train)), 3):
             embedding.partial_fit(X_train[portion], y_train[portion])
     scores = [knn_score(e, X_train, y_train, X_test, y_test) for e in (embedding, fitted)]
