@@ -1,6 +1,6 @@
 import pytest
 
-from sknca.training import annealed, one_cycle
+from sknca.training import annealed, epochs_for, one_cycle
 
 
 def test_rises_then_falls():
@@ -16,3 +16,11 @@ def test_annealing_is_the_published_one():
     assert [annealed(2.0, epoch) for epoch in (0, 1, 9)] == pytest.approx(
         [2.0, 2 / 2**0.55, 2 / 10**0.55]
     )
+
+
+def test_epochs_fall_with_the_square_root_of_the_batches():
+    assert epochs_for(80 * 256, 256, 55) == epochs_for(10, 10, 55) == 55
+    assert epochs_for(80 * 256 + 1, 256, 55) == 55
+    assert epochs_for(4 * 80 * 256, 256, 54) == 27
+    assert epochs_for(4 * 80 * 1024, 1024, 54) == 27
+    assert epochs_for(10**12, 256, 55) == 3
