@@ -16,6 +16,7 @@ from torch import nn
 
 from sknca import SNNLEmbedding, TripletEmbedding
 from sknca.estimators import _devices
+from sknca.estimators._training import number_of_epochs
 from sknca.functional import soft_nearest_neighbor_loss
 
 
@@ -504,3 +505,12 @@ def test_cuda_learns_the_same_from_rows_that_do_not_fit(iris, monkeypatch):
     monkeypatch.setattr(_devices, "room_on", lambda device: 100)
     streamed = SNNLEmbedding(**settings).fit(X, y).transform(X)
     np.testing.assert_allclose(streamed, resident, rtol=1e-3, atol=1e-4)
+
+
+def test_epochs_by_the_number_of_batches(iris):
+    assert SNNLEmbedding(random_state=0).fit(*iris).n_iter_ == 55
+    assert number_of_epochs(SNNLEmbedding(), 1_000_000) == 8
+    assert number_of_epochs(SNNLEmbedding(batch_size=1000), 80_000) == 55
+    assert number_of_epochs(SNNLEmbedding(batch_size=1000), 320_000) == 28
+    assert number_of_epochs(SNNLEmbedding(max_iter=7), 1_000_000) == 7
+    assert number_of_epochs(TripletEmbedding(), 100) == 75
