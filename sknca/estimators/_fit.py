@@ -279,7 +279,7 @@ def build(
         network = UnitCode(network)
     network = network.to(device, torch.float32)
     embedding._n_features_out = _width(
-        embedding, network, data.x.take_at_home(torch.arange(2)).to(device)
+        embedding, network, data.x.take_at_home(torch.arange(2, device="cpu")).to(device)
     )
     objective = embedding._make_objective(network, prepared.labels, max_iter)
     if earlier is not None:

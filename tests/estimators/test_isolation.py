@@ -114,6 +114,27 @@ def test_nor_do_they_for_an_encoder_of_the_users_own(iris):
         torch.set_default_device(None)
 
 
+def test_nor_do_they_for_portions_checkpoints_and_mapped_rows(iris, tmp_path):
+    X, y = iris
+    np.save(tmp_path / "rows.npy", X)
+    rows = np.load(tmp_path / "rows.npy", mmap_mode="r")
+
+    def learn(name):
+        embedding = SNNLEmbedding(max_iter=2, random_state=0, early_stopping=False)
+        fitted = embedding.fit(rows, y, checkpoint=tmp_path / name).transform(rows)
+        return fitted, embedding.partial_fit(X, y).partial_fit(X[::2], y[::2]).transform(X)
+
+    expected = learn("one")
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        found = learn("other")
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_threads(iris):
     expected, before = codes(*iris), global_state()
     with ThreadPoolExecutor(3) as pool:
