@@ -47,6 +47,7 @@ __all__ = [
     "context_of_callbacks",
     "fit_context",
     "has_callbacks",
+    "has_forward_hooks",
     "has_hooks",
     "validate_params",
 ]
@@ -92,6 +93,11 @@ def has_hooks(module: nn.Module) -> bool:
     return any(getattr(module, name) for name in _HOOKS) or any(
         parameter._backward_hooks for parameter in module.parameters(recurse=False)
     )
+
+
+def has_forward_hooks(module: nn.Module) -> bool:
+    """Whether functions are called after a module's forward pass."""
+    return bool(module._forward_hooks)
 
 
 def adamw_step(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._compat import has_hooks
+from .._compat import has_forward_hooks, has_hooks
 from .._random import FromGeneratorOfFit, generator_of_fit
 from ..functional._metrics import unit_rows
 
@@ -144,7 +144,7 @@ class MLP(nn.Module):
             and x.is_cpu
             and generator_of_fit() is not None
             and torch.is_grad_enabled()
-            and not any(module._forward_hooks for module in self.modules())
+            and not any(map(has_forward_hooks, self.modules()))
         )
 
 
