@@ -109,9 +109,9 @@ class MLP(nn.Module):
     _is_relu = False  # and as it was made, in training mode
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._forward(x, None)
+        return self._run(x, None)
 
-    def _forward(self, x: Tensor, skip: nn.Linear | None) -> Tensor:
+    def _run(self, x: Tensor, skip: nn.Linear | None) -> Tensor:
         """The outputs for `x` (n, n_inputs), with those of a linear map beside if there is one."""
         if self._can_be_fused(x):
             hidden_layers: Any = self.hidden
@@ -289,7 +289,7 @@ class SkipMLP(MLP):
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._forward(self._squash(x), self.skip)
+        return self._run(self._squash(x), self.skip)
 
     def _squash(self, x: Tensor) -> Tensor:
         """Features in units of their spread, drawn into (-3, 3), times the gain."""
