@@ -1,11 +1,11 @@
 """
-A convolutional encoder of your own
-===================================
+A custom convolutional encoder
+==============================
 
-``encoder`` takes any torch network. Here it is a small convolutional one for digits of 8 by 8
-pixels. To the default encoder a pixel is a feature like any other, and a digit that stands one
-pixel further to the side is a stranger. Convolutions look for the same strokes everywhere, and
-the largest answer over all places says that a stroke is there, wherever it is.
+``encoder`` accepts any torch network. Here it is a small convolutional network for digits of 8 by 8
+pixels. For the default encoder each pixel is a separate feature, so a digit that is shifted by one
+pixel has quite different features. Convolutions detect the same strokes at every place, and the
+maximum over all places says that a stroke is present, wherever it is.
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +20,8 @@ from sknca.plotting import EmbeddingDisplay
 
 
 # %%
-# A callable is told the numbers of features and of components. Rows come to it as they are,
-# (n, 64), and it makes images of them first.
+# A callable receives the numbers of features and of components. The network that it returns gets
+# samples unchanged, as arrays of shape (n, 64), so its first layer makes images of them.
 def convolutional(n_features, n_components):
     return nn.Sequential(
         nn.Unflatten(1, (1, 8, 8)),  # (n, 1, 8, 8)
@@ -44,8 +44,8 @@ def shifted(X):
 
 
 # %%
-# Half of the digits train; the other half is looked at as it is, and one pixel further to the
-# right, where no training digit stood. Errors are means over three splits.
+# Half of the digits are for training. The other half is tested unchanged, and shifted one pixel to
+# the right, where no training digit was. Errors are means over three splits.
 X, y = load_digits(return_X_y=True)
 X = X / 16
 figure, axes = plt.subplots(
@@ -72,5 +72,5 @@ for (name, encoder), row in zip(
 plt.show()
 
 # %%
-# As they are, the default encoder parts the digits a little better. One pixel to the right it
-# is lost, and the convolutional encoder still knows most of them.
+# On unchanged digits, the default encoder is a little better. On shifted digits it fails, while the
+# convolutional encoder still recognizes most of them.

@@ -1,11 +1,11 @@
 """
-Where do classes come apart?
-============================
+In which layer are the classes separated?
+=========================================
 
-The entanglement of a layer is the soft nearest neighbour loss of its activations: low where
-each row's neighbours share its class. Frosst et al. (2019) looked at it layer by layer, and
-added it, with a negative weight, to the cross-entropy: a classifier whose hidden layers mix
-the classes, so that only the last one parts them.
+The entanglement of a layer is the soft nearest neighbor loss of its activations. It is low if the
+neighbors of each sample share its class. Frosst et al. (2019) measured it layer by layer, and added
+it to the cross-entropy with a negative weight. The result is a classifier whose hidden layers mix
+the classes, so that only the last layer separates them.
 """
 
 import matplotlib.pyplot as plt
@@ -22,8 +22,8 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# Three classifiers with three hidden layers each, alike but for the weight of the soft nearest
-# neighbour losses of these layers. What is drawn is the entanglement of rows held out.
+# Three classifiers with three hidden layers each differ only in the weight of the soft nearest
+# neighbor losses of these layers. The plot shows the entanglement of held-out samples.
 weights = {"entangled": -0.5, "cross-entropy alone": 0.0, "disentangled": 0.5}
 ax = None  # the first display makes axes, the others draw on them
 for name, weight in weights.items():
@@ -50,7 +50,7 @@ ax.set_title("held-out digits")
 plt.show()
 
 # %%
-# Cross-entropy alone brings classes together step by step. Where it is rewarded, they are
-# together in the first hidden layers already; where it is punished, they are more mixed in every
-# hidden layer than in the pixels, and only the last layer parts them, which costs the
-# classifier on the code some accuracy.
+# With cross-entropy alone, each layer separates the classes a little more. With a positive
+# weight, the classes are separated in the first hidden layers already. With a negative weight,
+# they are more mixed in every hidden layer than in the pixels. Only the last layer separates
+# them, and the classifier on the code loses some accuracy.

@@ -1,10 +1,9 @@
 """
-Clusters that are classes: k-means on codes
-===========================================
+Clustering: k-means on codes
+============================
 
-k-means looks for round clouds of points, and classes of raw features are seldom that. A network
-trained on labelled rows can bring new rows, whose labels nobody knows, into clouds that k-means
-finds.
+K-means finds round clusters, and classes of raw features are rarely round. A network that is
+trained on labeled samples can map new samples without labels into clusters that k-means finds.
 """
 
 import matplotlib.pyplot as plt
@@ -25,10 +24,11 @@ from sknca.metrics import clustering_accuracy
 X, y = load_digits(return_X_y=True)
 
 # %%
-# Half of the digits train the embedding; k-means clusters the other half, and is told the
-# number of clusters and no label. The cluster accuracy is the share of rows that a one-to-one
-# naming of clusters by digits gets right; the adjusted Rand index asks for every pair of rows
-# whether they are rightly together or apart. Means over three splits.
+# Half of the digits train the embedding. K-means clusters the other half, and knows the number
+# of clusters but no label. The cluster accuracy is the fraction of samples that are correct
+# under the best one-to-one matching of clusters to digits. The adjusted Rand index counts the
+# pairs of samples that are correctly in the same cluster or in different clusters. Both are
+# means over three splits.
 transformers = {
     "raw features": FunctionTransformer(),
     "PCA": PCA(32, random_state=0),
@@ -52,8 +52,8 @@ for name, transformer in transformers.items():
     print(f"{name}: cluster accuracy {accuracies[name]:.1%}, adjusted Rand index {rand:.3f}")
 
 # %%
-# Which held-out digits of the last split are in which cluster, every cluster under the digit
-# that it stands for.
+# The confusion matrices show which held-out digits of the last split are in which cluster. Each
+# cluster is matched to a digit.
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.9), width_ratios=(1, 1, 0.8), layout="constrained")
 for name, ax in zip(("raw features", "SNNL"), axes, strict=False):
     _, clusters = linear_sum_assignment(tables[name], maximize=True)

@@ -2,11 +2,11 @@
 Digits in two dimensions: PCA, LDA, NCA, UMAP and SNNL
 ======================================================
 
-Five methods draw 64 pixels into two numbers. All points in the picture are digits that no
-method has seen in training: a supervised map always parts the rows that it was trained on.
-PCA knows no labels; LDA and NCA know them, but are linear; UMAP is given the labels, and
-learns neighbourhoods; the soft nearest neighbour loss trains a network for what is asked of
-the picture, that neighbours share a class.
+Five methods of dimensionality reduction map 64 pixels to two numbers. All points in the picture
+are held-out digits, because a supervised map always separates the samples that it was trained
+on. PCA uses no labels. LDA and NCA use labels, but are linear. UMAP gets the labels and learns
+neighborhoods. The soft nearest neighbor loss trains a network for the purpose of the picture:
+neighbors share a class.
 """
 
 import matplotlib.pyplot as plt
@@ -26,12 +26,12 @@ methods = {
     "PCA": PCA(2, random_state=0),
     "LDA": LinearDiscriminantAnalysis(n_components=2),
     "NCA": NeighborhoodComponentsAnalysis(2, random_state=0),
-    # Two dimensions leave little room: the network takes longer, and is held back more.
+    # Two dimensions leave little room, so the network needs more epochs and more dropout.
     "SNNL": SNNLEmbedding(2, dropout=0.4, max_iter=150, random_state=0),
 }
 
 # %%
-# UMAP is a package of its own (``umap-learn``), and left out where it is not installed.
+# UMAP is a separate package (``umap-learn``). It is left out if it is not installed.
 try:
     from umap import UMAP
 except ImportError:
@@ -41,8 +41,8 @@ else:
     methods["SNNL"] = methods.pop("SNNL")  # comes last
 
 # %%
-# Half of the digits train, half are held out, in three random ways. The error is that of a
-# classifier that looks for the 5 nearest training points of a held-out one.
+# Half of the digits are for training and half are held out, in three random splits. The error
+# is that of a 5-nearest-neighbor classifier.
 X, y = load_digits(return_X_y=True)
 figure, axes = plt.subplots(
     1, len(methods), figsize=(2.6 * len(methods) + 0.5, 3.1), layout="constrained"
@@ -64,5 +64,6 @@ for (name, method), ax in zip(methods.items(), axes, strict=True):
 plt.show()
 
 # %%
-# No linear map has room for ten digits on a plane; a network finds some. UMAP, where it is
-# installed, draws each class into a knot; SNNL leaves in the picture how far apart its members are.
+# No linear map separates ten digits in two dimensions. A network does. UMAP, if it is
+# installed, contracts each class to a small cluster. With SNNL, the distances between samples
+# of a class remain visible.

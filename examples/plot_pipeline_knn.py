@@ -1,10 +1,10 @@
 """
-A nearest-neighbour classifier, and an embedding before it
-==========================================================
+A nearest-neighbor classifier with an embedding before it
+=========================================================
 
-A nearest-neighbour classifier is as good as the distances it is given. ``SNNLEmbedding`` learns
-distances for it: as a step of a pipeline it is fitted on the training rows of each fold only,
-so the scores of a cross-validation are honest.
+A nearest-neighbor classifier is only as good as its distances. ``SNNLEmbedding`` learns
+distances for it. As a step of a pipeline, it is fitted only on the training samples of each
+fold, so the cross-validated scores are not biased.
 """
 
 from tempfile import TemporaryDirectory
@@ -22,10 +22,10 @@ from sknca.plotting import EmbeddingDisplay
 X, y = load_digits(return_X_y=True)
 
 # %%
-# How many neighbours should be asked? Among the raw features the more that are asked, the worse
-# the answer, for there are others soon among them. In the code whole classes lie together, and
-# their number matters little. (The pipeline's ``memory`` keeps what was fitted, so that
-# each fold trains one network, and not one for each number of neighbours.)
+# How many neighbors should the classifier use? With raw features, accuracy falls as their
+# number grows, because samples of other classes are soon among them. In the code, whole classes
+# lie together and the number matters little. (The ``memory`` of the pipeline caches fitted
+# steps, so that each fold trains one network instead of one for each number of neighbors.)
 n_neighbors = [1, 3, 5, 10, 20, 50, 100]
 folds = StratifiedKFold(3, shuffle=True, random_state=0)
 figure, ax = plt.subplots(layout="constrained")
@@ -51,20 +51,22 @@ with TemporaryDirectory() as memory:
         curve.lines_[0].set_label(name)
         accuracies = curve.test_scores.mean(axis=1).round(3).tolist()
         print(name, dict(zip(n_neighbors, accuracies, strict=True)))
-ax.set(xlabel="neighbours asked", ylabel="accuracy of held-out rows", title="three folds")
+ax.set(xlabel="number of neighbors", ylabel="accuracy of held-out samples", title="three folds")
 ax.set_xticks(n_neighbors, n_neighbors)
 ax.minorticks_off()
 ax.legend()
 plt.show()
 
 # %%
-# For a picture take two components. ``pipeline[:-1]`` is what stands before the classifier;
-# the points with a dark edge are test rows.
+# For a picture, use two components. ``pipeline[:-1]`` has the steps before the classifier.
+# Points with a dark edge are test samples.
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 pipeline = make_pipeline(StandardScaler(), SNNLEmbedding(2, random_state=0), KNeighborsClassifier())
 pipeline.fit(X_train, y_train)
 display = EmbeddingDisplay.from_estimator(
     pipeline[:-1], X_train, y_train, X_test=X_test, y_test=y_test
 )
-display.ax_.set_title(f"two components: accuracy of test rows {pipeline.score(X_test, y_test):.1%}")
+display.ax_.set_title(
+    f"two components: accuracy of test samples {pipeline.score(X_test, y_test):.1%}"
+)
 plt.show()

@@ -1,12 +1,12 @@
 """
-Searching for classes that were not trained on
-==============================================
+Retrieval of classes that were not trained on
+=============================================
 
-Retrieval looks for what is like a query, and often of a class that nobody had a label for when
-the embedding was trained: a new person, a new product. Here the embedding is trained on the
-digits 0 to 5, and the digits 6 to 9 are searched, each for the others of its class. The scores are
-those of metric learning: recall@1 is the part of the queries whose nearest neighbor is of their
-class, MAP@R tells how early a query finds *all* of its class.
+Retrieval finds samples that are similar to a query. Often their class had no labels when the
+embedding was trained: a new person, a new product. Here the embedding is trained on the digits
+0 to 5. Each of the digits 6 to 9 searches for the others of its class. The scores are those of
+metric learning: recall@1 is the fraction of the queries whose nearest neighbor is of their
+class, and MAP@R measures how early a query finds *all* samples of its class.
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +20,8 @@ from sknca import SNNLEmbedding, TripletEmbedding
 from sknca.metrics import mean_average_precision_at_r, recall_at_k
 
 # %%
-# Each digit is moved by a pixel or none, in both directions: what comes from a camera is never
-# centered.
+# Each digit is shifted by at most one pixel in both directions, because pictures of a camera
+# are never exactly centered.
 X, y = load_digits(return_X_y=True)
 random = np.random.default_rng(0)
 moves = random.integers(3, size=(len(X), 2))
@@ -33,8 +33,7 @@ seen = y < 6
 
 
 # %%
-# What is learned has to hold for other digits too. Strokes do, so the encoder is a convolutional
-# one.
+# What is learned must be useful for other digits too. Strokes are, so the encoder is convolutional.
 def convolutional(n_features, n_components):
     return nn.Sequential(
         nn.Unflatten(1, (1, 8, 8)),  # (n, 1, 8, 8)
@@ -63,10 +62,10 @@ for name, rows in codes.items():
     print(f"{name:25} recall@1 {recall:.3f}, MAP@R {precision:.3f}")
 
 # %%
-# One digit that stands in the same place is found among the pixels too, mostly: recall@1 is high
-# there, even the highest. All of a class is found far earlier by the codes, though no digit of it
-# was trained on. Queries are on the left, and what is nearest to them is beside; neighbors of
-# another class have a red frame.
+# With pixels, a query usually finds one digit at the same place: recall@1 is high, even the
+# highest. All samples of a class are found far earlier with codes, although no digit of that
+# class was trained on. The queries are on the left, with their neighbors next to them.
+# Neighbors of another class have a red frame.
 X_unseen, y_unseen = X[~seen], y[~seen]
 queries = [np.flatnonzero(y_unseen == digit)[0] for digit in (6, 7, 8, 9)]
 figure, axes = plt.subplots(9, 16, figsize=(9, 5.4), layout="constrained")
@@ -88,9 +87,9 @@ for ax in axes[4]:
 plt.show()
 
 # %%
-# How long should it be trained? Validation rows may be of classes that are not trained on: they
-# then look for their neighbors among themselves, as a search does. Here the digits 4 and 5 are
-# held out for it, and ``fit`` keeps the epoch that was best at them.
+# How many epochs are best? Validation samples may be of classes that are not trained on. Their
+# neighbors are then searched among the validation samples, as in retrieval. Here the digits 4
+# and 5 are held out for it, and ``fit`` keeps the weights of the best epoch.
 trained, held_out = y < 4, (y == 4) | (y == 5)
 watched = SNNLEmbedding(32, **settings)
 watched.fit(X[trained], y[trained], X_val=X[held_out], y_val=y[held_out])

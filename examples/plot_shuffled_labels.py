@@ -2,9 +2,10 @@
 Shuffled labels: what overfitting looks like
 ============================================
 
-A network with enough weights parts any training rows, also by labels that mean nothing. Then
-the training loss falls, the training rows stand in tidy clouds, and nothing has been
-learned. Held-out rows tell: their loss, and where they stand.
+A network with enough weights separates any training samples, even by labels that mean nothing.
+The training loss falls and the training samples form clear clusters, but nothing useful was
+learned. This is overfitting. Held-out samples reveal it: by their loss, and by their place in
+the picture.
 """
 
 import matplotlib.pyplot as plt
@@ -24,10 +25,18 @@ labels = {
 }
 
 # %%
-# Each network is trained twice: with validation rows for the curves, and without them for the
-# pictures, for with validation rows ``fit`` keeps the weights of the best epoch, and
-# does not let us see the worst. Without dropout it learns by heart the sooner.
-settings = {"n_components": 2, "dropout": 0.0, "max_iter": 80, "random_state": 0}
+# Each network is trained twice: with validation samples for the curves, and without them for
+# the pictures. With validation samples, ``fit`` keeps the weights of the best epoch, so the
+# picture would not show the overfitting. Without dropout it overfits sooner. By default,
+# ``early_stopping="auto"`` and ``q="auto"`` resist wrong labels, so both are switched off here.
+settings = {
+    "n_components": 2,
+    "dropout": 0.0,
+    "q": 0.0,
+    "early_stopping": False,
+    "max_iter": 80,
+    "random_state": 0,
+}
 figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained")
 for (name, y_shown), (left, middle, right) in zip(labels.items(), axes, strict=True):
     watched = SNNLEmbedding(**settings).fit(X_train, y_shown, X_val=X_test, y_val=y_test)
@@ -38,11 +47,11 @@ for (name, y_shown), (left, middle, right) in zip(labels.items(), axes, strict=T
 
     embedding = SNNLEmbedding(**settings).fit(X_train, y_shown)
     knn = KNeighborsClassifier().fit(embedding.transform(X_train), y_shown)
-    parts = {"training rows": (X_train, y_shown), "held-out rows": (X_test, y_test)}
+    parts = {"training samples": (X_train, y_shown), "held-out samples": (X_test, y_test)}
     for ax, (part, (rows, classes)) in zip((middle, right), parts.items(), strict=True):
         EmbeddingDisplay.from_estimator(embedding, rows, classes, ax=ax, legend=ax is right)
         accuracy = knn.score(embedding.transform(rows), classes)
-        ax.set_title(f"{part}: 5-NN is right on {accuracy:.1%}")
+        ax.set_title(f"{part}: 5-NN accuracy {accuracy:.1%}")
         print(f"{name}, {part}: accuracy {accuracy:.1%}")
     print(
         f"{name}: training loss at the end {watched.loss_:.2f}, lowest validation loss "
@@ -51,8 +60,7 @@ for (name, y_shown), (left, middle, right) in zip(labels.items(), axes, strict=T
 plt.show()
 
 # %%
-# The training loss ends near zero both times, and the training rows stand apart both times.
-# With shuffled labels the validation loss starts at chance, the logarithm of the number of
-# classes, never falls below it, and rises as the rows are learned by heart: the best epoch is an
-# early one, and it is its weights that ``fit`` keeps where it is given validation rows, or
-# ``early_stopping=True``.
+# In both cases the training loss ends near zero and the training samples are separated. With
+# shuffled labels, the validation loss starts at chance level (the logarithm of the number of
+# classes), never falls below it, and rises as the network overfits. The best epoch is an early
+# one. ``fit`` keeps its weights if it gets validation samples, or with ``early_stopping=True``.

@@ -2,11 +2,11 @@
 Constant, annealed, learned: three kinds of temperature
 =======================================================
 
-The temperature says at what distance a neighbour still counts. It can stay where it is; it
-can fall with the epochs, from classes as wholes to nearest neighbours (Agarap and Azcarraga,
-2020); or it can be a parameter, trained with the network (Frosst et al., 2019). Losses at
-different temperatures do not compare, so what is plotted beside the temperature is the error
-of a classifier on the codes.
+The temperature decides up to what distance a neighbor counts. It can be constant. It can fall
+with the epochs, so that at first all samples of a class count, and at the end the nearest
+neighbors (Agarap and Azcarraga, 2020). Or it can be a parameter that is trained with the
+network (Frosst et al., 2019). Losses at different temperatures cannot be compared. Therefore
+the second plot shows the error of a classifier on the codes.
 """
 
 import matplotlib.pyplot as plt
@@ -23,8 +23,8 @@ folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(X, y))
 starts = np.array([0.03, 0.1, 0.3, 1.0])
 
 # %%
-# Unit-length codes, for with them the temperature matters: under squared Euclidean distance
-# the network can scale its codes instead.
+# The codes are L2-normalized, because then the temperature matters. With the squared Euclidean
+# distance, the network can scale its codes instead.
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 for schedule, colour in {"constant": "C0", "annealed": "C1", "learned": "C2"}.items():
     errors = []
@@ -47,12 +47,12 @@ for schedule, colour in {"constant": "C0", "annealed": "C1", "learned": "C2"}.it
         left.plot(temperatures, color=colour, label=schedule if start == starts[0] else None)
     right.plot(starts, errors, marker="o", color=colour, label=schedule)
     print(schedule, dict(zip(starts.tolist(), np.round(errors, 4).tolist(), strict=True)))
-left.set(xlabel="epoch", ylabel="temperature", yscale="log", title="what is used")
+left.set(xlabel="epoch", ylabel="temperature", yscale="log", title="temperature of each epoch")
 right.set(
     xlabel="temperature at the start",
     ylabel="5-NN error, three folds",
     xscale="log",
-    title="what it is good for",
+    title="error of held-out digits",
 )
 right.legend()
 plt.show()
