@@ -300,7 +300,9 @@ class SNNLObjective(EmbeddingObjective):
         return [self.temperatures[epoch]] * len(self.layers)
 
     def _q(self, epoch: int | Tensor) -> float | Tensor:
-        if len(set(self.q)) == 1:
+        # By what was given, not by what it was adapted to: a recorded step stays as it was recorded,
+        # and one that is recorded later, when a training is resumed, must be the same.
+        if len(set(self._given_q)) == 1:
             return self.q[0]
         if isinstance(epoch, Tensor):
             return self._plan[1].index_select(0, epoch).squeeze(0)

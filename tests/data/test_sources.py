@@ -7,7 +7,7 @@ from sknca.data import RowsInMemory, TrainingData
 def make(weight=True, device="cpu", x_device="cpu"):
     x = torch.arange(10.0)[:, None].repeat(1, 3)
     return TrainingData(
-        RowsInMemory(x.to(x_device), torch.device(device)),
+        RowsInMemory(x.to(x_device), torch.empty(0, device=device).device),
         (torch.arange(10) % 2).to(device),
         (torch.arange(10) / 10).to(device) if weight else None,
         torch.tensor([1, 3, 5, 6, 8]),

@@ -233,3 +233,17 @@ def test_without_training_rows_held_out_rows_look_among_themselves():
     loss = objective.held_out(Batch(x, y), None)
     torch.testing.assert_close(loss, soft_nearest_neighbor_loss(x, y, 0.5))  # of the last epoch
     assert not torch.allclose(loss, objective.held_out(Batch(x, y), Batch(x, y)))
+
+
+def test_a_recorded_step_reads_q_from_the_same_memory_before_and_after_it_is_adapted(network):
+    objective = SNNLObjective(
+        network, metric="sqeuclidean", temperatures=[1.0] * 3, q=[0.0, 0.3, 0.6], adapts_q=True
+    )
+    epoch = torch.tensor([2])
+    before = objective._q(epoch)
+    assert before.item() == pytest.approx(0.6)
+    objective.adapt_to(None)
+    after = objective._q(epoch)
+    assert isinstance(after, torch.Tensor)
+    assert after.item() == pytest.approx(0, abs=1e-5)
+    assert objective._q(2) == 0
