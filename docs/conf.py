@@ -9,7 +9,8 @@ from sphinx.util.nodes import get_node_source
 
 import sknca
 
-sys.path.insert(0, str(Path(__file__).parent))  # for gallery_pictures
+sys.path.insert(0, str(Path(__file__).parent))
+from gallery_pictures import show_one_panel
 
 project = "sknca"
 project_copyright = "2026, the sknca developers"
@@ -102,3 +103,4 @@ def link_to_scikit_learn(app, env, node, text):
 def setup(app):
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
     app.connect("missing-reference", link_to_scikit_learn)
+    app.connect("builder-inited", show_one_panel, priority=600)  # after the gallery is made

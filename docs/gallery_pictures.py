@@ -1,8 +1,14 @@
-"""How the gallery takes the pictures of an example."""
+"""How the gallery takes the pictures of an example, and makes its thumbnail."""
+
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 from sphinx.errors import ExtensionError
 from sphinx_gallery.scrapers import matplotlib_scraper
+from sphinx_gallery.utils import scale_image
+
+#: With more axes than these, one of them is not what the example is about.
+_MANY_AXES = 12
 
 
 def take(block, block_vars, gallery_conf, **options):
@@ -15,4 +21,38 @@ def take(block, block_vars, gallery_conf, **options):
         for ax in plt.figure(number).axes:
             if ax.get_visible() and ax.axison and not ax.has_data():
                 raise ExtensionError(f"{block_vars['src_file']} draws an empty frame.")
+    if plt.get_fignums():
+        _save_panel(plt.figure(plt.get_fignums()[0]), Path(block_vars["src_file"]), gallery_conf)
     return matplotlib_scraper(block, block_vars, gallery_conf, **options)
+
+
+def _images(src_dir):
+    return Path(src_dir) / "auto_examples" / "images"
+
+
+def _save_panel(figure, source, gallery_conf):
+    """The largest panel of the last figure of an example, the last one of equals."""
+    panels = [ax for ax in figure.axes if ax.get_visible() and ax.has_data()]
+    if len(panels) > _MANY_AXES:
+        return
+    figure.canvas.draw()  # places the axes, and there they stay
+    figure.set_layout_engine("none")
+    box = max(reversed(panels), key=lambda ax: round(_area(ax), -3)).get_tightbbox()
+    path = _images(gallery_conf["src_dir"]) / "panels" / f"{source.stem}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    inches = box.padded(4).transformed(figure.dpi_scale_trans.inverted())
+    figure.savefig(path, bbox_inches=inches)
+
+
+def _area(ax):
+    box = ax.get_window_extent()
+    return box.width * box.height
+
+
+def show_one_panel(app):
+    """Thumbnails with one panel: of a whole figure nothing can be read at their size."""
+    images = _images(app.srcdir)
+    for panel in (images / "panels").glob("*.png"):
+        thumbnail = images / "thumb" / f"sphx_glr_{panel.stem}_thumb.png"
+        if thumbnail.exists():
+            scale_image(panel, thumbnail, *app.config.sphinx_gallery_conf["thumbnail_size"])
