@@ -11,6 +11,7 @@ import sknca
 
 sys.path.insert(0, str(Path(__file__).parent))
 from gallery_pictures import show_one_panel
+from guide_pages import guide_pages
 
 project = "sknca"
 project_copyright = "2026, the sknca developers"
@@ -38,6 +39,7 @@ myst_heading_anchors = 3
 
 # The pages of the API follow each module's __all__ (_templates/autosummary/module.rst).
 autosummary_ignore_module_all = False
+autosummary_context = {"guide_pages": guide_pages()}
 autodoc_typehints = "none"  # numpydoc's sections say the types, and shapes too
 numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
 
