@@ -17,7 +17,7 @@ MAY = {
     "networks": {"_compat", "_random", "functional", "numpy", "torch"},
     "data": {"torch"},
     "objectives": {"_random", "data", "functional", "networks", "torch"},
-    "training": {"_compat", "_random", "_threads", "data", "torch"},
+    "training": {"_compat", "_random", "_threads", "data", "functional", "torch"},
     "metrics": {
         *(
             "_arrays",

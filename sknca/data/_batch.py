@@ -12,3 +12,11 @@ class Batch(NamedTuple):
     y: Tensor  # (n,), classes from 0, -1 without a label
     weight: Tensor | None = None  # (n,)
     target: Tensor | None = None  # (n, d), what a decoder is to give, if not x
+    confidence: Tensor | None = None  # (n,), how much each label counts, if some were spread
+
+    @property
+    def label_weight(self) -> Tensor | None:
+        """The weights (n,) in a loss of the labels."""
+        if self.weight is None or self.confidence is None:
+            return self.weight if self.confidence is None else self.confidence
+        return self.weight * self.confidence

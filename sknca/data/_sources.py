@@ -86,6 +86,7 @@ class TrainingData:
     y: Tensor  # (n,)
     weight: Tensor | None  # (n,)
     rows: Tensor  # (n_train,), on the CPU
+    confidence: Tensor | None = None  # (n,), how much each label counts, if some were spread
 
     @property
     def labels(self) -> Tensor:
@@ -115,5 +116,9 @@ class TrainingData:
             yield self._batch(self.x.take(some, same), same)
 
     def _batch(self, x: Tensor, on_device: Tensor) -> Batch:
-        weight = None if self.weight is None else self.weight.index_select(0, on_device)
-        return Batch(x, self.y.index_select(0, on_device), weight)
+        weight, confidence = (
+            None if some is None else some.index_select(0, on_device)
+            for some in (self.weight, self.confidence)
+        )
+        y = self.y.index_select(0, on_device)
+        return Batch(x, y, weight, confidence=confidence)

@@ -43,6 +43,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     _objective: EmbeddingObjective
     device_: torch.device
     classes_: NDArray[Any]
+    transduction_: NDArray[Any]
     _encoder_of_fit: nn.Module | Callable[[int, int], nn.Module] | None
     _stream: Stream  # between calls of `partial_fit`
     _centre: NDArray[np.float64] | None  # subtracted from rows before they become tensors
@@ -65,7 +66,12 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         return True
 
     def _learns_from_unlabeled(self) -> bool:
+        """Whether samples without a label have a loss of their own."""
         return False
+
+    def _spreads_labels(self) -> bool:
+        """Whether labels are spread to samples that have none."""
+        return self.spread_labels and self._learns_from_labels()
 
     def _runs_code_of_others(self) -> bool:
         """Whether modules of the user's are made or trained."""
@@ -213,7 +219,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         self, objective: EmbeddingObjective, history: list[EpochRecord], *, validated: bool
     ) -> None:
         """Set what a fit leaves behind."""
-        self.__dict__.pop("_stream", None)
+        for name in ("_stream", "transduction_"):
+            self.__dict__.pop(name, None)
         self._encoder_of_fit = self.encoder
         self._objective = objective.eval()  # for warm_start; of its modules network_ is one
         self.network_ = objective.network

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,9 +25,15 @@ from ..data import (
     labeled_sample,
 )
 from ..functional._metrics import METRICS
-from ..networks import MLP, SkipMLP, UnitCode
+from ..networks import MLP, SkipMLP, UnitCode, apply
 from ..objectives import EmbeddingObjective
-from ..training import MOST_HELD_OUT, EpochRecord, TrainingInterrupted, isolated
+from ..training import (
+    MOST_HELD_OUT,
+    EpochRecord,
+    LabelSpreader,
+    TrainingInterrupted,
+    isolated,
+)
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint, describe_fit
 from ._data import check_validation_data, draw_seed, reader, to_tensor, warn_if_unlike
@@ -120,10 +128,12 @@ def fit(
         watched = (
             not validated and earlier is None and embedding._is_watched(prepared.labels, max_iter)
         )
+        spreads = embedding._spreads_labels() and bool((prepared.labels < 0).any())
         training = Training(
             embedding,
             make_objective,
             max_iter=max_iter,
+            make_spreader=partial(spreader_of, embedding, earlier) if spreads else None,
             generator=generator,
             callbacks=callbacks,
             as_if_stopped=as_if_stopped,
@@ -135,6 +145,10 @@ def fit(
             interruption = raised
     embedding._keep(training.objective, training.state.history, validated=validated)
     embedding._set_overfits(training.overfits)
+    if training.state.spreader is not None:
+        every = replace(prepared.data, rows=torch.arange(len(checked.X), device="cpu"))
+        places = training.state.spreader.transduction(every)
+        embedding.transduction_ = embedding.classes_[places.numpy()]
     callbacks.end_fit()
     if interruption is not None:  # a search, say, that this fit is part of ends too
         raise interruption
@@ -149,7 +163,7 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
     X, y = check_rows(embedding, given.X, y, reset=reset, least=2)
     labels = encode_labels(embedding, y, len(X), missing)
     weight, rows = check_weight(given.sample_weight, X)
-    if not embedding._learns_from_unlabeled():
+    if not (embedding._learns_from_unlabeled() or embedding._spreads_labels()):
         rows = rows[labels[rows] >= 0]
     if with_labels:
         check_partners(labels[rows][labels[rows] >= 0])
@@ -286,6 +300,28 @@ def build(
         same_classes = earlier.classes == list(getattr(embedding, "classes_", []))
         objective.continue_from(earlier.objective, same_classes=same_classes)
     return objective.to(device, torch.float32)
+
+
+def spreader_of(
+    embedding: BaseEmbedding,
+    earlier: Earlier | None,
+    objective: EmbeddingObjective,
+    max_iter: int,
+) -> LabelSpreader:
+    """What spreads labels among the codes of an objective that is trained for so many epochs; at
+    the start among the rows, because the network has not learned anything.
+    """
+    network = objective.network
+    encoder = network.encoder if isinstance(network, UnitCode) else network
+    codes = partial(apply, network)
+    start: Callable[[Tensor], Tensor] | None = None
+    if earlier is None:
+
+        def start(x: Tensor) -> Tensor:
+            x = x.to(embedding.device_)
+            return encoder.squash(x) if isinstance(encoder, SkipMLP) else x
+
+    return LabelSpreader(codes, len(embedding.classes_), max_iter, start)
 
 
 def _new_network(

@@ -39,6 +39,7 @@ class EmbeddingParameters(PortableEstimator):
     random_state: int | np.random.RandomState | None
     scale: bool
     unlabeled: Any
+    spread_labels: bool
 
     #: Epochs that `max_iter="auto"` means for tables that are not large.
     _most_epochs: ClassVar[int]
@@ -66,6 +67,7 @@ class EmbeddingParameters(PortableEstimator):
         "random_state": ["random_state"],
         "scale": ["boolean"],
         "unlabeled": "no_validation",
+        "spread_labels": ["boolean"],
     }
 
     def _set_parameters(self, given: Mapping[str, Any]) -> None:

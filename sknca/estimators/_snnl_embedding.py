@@ -376,6 +376,7 @@ class SNNLEmbedding(BaseEmbedding):
         decoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         unlabeled: Any = None,
+        spread_labels: bool = True,
         learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
         adversarial_radius: float | Literal["auto"] = "auto",
@@ -464,6 +465,9 @@ class SNNLEmbedding(BaseEmbedding):
 
     def _learns_from_labels(self) -> bool:
         return bool(self.snnl_weight != 0) or self.primary_loss != "reconstruction"
+
+    def _spreads_labels(self) -> bool:
+        return super()._spreads_labels() and self.snnl_weight >= 0
 
     def _learns_from_unlabeled(self) -> bool:
         return self.primary_loss == "reconstruction"

@@ -23,6 +23,7 @@ from ..training import (
     AdversarialStep,
     DivergenceError,
     EpochRecord,
+    LabelSpreader,
     OverfittingWatch,
     Step,
     Stopping,
@@ -65,6 +66,7 @@ def make_state(
     max_iter: int,
     generator: torch.Generator,
     device: torch.device,
+    spreader: LabelSpreader | None = None,
 ) -> TrainingState:
     """The state of an objective that nothing has been learned by.
 
@@ -86,6 +88,7 @@ def make_state(
         stopping=stopping,
         generator=generator,
         device=device,
+        spreader=spreader,
     )
 
 
@@ -185,6 +188,9 @@ class Training:
         From an objective and the records so far to the attributes that the embedding would have
         if it were stopped there, for a callback that wants to see them.
 
+    make_spreader : callable, default=None
+        From an objective and its number of epochs to what spreads labels for it, if any does.
+
     checkpoint : Checkpoint or None
         Is told of the state after each epoch, and may hold one to go on from.
 
@@ -208,12 +214,14 @@ class Training:
         generator: torch.Generator,
         callbacks: FitCallbacks,
         as_if_stopped: Callable[[EmbeddingObjective, list[EpochRecord]], dict[str, Any]],
+        make_spreader: Callable[[EmbeddingObjective, int], LabelSpreader] | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.overfits: bool | None = None
         self._parameters = parameters
         self._make_objective = make_objective
         self._max_iter = max_iter
+        self._make_spreader = make_spreader
         self._generator = generator
         self._callbacks = callbacks
         self._as_if_stopped = as_if_stopped
@@ -300,13 +308,15 @@ class Training:
     def _begin(self, data: TrainingData, max_iter: int) -> None:
         """Make a new objective, to be trained for so many epochs."""
         rate = self._parameters.learning_rate_init
+        objective, make_spreader = self._make_objective(max_iter), self._make_spreader
         self.state = make_state(
             self._parameters,
-            self._make_objective(max_iter),
+            objective,
             learning_rate=lambda progress: rate * one_cycle(progress),
             max_iter=max_iter,
             generator=self._generator,
             device=data.y.device,
+            spreader=None if make_spreader is None else make_spreader(objective, max_iter),
         )
         # One that was found to overfit is trained too briefly to adapt.
         after = None if self.overfits else math.ceil(_PART_TO_ADAPT_AFTER * max_iter)

@@ -251,6 +251,7 @@ class TripletEmbedding(BaseEmbedding):
         margin: float | Literal["soft"] = 1.0,
         mining: StrategyName = "all",
         unlabeled: Any = None,
+        spread_labels: bool = True,
         learning_rate_init: float = 3e-3,
         weight_decay: float = 1e-2,
         adversarial_radius: float = 0.0,

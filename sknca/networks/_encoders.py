@@ -279,7 +279,7 @@ class SkipMLP(MLP):
             self.scale.copy_(torch.where(spread >= tiny, 1 / spread, 0))
             self.unit.fill_(1)
             self.offset.zero_()
-            x = torch.cat([self._squash(some) for some in x.split(256)])  # no room for all at once
+            x = torch.cat([self.squash(some) for some in x.split(256)])  # no room for all at once
             # Of the features that vary: constant ones would raise the others.
             mean_variance = x.var(0, correction=0).sum() / (self.scale > 0).sum() / self.gain**2
             if mean_variance > 0:
@@ -289,10 +289,10 @@ class SkipMLP(MLP):
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._run(self._squash(x), self.skip)
+        return self._run(self.squash(x), self.skip)
 
-    def _squash(self, x: Tensor) -> Tensor:
-        """Features in units of their spread, drawn into (-3, 3), times the gain."""
+    def squash(self, x: Tensor) -> Tensor:
+        """Features in units of their spread, outliers clipped smoothly, times the gain."""
         # Cut off first where a square would overflow.
         x = (x * self.scale).clamp(-1e15, 1e15)
         shrinking = torch.addcmul(x.new_ones(()), x, x, value=1 / 9).rsqrt()

@@ -125,7 +125,7 @@ class SNNLObjective(EmbeddingObjective):
         answers = apply_layers(self.network, rows.x, names)
         training = None
         if self.snnl_weight != 0 and training_rows is not None:
-            x, y, weight, _ = training_rows
+            x, y, weight, *_ = training_rows
             training = apply_layers(self.network, x, names), y, weight
         with torch.no_grad():
             total, _ = self._loss(answers, rows, -1, training)
@@ -157,7 +157,7 @@ class SNNLObjective(EmbeddingObjective):
         codes as they are; if distances are bounded, at the best of several temperatures.
         """
         self.eval()
-        x, y, weight, _ = training_rows
+        x, y, weight, *_ = training_rows
         temperature = self._temperatures(-1)[-1]
         multiples = _MULTIPLES if METRICS[self.metric].unit_length else (1.0,)
         with torch.no_grad():
@@ -181,8 +181,8 @@ class SNNLObjective(EmbeddingObjective):
         neighbor of another class.
         """
         self.eval()
-        x, y, weight, _ = training_rows
-        x_held_out, y_held_out, weight_held_out, _ = rows
+        x, y, weight, *_ = training_rows
+        x_held_out, y_held_out, weight_held_out, *_ = rows
         temperature = self._temperatures(-1)[-1]
         with torch.no_grad():
             codes = self._seen(apply(self.network, x))
@@ -213,21 +213,22 @@ class SNNLObjective(EmbeddingObjective):
         """The loss of rows from their layers' answers; with `training` they look for their
         neighbours among those rows' answers instead of their own.
         """
-        x, y, weight, target = rows
+        x, y, weight, target, _ = rows
+        label_weight = rows.label_weight
         code = answers[CODE]
         total = code.new_zeros(())
         parts: dict[str, Tensor] = {}
         if self.primary is not None:
             primary = self.primary if self.training else self.primary.in_pieces
             if isinstance(self.primary, Classification):
-                weight_in_mean = self._in_mean(y, weight)
+                weight_in_mean = self._in_mean(y, label_weight)
             else:
                 weight_in_mean = weight
             total = parts[self.primary.name] = primary(
                 code, x if target is None else target, y, weight_in_mean
             )
         if self.snnl_weight != 0:
-            snnl = self._snnl(answers, y, weight, epoch, training)
+            snnl = self._snnl(answers, y, label_weight, epoch, training)
             if self.primary is None:
                 return snnl if self.snnl_weight > 0 else -snnl, {}
             parts["snnl"] = snnl

@@ -47,7 +47,7 @@ class TripletObjective(EmbeddingObjective):
             margin=self.margin,
             strategy=self.mining,
             metric=self.metric,
-            sample_weight=batch.weight,
+            sample_weight=batch.label_weight,
             generator=generator_of_fit(),
         )
         return loss, {}
@@ -59,7 +59,7 @@ class TripletObjective(EmbeddingObjective):
         do: the better the codes, the fewer and harder these are; and a hinge ends at 0.)
         """
         self.eval()
-        x, y, weight, _ = rows
+        x, y, weight, *_ = rows
         code = neighbors = apply(self.network, x)
         neighbor_labels = y
         if training_rows is not None:

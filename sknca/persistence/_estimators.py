@@ -52,6 +52,7 @@ _FITTED: dict[type[BaseEstimator], dict[str, Any]] = {
 _OPTIONAL: dict[str, Any] = {
     "classes_": np.ndarray,
     "feature_names_in_": np.ndarray,
+    "transduction_": np.ndarray,
     OUTPUT_CONFIG: dict,
 }
 _CLASSES = {estimator_class.__name__: estimator_class for estimator_class in _FITTED}

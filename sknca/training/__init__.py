@@ -3,6 +3,7 @@
 from ._adamw import AdamW
 from ._adversarial import AdversarialGradient, AdversarialStep
 from ._isolation import isolated, out_of_isolation, torch_defaults
+from ._label_spreader import LabelSpreader
 from ._loop import DivergenceError, TrainingInterrupted, train
 from ._overfitting import (
     MOST_HELD_OUT,
@@ -25,6 +26,7 @@ __all__ = [
     "AdversarialStep",
     "DivergenceError",
     "EpochRecord",
+    "LabelSpreader",
     "Losses",
     "Objective",
     "OverfittingWatch",

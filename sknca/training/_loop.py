@@ -79,12 +79,14 @@ def train(
         if on_epoch_begin is not None:
             on_epoch_begin()
         epoch = state.epoch
+        taught = data if state.spreader is None else state.spreader.begin_epoch(data, epoch)
         state.objective.train()
         n_rows = 0
         sums: dict[str, Tensor] = {}  # kept on the device: an epoch waits for it once
         first: Tensor | None = None
+        # By the labels that were given: of few, each batch has some.
         places = class_aware_batches(labels, batch_size, state.generator)
-        for i, batch in enumerate(data.batches(places)):
+        for i, batch in enumerate(taught.batches(places)):
             state.set_learning_rate((epoch + i / len(places)) / state.max_iter)
             losses = step(batch, epoch)
             first = losses["loss"].clone() if first is None else first

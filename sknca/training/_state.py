@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from ._isolation import load_random_state, random_state
+from ._label_spreader import LabelSpreader
 from ._step import BatchLoss, Optimizer
 from ._stopping import Stopping
 
@@ -63,6 +64,9 @@ class TrainingState:
     device : torch.device
         Where the objective is trained.
 
+    spreader : LabelSpreader, default=None
+        Spreads labels to the samples that have none. If None, these are learned from as they are.
+
     Attributes
     ----------
     history : list of EpochRecord
@@ -85,6 +89,7 @@ class TrainingState:
         stopping: Stopping,
         generator: torch.Generator,
         device: torch.device,
+        spreader: LabelSpreader | None = None,
     ) -> None:
         self.objective = objective
         self.optimizer = optimizer
@@ -93,6 +98,7 @@ class TrainingState:
         self.stopping = stopping
         self.generator = generator
         self.device = device
+        self.spreader = spreader
         self.history: list[EpochRecord] = []
         self.first_loss: float | None = None
         self.best: dict[str, Any] | None = None
@@ -129,6 +135,7 @@ class TrainingState:
             "stopping": self.stopping.state_dict(),
             "batches": self.generator.get_state(),
             "random": random_state(self.device),
+            "spread": None if self.spreader is None else self.spreader.state_dict(),
             "history": self.history,
             "first_loss": self.first_loss,
             "best": self.best,
@@ -143,6 +150,8 @@ class TrainingState:
         self.stopping.load_state_dict(state["stopping"])
         self.generator.set_state(state["batches"])
         load_random_state(state["random"], self.device)
+        if self.spreader is not None:
+            self.spreader.load_state_dict(state["spread"], self.device)
         self.history = copy.deepcopy(state["history"])
         self.first_loss = state["first_loss"]
         self.best = copy.deepcopy(state["best"])

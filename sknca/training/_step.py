@@ -137,10 +137,7 @@ class ReplayedStep:
         return replay()
 
     def _new_record(self, batch: Batch) -> tuple[list[Tensor], Replay]:
-        x, y, weight, target = (None if tensor is None else tensor.clone() for tensor in batch)
-        assert x is not None
-        assert y is not None
-        memory = Batch(x, y, weight, target)
+        memory = Batch._make(None if tensor is None else tensor.clone() for tensor in batch)
         return _tensors(memory), self._record(lambda: self._step(memory, self._epoch))
 
 

@@ -389,7 +389,7 @@ class TestLayerEntanglement:
         )
         network = embedding.network_
         centred = torch.tensor(X - np.sort(X, axis=0)[74], dtype=torch.float32)  # the median
-        first = network.hidden[0](network._squash(centred))
+        first = network.hidden[0](network.squash(centred))
         assert entanglement["hidden.0"] == pytest.approx(
             entanglement_score(first.detach().numpy(), y, **settings), rel=1e-4
         )

@@ -46,7 +46,7 @@ class TestSkipMLP:
         np.testing.assert_allclose(found, signs * expected, atol=1e-4)
 
     def test_is_an_mlp_and_a_linear_map(self, network, x):
-        squashed = network._squash(x)
+        squashed = network.squash(x)
         hidden = network.hidden[0](squashed)
         torch.testing.assert_close(network(x), network.output(hidden) + network.skip(squashed))
         assert hidden_layers(network) == ["hidden.0"]
@@ -56,14 +56,14 @@ class TestSkipMLP:
         assert torch.autograd.gradcheck(network.double(), rows)
 
     def test_far_out_values_stay_near(self, network, x):
-        before = network._squash(x)
+        before = network.squash(x)
         x[0] = 1e18
-        assert (network._squash(x)[0] - before[1:].mean(0)).abs().max() <= 3 * network.unit + 0.2
+        assert (network.squash(x)[0] - before[1:].mean(0)).abs().max() <= 3 * network.unit + 0.2
 
     def test_features_start_about_zero_and_at_their_usual_variance(self, network, x):
         for rows in (x, x.exp()):  # skewed too
             network.start_from(rows - rows.median(0).values, rows.std(0) / 2)
-            features = network._squash(rows - rows.median(0).values)
+            features = network.squash(rows - rows.median(0).values)
             torch.testing.assert_close(features.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
             assert features.var(0, correction=0).mean().item() == pytest.approx(0.79, rel=1e-4)
 
@@ -73,7 +73,7 @@ class TestSkipMLP:
         x[:4, 1] = 1.0  # not raised to unit variance column by column
         network = SkipMLP(2, 2, hidden_layer_sizes=(8,), activation="relu", dropout=0.0)
         network.start_from(x, torch.full((2,), 0.5))
-        features = network._squash(x)
+        features = network.squash(x)
         steps = features.amax(0) - features.amin(0)
         torch.testing.assert_close(steps[0], steps[1])
 
