@@ -83,3 +83,27 @@ def triplet_loss(z, y, margin, strategy, metric, weight=None):
         total += of_triplet * loss
         active += of_triplet * (soft or loss > 0)
     return total / active if active else 0.0
+
+
+def spread_labels(rows, labels, n_classes, n_neighbors, n_steps):
+    """Class probabilities by random walks along nearest neighbors that end at the first label."""
+    n = len(rows)
+    neighbors, units = [], []
+    for i in range(n):
+        away = sorted((distance(rows[i], rows[j], "sqeuclidean"), j) for j in range(n) if j != i)
+        neighbors.append(away[:n_neighbors])
+        units.append(math.sqrt(neighbors[i][min(7, n_neighbors) - 1][0]))
+    reached = np.zeros((n, n_classes))
+    given = np.array([[float(label == c) for c in range(n_classes)] for label in labels])
+    reached = given.copy()
+    for _ in range(n_steps):
+        after = given.copy()
+        for i in range(n):
+            if labels[i] < 0:
+                weights = [math.exp(-d / (units[i] * units[j])) for d, j in neighbors[i]]
+                for weight, (_, j) in zip(weights, neighbors[i], strict=True):
+                    after[i] += weight / sum(weights) * reached[j]
+        reached = after
+    for c in range(n_classes):
+        reached[:, c] *= given[:, c].sum() / reached[:, c].sum()
+    return [row / row.sum() if row.sum() > 0 else row for row in reached]

@@ -19,7 +19,7 @@ def test_labels_are_of_the_rows_trained_on():
 
 
 def test_take_goes_by_all_rows():
-    x, y, weight, _ = make().take(torch.tensor([9, 0]))
+    x, y, weight, *_ = make().take(torch.tensor([9, 0]))
     assert x[:, 0].tolist() == [9, 0]
     assert y.tolist() == [1, 0]
     assert weight.tolist() == pytest.approx([0.9, 0])

@@ -40,6 +40,8 @@ KINDS = {
     "learned temperatures": {"temperature_schedule": "learned", "layers": "all"},
     "annealed": {"temperature_schedule": "annealed", "metric": "cosine"},
     "reconstruction": {"primary_loss": "reconstruction", "y": FEW, "unlabeled": -1},
+    "labels that spread": {"y": FEW, "unlabeled": -1, "sample_weight": WEIGHT},
+    "triplets, labels that spread": {"cls": TripletEmbedding, "y": FEW, "unlabeled": -1},
     "classification": {"primary_loss": "classification", "class_weight": "balanced"},
     "custom encoder": {"encoder": encoder, "n_components": 4, "adversarial_radius": 0.5},
     "weights": {"sample_weight": WEIGHT, "q": 0.5},

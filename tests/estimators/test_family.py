@@ -286,7 +286,8 @@ class TestFewLabels:
         # Rows without label that are nonsense: SNNL alone must not see them.
         nonsense = np.where((hidden == -1)[:, None], 100.0, X)
         # (The default encoder would start from the spread of all rows.)
-        settings = {"unlabeled": -1, "batch_size": 150, "max_iter": 5, "encoder": nn.Linear(4, 2)}
+        settings = {"unlabeled": -1, "spread_labels": False, "batch_size": 150, "max_iter": 5}
+        settings["encoder"] = nn.Linear(4, 2)
         codes = [embed(**settings).fit(data, hidden).transform(X) for data in (X, nonsense)]
         np.testing.assert_allclose(codes[0], codes[1], atol=1e-2)
         settings |= {"primary_loss": "reconstruction", "max_iter": 40}
@@ -308,6 +309,7 @@ class TestFewLabels:
         y[np.concatenate([np.flatnonzero(y == digit)[2:] for digit in range(10)])] = -1
         # Without learning, the loss of each batch is that of all twenty labelled rows.
         settings = {"unlabeled": -1, "primary_loss": "reconstruction", "learning_rate_init": 1e-12}
+        settings["spread_labels"] = False
         losses = [
             embed(batch_size=size, max_iter=1, **settings).fit(X / 16, y).history_[0]["snnl"]
             for size in (64, 2000)
@@ -485,11 +487,11 @@ def test_how_parameters_lie_in_memory_does_not_matter(iris):
 
 
 @pytest.mark.parametrize("primary_loss", [None, "classification"])
-def test_without_a_reconstruction_rows_without_a_label_are_left_out(iris, primary_loss):
+def test_unless_labels_are_spread_rows_without_one_are_left_out(iris, primary_loss):
     X, y = iris
     few = np.where(np.arange(150) % 3 > 0, -1, y)
     settings = {"max_iter": 3, "random_state": 0, "primary_loss": primary_loss}
-    with_them = SNNLEmbedding(unlabeled=-1, **settings).fit(X, few)
+    with_them = SNNLEmbedding(unlabeled=-1, spread_labels=False, **settings).fit(X, few)
     without = SNNLEmbedding(**settings).fit(X[::3], y[::3])
     assert with_them.loss_curve_ == without.loss_curve_
     np.testing.assert_array_equal(with_them.transform(X), without.transform(X))

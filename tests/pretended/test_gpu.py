@@ -58,6 +58,7 @@ MODES = {
     "early stopping": {"early_stopping": True},
     "validation": {"X_val": X[:40], "y_val": y[:40], "primary_loss": "reconstruction"},
     "few labels": {"y": FEW, "unlabeled": -1, "primary_loss": "reconstruction"},
+    "labels that spread": {"y": FEW, "unlabeled": -1, "weight": WEIGHT},
     "linear": {"hidden_layer_sizes": ()},
     "no perturbations": {"adversarial_radius": 0},
     "custom encoder": {"encoder": encoder, "adversarial_radius": 0.1},

@@ -16,7 +16,7 @@ class HalfSquares(nn.Module):
         self.targets = []
 
     def forward(self, batch, epoch):
-        x, y, weight, target = self.read(batch.x), *batch[1:]
+        x, y, weight, target = self.read(batch.x), *batch[1:4]
         self.seen.append((x.detach().clone(), y, weight, epoch))
         self.targets.append(target)
         total = 0.5 * (x @ self.A.T).square().sum()
