@@ -160,11 +160,19 @@ class SNNLEmbedding(BaseEmbedding):
         one class for each of any other, different ones in every epoch.
 
     unlabeled : label, default=None
-        Rows with this value in `y` have no label: they take part in the reconstruction, and
-        in nothing else. Without `primary_loss="reconstruction"` they are left out. Where they
-        are more than half, every batch is half of rows with a label, which come several times
-        in an epoch. If it is NaN (or `pandas.NA`), missing labels mark them: NaN, None and NA
-        alike. None: every value is a label.
+        Samples with this value in `y` have no label. Labels are spread to them (`spread_labels`),
+        and they take part in a reconstruction. If they are more than half, each batch is half
+        labeled: labeled samples are used several times in an epoch. If it is NaN (or `pandas.NA`),
+        missing labels mark them: NaN, None and NA alike. If None, every value is a label.
+
+    spread_labels : bool, default=True
+        Whether samples without a label are learned from with the labels of their neighborhood [7]_.
+        These are found by random walks along nearest neighbors, five times in a training: first
+        among the features, then among the codes. The more classes compete for a sample, the less
+        its label counts. Set it to False if samples that are close together often belong to
+        different classes. Then samples without a label are left out, or with
+        `primary_loss="reconstruction"` only reconstructed. `partial_fit`, a negative `snnl_weight`
+        and training without labels do not spread any.
 
     learning_rate_init : float, default=0.003
         The highest learning rate of AdamW. It rises to it over the first fifth of all
@@ -251,6 +259,11 @@ class SNNLEmbedding(BaseEmbedding):
     classes_ : ndarray of shape (n_classes,)
         The labels, without `unlabeled`. Absent where nothing is learned from labels.
 
+    transduction_ : ndarray of shape (n_samples,)
+        The label of each sample: the given one or, if there was none, the most probable one among
+        the final codes. A sample that no label reaches has the most frequent one. Absent if no
+        labels were spread.
+
     decoder_ : torch.nn.Module
         The trained decoder, with `primary_loss="reconstruction"`.
 
@@ -310,6 +323,8 @@ class SNNLEmbedding(BaseEmbedding):
            Examples". ICLR 2015.
     .. [6] Z. Zhang, M. R. Sabuncu. "Generalized Cross Entropy Loss for Training Deep Neural
            Networks with Noisy Labels". NeurIPS 2018.
+    .. [7] A. Iscen, G. Tolias, Y. Avrithis, O. Chum. "Label Propagation for Deep Semi-Supervised
+           Learning". CVPR 2019.
 
     Examples
     --------

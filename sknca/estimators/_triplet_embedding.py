@@ -90,9 +90,18 @@ class TripletEmbedding(BaseEmbedding):
         a triplet weighs the product of its rows' in the first two, its anchor's in the others.
 
     unlabeled : label, default=None
-        Samples with this value in `y` have no label and are left out. If it is NaN (or
-        `pandas.NA`), missing labels mark them: NaN, None and NA alike. None: every value is a
-        label.
+        Samples with this value in `y` have no label. Labels are spread to them (`spread_labels`).
+        If they are more than half, each batch is half labeled: labeled samples are used several
+        times in an epoch. If it is NaN (or `pandas.NA`), missing labels mark them: NaN, None and NA
+        alike. If None, every value is a label.
+
+    spread_labels : bool, default=True
+        Whether samples without a label are learned from with the labels of their neighborhood [4]_.
+        These are found by random walks along nearest neighbors, five times in a training: first
+        among the features, then among the codes. The more classes compete for a sample, the less
+        its label counts. Set it to False if samples that are close together often belong to
+        different classes. Then samples without a label are left out. `partial_fit` does not spread
+        labels.
 
     learning_rate_init : float, default=0.003
         The highest learning rate of AdamW. It rises to it over the first fifth of all
@@ -170,6 +179,11 @@ class TripletEmbedding(BaseEmbedding):
     classes_ : ndarray of shape (n_classes,)
         The labels.
 
+    transduction_ : ndarray of shape (n_samples,)
+        The label of each sample: the given one or, if there was none, the most probable one among
+        the final codes. A sample that no label reaches has the most frequent one. Absent if no
+        labels were spread.
+
     n_features_in_ : int
         Number of features seen in `fit`.
 
@@ -211,6 +225,8 @@ class TripletEmbedding(BaseEmbedding):
            Re-Identification". arXiv:1703.07737, 2017.
     .. [3] I. Goodfellow, J. Shlens, C. Szegedy. "Explaining and Harnessing Adversarial
            Examples". ICLR 2015.
+    .. [4] A. Iscen, G. Tolias, Y. Avrithis, O. Chum. "Label Propagation for Deep Semi-Supervised
+           Learning". CVPR 2019.
 
     Examples
     --------
