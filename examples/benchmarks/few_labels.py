@@ -100,9 +100,8 @@ def predict(method, X, given, X_held_out, seed):
     labeled = given >= 0
     if method in CLASSIFIERS:
         classifier = CLASSIFIERS[method](seed).fit(X, given)
-        return getattr(classifier, "transduction_", classifier.predict(X)), classifier.predict(
-            X_held_out
-        )
+        found = classifier.transduction_ if method == "LabelSpreading" else classifier.predict(X)
+        return found, classifier.predict(X_held_out)
     make, with_all = EMBEDDINGS[method]
     embedding = make(seed)
     if method in ("PCA", "UMAP, then 1-NN"):
