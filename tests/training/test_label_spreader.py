@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import torch
 from torch.testing import assert_close
 
-from sknca.data import TrainingData
+from sknca.data import RowsInMemory, TrainingData
 from sknca.training import LabelSpreader, _label_spreader
 
 
@@ -11,7 +13,7 @@ def make_data(n=60):
     x[true == 1] += 8
     y = torch.full((n,), -1)
     y[:6] = true[:6]
-    return TrainingData(x, y, None, torch.arange(n)), true
+    return TrainingData(RowsInMemory(x, torch.device("cpu")), y, None, torch.arange(n)), true
 
 
 def test_labels_are_those_of_the_neighborhood():
@@ -44,7 +46,7 @@ def test_they_are_spread_at_even_steps_and_at_the_start_among_the_rows():
 def test_samples_that_are_held_out_are_not_taught():
     data, true = make_data()
     rows = torch.arange(0, 60, 3)
-    part = TrainingData(data.x, data.y, None, rows)
+    part = replace(data, rows=rows)
     taught = LabelSpreader(lambda x: x, 2, 10).begin_epoch(part, 0)
     others = torch.ones(60, dtype=torch.bool)
     others[rows] = False
@@ -65,5 +67,5 @@ def test_a_state_goes_on():
     assert one.state_dict() == {}
     one.begin_epoch(data, 0)
     other.load_state_dict(one.state_dict(), torch.device("cpu"))
-    moved = TrainingData(data.x.flip(0), data.y, None, data.rows)
+    moved = replace(data, x=RowsInMemory(data.x.x.flip(0), torch.device("cpu")))
     assert_close(other.begin_epoch(moved, 1).confidence, one.confidence)
