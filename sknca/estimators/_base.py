@@ -112,7 +112,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training rows.
+            Training rows. Those of a `numpy.memmap` are read batch by batch, and may be more than
+            fit into memory.
 
         y : array-like of shape (n_samples,)
             Their class labels. May be left out where nothing is learned from them.

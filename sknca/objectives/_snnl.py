@@ -301,8 +301,8 @@ class SNNLObjective(EmbeddingObjective):
         return [self.temperatures[epoch]] * len(self.layers)
 
     def _q(self, epoch: int | Tensor) -> float | Tensor:
-        # By what was given, not by what it was adapted to: a recorded step stays as it was recorded,
-        # and one that is recorded later, when a training is resumed, must be the same.
+        # By what was given, not by what it was adapted to: a recorded step stays as it was, and one
+        # that is recorded later, when a training is resumed, must be the same.
         if len(set(self._given_q)) == 1:
             return self.q[0]
         if isinstance(epoch, Tensor):
