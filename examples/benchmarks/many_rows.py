@@ -16,6 +16,11 @@ import sys
 import time
 
 
+def forget_peak():
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+
 def peak():
     with open("/proc/self/status") as file:
         return int(next(line for line in file if line.startswith("VmHWM")).split()[1]) / 2**10
@@ -47,6 +52,7 @@ def child(what, n):
     method = methods[what]
     if what == "SNNLEmbedding":
         SNNLEmbedding(device="cpu", max_iter=1).fit(X[:1000], y[:1000])  # what is loaded once
+    forget_peak()
     before, start = peak(), time.perf_counter()
     method.fit(X, y)
     seconds, memory = time.perf_counter() - start, peak() - before

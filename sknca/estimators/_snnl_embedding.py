@@ -47,117 +47,132 @@ _EPOCHS_TO_WATCH = 20
 
 
 class SNNLEmbedding(BaseEmbedding):
-    r"""Supervised nonlinear embedding by the soft nearest neighbour loss.
+    r"""Supervised nonlinear dimensionality reduction by the soft nearest neighbor loss.
 
-    An encoder network is trained so that each row's neighbours among the codes share its
-    class, by minimising
+    This is deep metric learning as a scikit-learn transformer. An encoder network is trained so
+    that the nearest neighbors of a sample's code have the same class, by minimizing
 
     .. math::
 
         L = \operatorname{mean}_i \Bigl[ \log \sum_{j \ne i} e^{-d_{ij} / T}
             - \log \sum_{j \ne i,\, y_j = y_i} e^{-d_{ij} / T} \Bigr]
 
-    where :math:`d_{ij}` is the distance between the codes of two rows of a batch. A linear
-    encoder (`hidden_layer_sizes=()`) with the default metric and temperature has the
-    stochastic neighbours of Neighbourhood Components Analysis.
+    where :math:`d_{ij}` is the distance between the codes of two samples of a mini-batch. A linear
+    encoder (`hidden_layer_sizes=()`) with the default metric and temperature has the stochastic
+    neighbors of Neighborhood Components Analysis (NCA).
 
-    A sample whose neighbours share its class with probability :math:`p` has this bracket,
-    :math:`-\log p`, as its loss, if the training samples agree with their labels. If they do not,
-    it has :math:`(1 - p^q) / q`, so that wrong labels and classes that overlap do less harm.
-    `q=0` is the formula above in any case.
+    The bracket is :math:`-\log p`, with the probability :math:`p` that a sample's neighbor has its
+    class. This is the loss of a sample if the training samples agree with their labels. If they do
+    not, it is :math:`(1 - p^q) / q`, so that wrong labels and overlapping classes do less harm.
+    With `q=0` it is always the formula above.
 
-    The default encoder centers each feature, scales it robustly and clips outliers smoothly, so
-    that units, offsets and a few wild values do not matter to it. A custom `encoder`, and a linear
-    one, get the features as they are: scale them first, as by
-    :class:`~sklearn.preprocessing.StandardScaler`.
+    The built-in encoder centers each feature, scales it robustly and clips outliers smoothly, so
+    that units, offsets and a few extreme values do not matter. A custom or linear encoder gets the
+    features unchanged: scale them first, with :class:`~sklearn.preprocessing.StandardScaler`, say.
+
+    Try first the parameters that help most: on noisy or small tables `max_iter`, `dropout` and
+    `hidden_layer_sizes`; with many similar classes twice the epochs; for retrieval
+    `metric="cosine"` with `temperature=0.1`.
 
     Parameters
     ----------
     n_components : int, default=None
-        Width of the codes; more than `n_features` is allowed. None means
-        `min(n_features, 32)`, or, if `encoder` is a module, what it gives.
+        Number of components of a code, the embedding of a sample. If None, `min(n_features, 32)`,
+        or, if `encoder` is a module, what it returns. 2 is for pictures. For neighbors and
+        clustering, 10 to 64 are usual: too few cannot separate many classes, and more than 64
+        rarely help and take time behind the embedding. May be larger than `n_features`.
 
     hidden_layer_sizes : array-like of int, default=(256, 256)
-        Widths of the hidden layers. Beside them runs a linear map, which starts at the
-        principal components. `()` is a linear map alone. Not used with `encoder`.
+        Widths of the hidden layers. A linear skip connection runs beside them, and starts at the
+        principal components. Smaller layers, (64, 64) say, overfit less on a few hundred samples;
+        wider ones, (512, 512), gain little, and the time grows with the square of the width. `()`
+        is a linear encoder. Not used with `encoder`.
 
     activation : {"identity", "logistic", "tanh", "relu", "gelu", "silu"}, default="relu"
-        Activation of the hidden layers. Not used with `encoder`.
+        Activation of the hidden layers. It matters less than any other parameter. Not used with
+        `encoder`.
 
     dropout : float or "auto", default="auto"
-        Probability, in [0, 1), with which a hidden unit is set to zero in training. More of it
-        hinders overfitting, and too much leaves small classes mixed. "auto" means 0.5 with more
-        than 256 features and fewer than 10 samples a feature (text, counts, gene expression), and
-        0.2 otherwise, also for a decoder. Not used with `encoder`.
+        Probability, in [0, 1), with which a hidden unit is set to zero during training. Usual
+        values are 0 to 0.5. More reduces overfitting, and too much leaves small classes mixed.
+        "auto" means 0.5 with more than 256 features and fewer than 10 samples per feature (text,
+        counts, gene expression), and 0.2 otherwise, also for a decoder. Not used with `encoder`.
 
     encoder : callable or torch.nn.Module, default=None
-        A network to use instead: a callable `(n_features, n_components) -> nn.Module`, or a
-        module, of which `fit` trains a copy. It reads rows (n, n_features) in float32 and
-        gives codes (n, n_components). Of random numbers, only torch's are seeded for it.
-        Parts whose parameters are all frozen (`requires_grad_(False)`) run in evaluation mode
-        and stay as they are, batch norm included. (A module cannot be recognised again by the
-        cache of `Pipeline(memory=...)`, for equal modules pickle differently; a function can.)
+        A custom encoder: a callable `(n_features, n_components) -> nn.Module`, or a module, of
+        which `fit` trains a copy. It maps rows (n, n_features) in float32 to codes (n,
+        n_components). Only torch's random numbers are seeded for it. Parts whose parameters are all
+        frozen (`requires_grad_(False)`) run in evaluation mode and stay unchanged, batch norm
+        included. If None, the built-in encoder is used. (Use a function with
+        `Pipeline(memory=...)`: equal modules have different pickles, so its cache does not
+        recognize a module.)
 
     scale : bool, default=True
-        Whether each feature is brought to a unit of its own, robustly: its interquartile range
-        or, if it is mostly one value, the typical distance of the others from that value. If
-        False, all features share one unit, so that features of larger values count more, which
-        suits pixels and embeddings of another model. Outliers are clipped smoothly in both cases.
-        Not used with `encoder`, nor with a linear one.
+        Whether each feature is scaled by itself, robustly: by its interquartile range or, if it is
+        mostly one value, by the typical distance of the other values from that one. If False, all
+        features share one scale, so that features of larger values count more: use it for pixels
+        and for embeddings of another model. Outliers are clipped smoothly in both cases. Not used
+        with `encoder`, nor with a linear encoder.
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
-        Distance between codes: squared Euclidean, or one minus the cosine. With "cosine"
-        the codes have unit length, so that Euclidean neighbours are the same neighbours.
+        Distance between codes: squared Euclidean, or one minus the cosine. With "cosine" the codes
+        are L2-normalized, so that Euclidean neighbors are the same neighbors: use it for retrieval,
+        and if the codes go to a library that expects unit vectors. With one feature, a normalized
+        code can only be +1 or -1.
 
     q : float or "auto", default="auto"
-        From 0 to 1, how little a sample counts that is far from all of its class. 0 is the soft
-        nearest neighbour loss, which gives up no sample; 1 is the objective of NCA. Larger values
-        resist wrong labels [6]_, and learn rare patterns more slowly. It rises from 0 to this
-        value over the first half of the epochs, because at first all samples are far from their
-        class. "auto" aims at 0.7. After a third of the epochs, if a training sample picks a
-        neighbor of another class with a probability of less than 0.2, it is lowered, and is 0 from
-        0.1 on. With `tol` it is 0, so that the losses of epochs compare.
+        From 0 to 1: how little a sample counts that is far from all of its class. 0 is the soft
+        nearest neighbor loss, in which every sample counts; 1 is the objective of NCA. Larger
+        values resist wrong labels [6]_, and learn rare patterns more slowly. It rises from 0 to
+        this value over the first half of the epochs, because at first all samples are far from
+        their class. "auto" aims at 0.7. After a third of the epochs, if the probability that a
+        training sample picks a neighbor of another class is less than 0.2, it is lowered, to 0
+        below 0.1. With `tol` it is 0, so that the losses of epochs are comparable.
 
     temperature : float, default=1.0
-        Positive, in units of the distance: small values look at the nearest neighbours
-        only. With "cosine", whose distances end at 2, values around 0.1 are usual.
+        Positive, in units of the distance. Usual values are 0.1 to 10 with "sqeuclidean", and
+        around 0.1 with "cosine", whose distances are at most 2. At a small temperature only the
+        nearest neighbors count, so that a class may stay in several clusters; at a large one all
+        samples count, and each class is drawn into one cluster. The codes adapt to it, so accuracy
+        depends little on it with "sqeuclidean": search it for "cosine" first.
 
     temperature_schedule : {"constant", "annealed", "learned"} or callable, default="constant"
-        How the temperature goes on from `temperature`: not at all; as
-        `temperature / (1 + epoch) ** 0.55` [4]_; as a parameter of each layer, trained with
-        the network; or as a callable from the epoch, 0 to `max_iter - 1`, to the
-        temperature. Validation always goes by the last epoch's.
+        How the temperature changes from `temperature`: "constant" keeps it; "annealed" is
+        `temperature / (1 + epoch) ** 0.55` [4]_; "learned" trains it with the network, one for each
+        layer; a callable maps the epoch, from 0 to the last, to the temperature. Validation uses
+        the temperature of the last epoch.
 
     layers : {"last", "all"} or sequence of int or str, default="last"
-        Whose answers the loss is taken of, and summed over: of the code; of every hidden
-        layer and the code [3]_; or of chosen ones, by index (the code is the last) or by
-        the name of a submodule of `encoder` ("code" is the code). Hidden layers of a custom
-        encoder are its submodules, one level down, but the last.
+        The layers on whose activations the loss is computed; it is summed over them. "last" is the
+        code, "all" is every hidden layer and the code [3]_. Layers can be chosen by index (the code
+        is the last) or by the name of a submodule of `encoder` ("code" is the code). The hidden
+        layers of a custom encoder are its direct submodules except the last. Layers after the last
+        chosen one get no gradient, so include the code unless a primary loss is used.
 
     code_units : int, default=None
-        The loss sees only so many first units of each layer. None: all.
+        The loss is computed on only this many of the first units of each layer. If None, on all.
 
     primary_loss : {"reconstruction", "classification"}, default=None
-        A loss to minimise together with `snnl_weight` times the soft nearest neighbour
-        loss: the mean squared error of a decoder's reconstruction of `X`, or the
-        cross-entropy of a linear layer on the codes. None: nothing beside. The error of the
-        reconstruction is in the units of `X`: scale the features first, or the largest decide.
+        A loss that is minimized together with `snnl_weight` times the soft nearest neighbor loss:
+        the mean squared error with which a decoder reconstructs `X`, or the cross-entropy of a
+        linear layer on the codes. If None, there is none. The reconstruction error is in the units
+        of `X`: scale the features first, or the largest ones dominate.
 
     snnl_weight : float, default=1.0
-        Weight of the soft nearest neighbour loss beside the primary loss; without one only
-        its sign counts. A negative weight entangles the classes.
+        Weight of the soft nearest neighbor loss beside the primary loss. Usual values are 0.1 to
+        100. Without a primary loss only its sign matters. A negative weight entangles the classes.
 
     decoder : callable or torch.nn.Module, default=None
-        With `primary_loss="reconstruction"`, what to use instead of an MLP with
-        `hidden_layer_sizes` in reverse: `(n_components, n_features) -> nn.Module`, or a
-        module, of which `fit` trains a copy.
+        A custom decoder for `primary_loss="reconstruction"`: a callable `(n_components, n_features)
+        -> nn.Module`, or a module, of which `fit` trains a copy. If None, an MLP with
+        `hidden_layer_sizes` in reverse order is used.
 
     class_weight : dict or "balanced", default=None
-        Weights of the classes in the training loss and in a cross-entropy beside it, as
-        `{label: weight}`; a class that is not named weighs 1. As neighbours of others, samples
-        count the same. "balanced" weighs classes inversely to the number of their samples in an
-        epoch. None is mostly better, also if classes are rare: an epoch takes at most 20 samples of
-        one class for each of any other, different ones in every epoch.
+        Weights of the classes in the mean of the loss, and in a cross-entropy beside it, as
+        `{label: weight}`; a class that is not named has weight 1. As neighbors of others, all
+        samples count the same. "balanced" weights classes inversely to the number of their samples
+        in an epoch. None is usually better, even if classes are rare: an epoch uses at most 20
+        samples of one class for each sample of the others, different ones in each epoch.
 
     unlabeled : label, default=None
         Samples with this value in `y` have no label. Labels are spread to them (`spread_labels`),
@@ -175,81 +190,87 @@ class SNNLEmbedding(BaseEmbedding):
         and training without labels do not spread any.
 
     learning_rate_init : float, default=0.003
-        The highest learning rate of AdamW. It rises to it over the first fifth of all
-        epochs and falls to zero over the rest.
+        The highest learning rate of AdamW, reached by a warm-up over the first fifth of all epochs
+        and followed by a cosine decay to 0 (one-cycle schedule). Usual values are 0.0003 to 0.01.
+        If it is too high, the loss oscillates or diverges; if it is too low, classes stay mixed.
 
     weight_decay : float, default=0.01
-        Decoupled weight decay of AdamW.
+        Decoupled weight decay of AdamW. Usual values are 0 to 0.1. More reduces overfitting a
+        little; dropout and fewer epochs reduce it more.
 
     adversarial_radius : float or "auto", default="auto"
-        How far rows are moved in adversarial training [5]_; 0 for none. After the first eighth
-        of the epochs some batches are learned from a second time, each row moved by a vector
-        of this Euclidean length to where the loss is higher. It makes the codes steady against
-        small changes of a row. With the default encoder each feature counts in units of its
-        standard deviation; with a linear one or with `encoder`, in those of `X`: scale them, and
-        stay well below the distance between rows of two classes. A decoder still learns to give
-        the rows as they were. The losses that `fit` tells of are those of the rows as they are.
-        "auto" means 0.7 with the default encoder, and 0 with a linear one or with `encoder`.
+        Length of the perturbations in adversarial training [5]_; 0 turns it off. After the first
+        eighth of the epochs, some batches get an extra step on adversarial examples: each sample is
+        perturbed by one gradient step of this Euclidean length that raises the loss. The codes
+        become robust to small changes of a sample. With the built-in encoder, features are in units
+        of their standard deviation, and 0.3 to 1 are usual. With a linear or custom encoder they
+        are in units of `X`: scale them, and stay well below the distance between samples of
+        different classes. A decoder still learns to reconstruct the unperturbed sample, and the
+        reported losses are those of unperturbed samples. "auto" means 0.7 with the built-in
+        encoder, and 0 with a linear or custom one.
 
     adversarial_fraction : float, default=0.25
-        Which part of the batches of an epoch is learned from a second time so, in (0, 1]; it
-        is rounded up, so that it is one batch at least. The training takes longer by that
-        part, or by more where parts of an encoder are frozen.
+        Fraction of the batches of an epoch, in (0, 1], that get an adversarial step, rounded up to
+        one batch at least. The training takes longer by about this fraction, or by more if parts of
+        an encoder are frozen.
 
     batch_size : int or "auto", default="auto"
-        Rows in a batch, at least 4; all where there are no more. Each class in a batch has
-        two rows there at least, where the data allow it; for that a batch may have up to
-        three rows more. "auto" means 256.
+        Samples in a mini-batch, at least 4; all of them if there are no more. Each class in a batch
+        has at least two samples there, if the data allow it, and a batch may be up to three samples
+        larger for that. Larger batches give each sample more neighbors and keep a GPU busy, but
+        batches of thousands were less accurate on small tables. With hundreds of classes try 1024.
+        "auto" means 256.
 
     max_iter : int or "auto", default="auto"
         Number of epochs. "auto" means 55, and fewer for a table of more than 80 batches (20480
-        samples in batches of 256): it falls with the square root of the number of batches, to
-        8 for a million samples, and `n_iter_` reports it. Too many epochs take time, and memorize
-        wrong labels; too few leave classes mixed. On a small table with many similar classes try
-        twice as many first.
+        samples in batches of 256): the number falls with the square root of the number of batches,
+        to 8 for a million samples. `n_iter_` reports it. Too many epochs take time and memorize
+        wrong labels; too few leave classes mixed. With many similar classes try twice as many
+        first.
 
     tol : float, default=None
-        Stop when the loss (the validation loss, if there is one) has not improved by `tol`
-        for `n_iter_no_change` epochs. None trains all epochs.
+        Stop if the loss (the validation loss, if there is one) has not improved by `tol` for
+        `n_iter_no_change` epochs. If None, all epochs are trained.
 
     n_iter_no_change : int, default=10
-        Epochs to wait for an improvement, with `tol` or `early_stopping`.
+        Epochs without an improvement after which to stop, with `tol` or `early_stopping`.
 
     early_stopping : bool or "auto", default="auto"
         "auto" holds out `validation_fraction` of the samples, but at least 100 or a quarter, for
-        the first half of the epochs, to see whether the training overfits: whether their loss no
-        longer falls while the training samples are still being learned. If so, as with wrong
-        labels, training starts anew for a quarter of the epochs or fewer. Otherwise it goes on.
-        Either way the final epochs use all samples, and `overfits_` reports which way was taken.
-        It does nothing with fewer than 100 labeled samples or 20 epochs, with `tol`, `X_val`,
-        reconstruction, layers chosen one by one or a negative `snnl_weight`, and when
-        `warm_start` continues a training.
+        the first half of the epochs, to detect overfitting: their loss no longer falls while the
+        training samples are still being learned. If the training overfits, as with wrong labels, it
+        starts again and runs for a quarter of the epochs or fewer. Otherwise it goes on. In both
+        cases the final epochs use all samples, and `overfits_` reports which happened. "auto" does
+        nothing with fewer than 100 labeled samples or 20 epochs, with `tol`, `X_val`,
+        reconstruction, layers chosen one by one or a negative `snnl_weight`, and when `warm_start`
+        continues a training.
 
-        True holds them out for good, stops if their loss has not improved (by `tol`, or 0) for
-        `n_iter_no_change` epochs, and keeps the weights of the best epoch. The validation loss is
-        computed between held-out and training samples, with `q=0`. False does neither.
+        True holds the samples out until the end, stops if their loss has not improved (by `tol`, or
+        by 0) for `n_iter_no_change` epochs, and keeps the weights of the best epoch. The validation
+        loss is computed between held-out and training samples, with `q=0`. False does neither.
 
     validation_fraction : float, default=0.1
-        Part of the samples, in (0, 1), that `early_stopping` holds out.
+        Fraction of the samples, in (0, 1), that `early_stopping` holds out, stratified by class; at
+        most 10000 samples.
 
     warm_start : bool, default=False
-        Continue from what the previous `fit` learned (network; decoder, linear layer and
-        temperatures where they still fit), with a new optimizer. The fitted attributes tell
-        of the last `fit`.
+        Continue from what the previous `fit` learned (network, and decoder, linear layer and
+        temperatures if they still fit), with a new optimizer. The fitted attributes describe the
+        last `fit`.
 
     device : str or torch.device, default="auto"
         "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU that computes, and if
-        `X` has 1000 samples or more or the encoder is a custom one: with few samples the CPU is
-        done before a GPU has started.
+        `X` has 1000 samples or more or the encoder is a custom one: with few samples the CPU has
+        finished before a GPU has started.
 
     verbose : int, default=0
         1 shows a progress bar with the time left, the losses, the temperature and the samples
         learned from in a second. 2 prints a line for each epoch instead, for log files.
 
     random_state : int or RandomState, default=None
-        Draws the weights, batches, dropout and validation rows. With an int the same data
-        give the same codes on the same machine. None draws afresh at every fit, and leaves
-        NumPy's global state alone. No global random state is changed.
+        Determines the initial weights, batches, dropout and held-out samples. With an int, results
+        are reproducible: the same data give the same codes on the same machine. If None, each fit
+        draws a new seed, and NumPy's global state is not used. No global random state is changed.
 
     Attributes
     ----------
@@ -257,7 +278,7 @@ class SNNLEmbedding(BaseEmbedding):
         The trained encoder, on `device_`; what `transform` calls.
 
     classes_ : ndarray of shape (n_classes,)
-        The labels, without `unlabeled`. Absent where nothing is learned from labels.
+        The class labels, without `unlabeled`. Absent if nothing is learned from labels.
 
     transduction_ : ndarray of shape (n_samples,)
         The label of each sample: the given one or, if there was none, the most probable one among
@@ -274,18 +295,18 @@ class SNNLEmbedding(BaseEmbedding):
         Their names, if `X` had names that are all strings.
 
     n_iter_ : int
-        Number of epochs trained; of the second training, if it started anew.
+        Number of epochs trained; those of the second training, if training started again.
 
     overfits_ : bool or None
-        Whether held-out samples showed that more epochs would only memorize labels, so that
-        training started anew for fewer epochs. None if `early_stopping="auto"` did not apply.
+        Whether held-out samples showed overfitting, so that training started again for fewer
+        epochs. None if `early_stopping="auto"` did not apply.
 
     loss_ : float
         Training loss of the last epoch.
 
     loss_curve_ : list of float
-        Training loss of each epoch, a mean over its batches. While `q` rises, it measures less and
-        less of the same.
+        Training loss of each epoch, a mean over its batches. While `q` rises, losses of different
+        epochs are not comparable.
 
     best_loss_ : float
         The lowest training loss.

@@ -30,56 +30,65 @@ class TripletEmbedding(BaseEmbedding):
 
         \max(0, d_{ap} - d_{an} + \text{margin})
 
-    where :math:`d` is the distance between codes. The network and its training are
-    those of :class:`SNNLEmbedding`; it has no `layers`, `primary_loss` and `unlabeled`.
+    where :math:`d` is the distance between codes. The network and its training are those of
+    :class:`SNNLEmbedding`, without `layers`, `primary_loss`, `class_weight` and `q`.
 
-    The default encoder brings each feature to unit spread and draws far-out values in, so that
-    units and offsets of features do not matter to it. An `encoder` of your own, and a linear
-    one, get them as they are: scale them first, as by
-    :class:`~sklearn.preprocessing.StandardScaler`.
+    The built-in encoder centers each feature, scales it robustly and clips outliers smoothly, so
+    that units, offsets and a few extreme values do not matter. A custom or linear encoder gets the
+    features unchanged: scale them first, with :class:`~sklearn.preprocessing.StandardScaler`, say.
 
     Parameters
     ----------
     n_components : int, default=None
-        Width of the codes; more than `n_features` is allowed. None means
-        `min(n_features, 32)`, or, if `encoder` is a module, what it gives.
+        Number of components of a code, the embedding of a sample. If None, `min(n_features, 32)`,
+        or, if `encoder` is a module, what it returns. 2 is for pictures. For neighbors and
+        clustering, 10 to 64 are usual: too few cannot separate many classes, and more than 64
+        rarely help and take time behind the embedding. May be larger than `n_features`.
 
     hidden_layer_sizes : array-like of int, default=(256, 256)
-        Widths of the hidden layers. Beside them runs a linear map, which starts at the
-        principal components. `()` is a linear map alone. Not used with `encoder`.
+        Widths of the hidden layers. A linear skip connection runs beside them, and starts at the
+        principal components. Smaller layers, (64, 64) say, overfit less on a few hundred samples;
+        wider ones, (512, 512), gain little, and the time grows with the square of the width. `()`
+        is a linear encoder. Not used with `encoder`.
 
     activation : {"identity", "logistic", "tanh", "relu", "gelu", "silu"}, default="relu"
-        Activation of the hidden layers. Not used with `encoder`.
+        Activation of the hidden layers. It matters less than any other parameter. Not used with
+        `encoder`.
 
     dropout : float or "auto", default="auto"
-        Probability, in [0, 1), with which a hidden unit is set to zero in training. More of it
-        hinders overfitting, and too much leaves small classes mixed. "auto" means 0.5 with more
-        than 256 features and fewer than 10 samples a feature (text, counts, gene expression), and
-        0.2 otherwise. Not used with `encoder`.
+        Probability, in [0, 1), with which a hidden unit is set to zero during training. Usual
+        values are 0 to 0.5. More reduces overfitting, and too much leaves small classes mixed.
+        "auto" means 0.5 with more than 256 features and fewer than 10 samples per feature (text,
+        counts, gene expression), and 0.2 otherwise. Not used with `encoder`.
 
     encoder : callable or torch.nn.Module, default=None
-        A network to use instead: a callable `(n_features, n_components) -> nn.Module`, or a
-        module, of which `fit` trains a copy. It reads rows (n, n_features) in float32 and
-        gives codes (n, n_components). Of random numbers, only torch's are seeded for it.
-        Parts whose parameters are all frozen (`requires_grad_(False)`) run in evaluation mode
-        and stay as they are, batch norm included. (A module cannot be recognised again by the
-        cache of `Pipeline(memory=...)`, for equal modules pickle differently; a function can.)
+        A custom encoder: a callable `(n_features, n_components) -> nn.Module`, or a module, of
+        which `fit` trains a copy. It maps rows (n, n_features) in float32 to codes (n,
+        n_components). Only torch's random numbers are seeded for it. Parts whose parameters are all
+        frozen (`requires_grad_(False)`) run in evaluation mode and stay unchanged, batch norm
+        included. If None, the built-in encoder is used. (Use a function with
+        `Pipeline(memory=...)`: equal modules have different pickles, so its cache does not
+        recognize a module.)
 
     scale : bool, default=True
-        Whether each feature is brought to a unit of its own, robustly: its interquartile range
-        or, if it is mostly one value, the typical distance of the others from that value. If
-        False, all features share one unit, so that features of larger values count more, which
-        suits pixels and embeddings of another model. Outliers are clipped smoothly in both cases.
-        Not used with `encoder`, nor with a linear one.
+        Whether each feature is scaled by itself, robustly: by its interquartile range or, if it is
+        mostly one value, by the typical distance of the other values from that one. If False, all
+        features share one scale, so that features of larger values count more: use it for pixels
+        and for embeddings of another model. Outliers are clipped smoothly in both cases. Not used
+        with `encoder`, nor with a linear encoder.
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
-        Distance between codes: squared Euclidean, or one minus the cosine. With "cosine"
-        the codes have unit length, so that Euclidean neighbours are the same neighbours.
+        Distance between codes: squared Euclidean, or one minus the cosine. With "cosine" the codes
+        are L2-normalized, so that Euclidean neighbors are the same neighbors: use it for retrieval,
+        and if the codes go to a library that expects unit vectors. With one feature, a normalized
+        code can only be +1 or -1.
 
     margin : float or "soft", default=1.0
-        By how much a negative should be farther than a positive, in units of the distance;
-        with "cosine", whose distances end at 2, 0.2 is usual. "soft" stands for
-        :math:`\log(1 + e^{d_{ap} - d_{an}})`, with which every triplet is active.
+        By how much a negative should be farther than a positive, in units of the distance. With
+        "cosine", whose distances are at most 2, 0.2 is usual. If it is too small, training stops
+        before the classes are well separated; if it is too large, triplets that are already good
+        dominate. "soft" stands for :math:`\log(1 + e^{d_{ap} - d_{an}})`, with which every triplet
+        is active.
 
     mining : {"all", "semihard", "hard", "random"}, default="all"
         Which triplets of a batch are learned from: "all" that violate the margin; those
@@ -104,72 +113,78 @@ class TripletEmbedding(BaseEmbedding):
         labels.
 
     learning_rate_init : float, default=0.003
-        The highest learning rate of AdamW. It rises to it over the first fifth of all
-        epochs and falls to zero over the rest.
+        The highest learning rate of AdamW, reached by a warm-up over the first fifth of all epochs
+        and followed by a cosine decay to 0 (one-cycle schedule). Usual values are 0.0003 to 0.01.
+        If it is too high, the loss oscillates or diverges; if it is too low, classes stay mixed.
 
     weight_decay : float, default=0.01
-        Decoupled weight decay of AdamW.
+        Decoupled weight decay of AdamW. Usual values are 0 to 0.1. More reduces overfitting a
+        little; dropout and fewer epochs reduce it more.
 
     adversarial_radius : float, default=0.0
-        How far rows are moved in adversarial training [3]_; 0 for none. After the first eighth
-        of the epochs some batches are learned from a second time, each row moved by a vector
-        of this Euclidean length to where the loss is higher. It makes the codes steady against
-        small changes of a row. With the default encoder each feature counts in units of its
-        standard deviation; with a linear one or with `encoder`, in those of `X`: scale them, and
-        stay well below the distance between rows of two classes. Rows in no triplet that is
-        learned from stay. The losses that `fit` tells of are those of the rows as they are.
+        Length of the perturbations in adversarial training [3]_; 0 turns it off. After the first
+        eighth of the epochs, some batches get an extra step on adversarial examples: each sample is
+        perturbed by one gradient step of this Euclidean length that raises the loss. The codes
+        become robust to small changes of a sample. With the built-in encoder, features are in units
+        of their standard deviation, and 0.3 to 1 are usual. With a linear or custom encoder they
+        are in units of `X`: scale them, and stay well below the distance between samples of
+        different classes. Samples in no active triplet are not perturbed. The reported losses are
+        those of unperturbed samples.
 
     adversarial_fraction : float, default=0.25
-        Which part of the batches of an epoch is learned from a second time so, in (0, 1]; it
-        is rounded up, so that it is one batch at least. The training takes longer by that
-        part, or by more where parts of an encoder are frozen.
+        Fraction of the batches of an epoch, in (0, 1], that get an adversarial step, rounded up to
+        one batch at least. The training takes longer by about this fraction, or by more if parts of
+        an encoder are frozen.
 
     batch_size : int or "auto", default="auto"
-        Rows in a batch, at least 4; all where there are no more. Each class in a batch has
-        two rows there at least, where the data allow it; for that a batch may have up to
-        three rows more. "auto" means 256.
+        Samples in a mini-batch, at least 4; all of them if there are no more. Each class in a batch
+        has at least two samples there, if the data allow it, and a batch may be up to three samples
+        larger for that. Larger batches give each sample more neighbors and keep a GPU busy, but
+        batches of thousands were less accurate on small tables. With hundreds of classes try 1024.
+        "auto" means 256.
 
     max_iter : int or "auto", default="auto"
         Number of epochs. "auto" means 75, and fewer for a table of more than 80 batches (20480
-        samples in batches of 256): it falls with the square root of the number of batches, to
-        11 for a million samples, and `n_iter_` reports it. Too many epochs take time, and memorize
-        wrong labels; too few leave classes mixed. On a small table with many similar classes try
-        twice as many first.
+        samples in batches of 256): the number falls with the square root of the number of batches,
+        to 11 for a million samples. `n_iter_` reports it. Too many epochs take time and memorize
+        wrong labels; too few leave classes mixed. With many similar classes try twice as many
+        first.
 
     tol : float, default=None
-        Stop when the loss (the validation loss, if there is one) has not improved by `tol`
-        for `n_iter_no_change` epochs. None trains all epochs. The training loss,
-        a mean over active triplets only, need not fall: better go by `early_stopping`.
+        Stop if the loss (the validation loss, if there is one) has not improved by `tol` for
+        `n_iter_no_change` epochs. If None, all epochs are trained. The training loss, a mean over
+        active triplets only, need not fall: use `early_stopping`.
 
     n_iter_no_change : int, default=10
-        Epochs to wait for an improvement, with `tol` or `early_stopping`.
+        Epochs without an improvement after which to stop, with `tol` or `early_stopping`.
 
     early_stopping : bool, default=False
-        Hold out `validation_fraction` of the rows, stop when their loss has not improved
-        (by `tol`, or 0) for `n_iter_no_change` epochs, and keep the weights of the best.
-        The validation loss is the soft loss of one triplet for each held-out row: with its
-        nearest training row of its class, and its nearest of another.
+        Hold out `validation_fraction` of the samples, stop if their loss has not improved (by
+        `tol`, or by 0) for `n_iter_no_change` epochs, and keep the weights of the best epoch. The
+        validation loss is the soft loss of one triplet for each held-out sample: its nearest
+        training sample of the same class, and its nearest of another class.
 
     validation_fraction : float, default=0.1
-        Part of the rows, in (0, 1), that `early_stopping` holds out.
+        Fraction of the samples, in (0, 1), that `early_stopping` holds out, stratified by class; at
+        most 10000 samples.
 
     warm_start : bool, default=False
-        Continue from the network that the previous `fit` learned, with a new optimizer. The
-        fitted attributes tell of the last `fit`.
+        Continue from the network that the previous `fit` learned, with a new optimizer. The fitted
+        attributes describe the last `fit`.
 
     device : str or torch.device, default="auto"
         "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU that computes, and if
-        `X` has 1000 samples or more or the encoder is a custom one: with few samples the CPU is
-        done before a GPU has started.
+        `X` has 1000 samples or more or the encoder is a custom one: with few samples the CPU has
+        finished before a GPU has started.
 
     verbose : int, default=0
         1 shows a progress bar with the time left, the losses and the samples
         learned from in a second. 2 prints a line for each epoch instead, for log files.
 
     random_state : int or RandomState, default=None
-        Draws the weights, batches, dropout and validation rows. With an int the same data
-        give the same codes on the same machine. None draws afresh at every fit, and leaves
-        NumPy's global state alone. No global random state is changed.
+        Determines the initial weights, batches, dropout and held-out samples. With an int, results
+        are reproducible: the same data give the same codes on the same machine. If None, each fit
+        draws a new seed, and NumPy's global state is not used. No global random state is changed.
 
     Attributes
     ----------
@@ -214,7 +229,7 @@ class TripletEmbedding(BaseEmbedding):
 
     See Also
     --------
-    SNNLEmbedding : Looks at all neighbours of a row at once, without a margin.
+    SNNLEmbedding : Uses all neighbors of a sample together, without a margin.
     sknca.functional.triplet_loss : The loss.
 
     References
