@@ -72,8 +72,10 @@ def child(what, n):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
+    methods = ["SNNLEmbedding", "HistGradientBoosting", "MLPClassifier"]
+    parser.add_argument("--only", nargs="+", default=methods)
     arguments = parser.parse_args()
-    for what in ("SNNLEmbedding", "HistGradientBoosting", "MLPClassifier"):
+    for what in arguments.only:
         command = [sys.executable, __file__, "--child", what, str(arguments.rows)]
         subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
