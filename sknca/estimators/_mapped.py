@@ -1,5 +1,6 @@
 """Arrays that are mapped from a file: what of them is read, when, and what stays in memory."""
 
+import mmap
 import os
 from itertools import pairwise
 from typing import Any
@@ -116,4 +117,5 @@ def _memmap_of(array: NDArray[Any]) -> np.memmap[Any, Any] | None:
         if isinstance(base, np.memmap):
             found = base
         base = base.base
-    return found
+    # Copies of a map are of its type too, but in memory.
+    return found if isinstance(base, mmap.mmap) else None

@@ -68,7 +68,8 @@ def test_views_are_mapped_too(mapped):
     for view in (file[10:], np.asarray(file), file[:, 3:20], file[::-2], file.T.T):
         assert is_mapped(view)
         np.testing.assert_array_equal(MappedArray(view)[3:9], np.array(view)[3:9])
-    for array in (X, file[0], file + 0, np.array(file), "text", None):
+    copies = [np.array(file), file + 0, file.copy(), file[[0, 5, 3]], file.take([0, 3], axis=0)]
+    for array in (X, file[0], "text", None, *copies, file.astype(np.float32)):
         assert not is_mapped(array)
     expected = make(max_iter=2).fit(X[::-2, 3:20], y[::-2]).transform(X[:, 3:20])
     codes = make(max_iter=2).fit(file[::-2, 3:20], y[::-2]).transform(file[:, 3:20])
