@@ -163,9 +163,9 @@ class TestRareClasses:
     @pytest.fixture
     def table(self):
         rng = np.random.default_rng(0)
-        X = rng.standard_normal((6000, 8))
+        X = rng.standard_normal((6000, 24))  # sixteen features tell nothing
         y = (np.arange(6000) < 40).astype(int)
-        X[y == 1] = 0.8 * X[y == 1] + 1.5
+        X[y == 1, :8] = 0.8 * X[y == 1, :8] + 1.5
         return train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
 
     @pytest.mark.parametrize("class_weight", [None, "balanced"])
@@ -178,8 +178,7 @@ class TestRareClasses:
             )
             for first in ([], [SNNLEmbedding(class_weight=class_weight, random_state=0)])
         ]
-        assert scores[1] > scores[0]
-        assert scores[1] > 0.3
+        assert scores[1] > scores[0] + 0.1  # .73 and .90 to .97, by seed
 
     def test_class_weight_weighs_the_loss_and_not_the_neighbors(self):
         X, y = load_iris(return_X_y=True)
