@@ -89,17 +89,17 @@ def test_codes_are_those_of_the_cpu(mode):
         assert_alike(codes, expected)
 
 
-def waits_in_an_epoch(device, **parameters):
+def waits_in_an_epoch(device, between=(1, 3), **parameters):
     counts = []
-    for max_iter in (1, 3):
+    for max_iter in between:
         device.waits.clear()
         fit(**parameters, max_iter=max_iter, tol=None)
         counts.append(len(device.waits))
-    return (counts[1] - counts[0]) / 2
+    return (counts[1] - counts[0]) / (between[1] - between[0])
 
 
 WAITING = [
-    *("plain", "weights", "annealed", "reconstruction", "validation", "few labels"),
+    *("plain", "weights", "annealed", "reconstruction", "validation"),
     *(mode for mode in MODES if mode.startswith("triplets, ")),
 ]
 
@@ -109,6 +109,12 @@ def test_an_epoch_waits_twice(device, mode):
     """To send what is in its batches, and to read their loss; once more with validation."""
     validated = "X_val" in MODES[mode] or MODES[mode].get("early_stopping", False)
     assert waits_in_an_epoch(device, **MODES[mode]) <= 2 + 2 * validated, device.waits
+
+
+def test_labels_are_spread_five_times_however_many_epochs_there_are(device):
+    few = MODES["few labels"]
+    assert waits_in_an_epoch(device, **few, spread_labels=False) <= 2, device.waits
+    assert waits_in_an_epoch(device, **few, between=(10, 15)) <= 2, device.waits
 
 
 def test_learned_temperatures_are_read_once_an_epoch(device):
