@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._compat import check_sample_weight
 from .._devices import resolve_device
@@ -24,26 +23,24 @@ from ..data import (
     hold_out,
     labeled_sample,
 )
-from ..functional._metrics import METRICS
-from ..networks import MLP, SkipMLP, UnitCode, apply
 from ..objectives import EmbeddingObjective
 from ..training import (
     MOST_HELD_OUT,
     EpochRecord,
-    LabelSpreader,
     TrainingInterrupted,
     isolated,
 )
+from ._build import Earlier, PreparedData, build, spreader_of
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint, describe_fit
 from ._data import check_validation_data, draw_seed, reader, to_tensor, warn_if_unlike
 from ._devices import home_of_rows
-from ._encoders import check_continues, chosen_dropout, default_width, make_network, width_of_answer
-from ._features import ROWS_TO_START_FROM, center_and_spread, common_unit
+from ._features import center_and_spread, common_unit
 from ._frames import FLOATS, validate_data
 from ._labels import check_partners, encode_labels, without_missing
 from ._mapped import MappedArray, check_mapped, is_mapped
-from ._training import Training, number_of_epochs
+from ._settings import number_of_epochs
+from ._training import Training
 
 if TYPE_CHECKING:
     from ._base import BaseEmbedding
@@ -73,15 +70,6 @@ class CheckedData:
 
     def __post_init__(self) -> None:
         assert (self.X_val is None) == (self.labels_val is None)
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What an earlier fit left, for `warm_start` to continue."""
-
-    network: nn.Module
-    objective: EmbeddingObjective
-    classes: list[Any]
 
 
 def fit(
@@ -123,12 +111,11 @@ def fit(
             fitted._set_overfits(None)
             return fitted.__dict__
 
-        held_out = prepared.held_out
+        held_out, labels = prepared.held_out, prepared.labels
         validated = held_out is not None
-        watched = (
-            not validated and earlier is None and embedding._is_watched(prepared.labels, max_iter)
-        )
-        spreads = embedding._spreads_labels() and bool((prepared.labels < 0).any())
+        may_be_watched = not validated and earlier is None
+        watched = may_be_watched and embedding._is_watched(labels, max_iter)
+        spreads = embedding._spreads_labels() and bool((labels < 0).any())
         training = Training(
             embedding,
             make_objective,
@@ -145,10 +132,7 @@ def fit(
             interruption = raised
     embedding._keep(training.objective, training.state.history, validated=validated)
     embedding._set_overfits(training.overfits)
-    if training.state.spreader is not None:
-        every = replace(prepared.data, rows=torch.arange(len(checked.X), device="cpu"))
-        places = training.state.spreader.transduction(every)
-        embedding.transduction_ = embedding.classes_[places.numpy()]
+    keep_transduction(embedding, training, prepared.data)
     callbacks.end_fit()
     if interruption is not None:  # a search, say, that this fit is part of ends too
         raise interruption
@@ -205,16 +189,6 @@ def check_weight(
 def _are_unseen(embedding: BaseEmbedding, labels_val: NDArray[np.int64]) -> bool:
     """Whether held-out samples are of classes that are not trained on."""
     return bool(labels_val.max() >= len(getattr(embedding, "classes_", [])))
-
-
-@dataclass(frozen=True)
-class PreparedData:
-    """Tensors, and what the start of an encoder is to know of them."""
-
-    data: TrainingData
-    held_out: tuple[Batch, Batch | None] | None  # and among what they look for their neighbors
-    spread: NDArray[np.float64] | None  # (n_features,)
-    labels: NDArray[np.int64]  # of all samples to learn from, the held-out ones among them
 
 
 def prepare(
@@ -280,82 +254,9 @@ def rows_to_tensor(embedding: BaseEmbedding, X: NDArray[Any]) -> Tensor:
     return to_tensor(X, home_of_rows(embedding.device_, 4 * X.size), embedding._centre)
 
 
-def build(
-    embedding: BaseEmbedding, prepared: PreparedData, max_iter: int, earlier: Earlier | None
-) -> EmbeddingObjective:
-    """A new objective on the device, with its own network, to be trained for so many epochs."""
-    device, data = embedding.device_, prepared.data
-    if earlier is None:
-        network = _new_network(embedding, data, prepared.spread)
-    else:
-        network = _continued_network(embedding, data, earlier.network)
-    if METRICS[embedding.metric].unit_length:
-        network = UnitCode(network)
-    network = network.to(device, torch.float32)
-    embedding._n_features_out = _width(
-        embedding, network, data.x.take_at_home(torch.arange(2, device="cpu")).to(device)
-    )
-    objective = embedding._make_objective(network, prepared.labels, max_iter)
-    if earlier is not None:
-        same_classes = earlier.classes == list(getattr(embedding, "classes_", []))
-        objective.continue_from(earlier.objective, same_classes=same_classes)
-    return objective.to(device, torch.float32)
-
-
-def spreader_of(
-    embedding: BaseEmbedding,
-    earlier: Earlier | None,
-    objective: EmbeddingObjective,
-    max_iter: int,
-) -> LabelSpreader:
-    """What spreads labels among the codes of an objective that is trained for so many epochs; at
-    the start among the rows, because the network has not learned anything.
-    """
-    network = objective.network
-    encoder = network.encoder if isinstance(network, UnitCode) else network
-    codes = partial(apply, network)
-    start: Callable[[Tensor], Tensor] | None = None
-    if earlier is None:
-
-        def start(x: Tensor) -> Tensor:
-            x = x.to(embedding.device_)
-            return encoder.squash(x) if isinstance(encoder, SkipMLP) else x
-
-    return LabelSpreader(codes, len(embedding.classes_), max_iter, start)
-
-
-def _new_network(
-    embedding: BaseEmbedding, data: TrainingData, spread: NDArray[np.float64] | None
-) -> nn.Module:
-    n_features = data.x.shape[1]
-    encoder = make_network(
-        embedding.encoder,
-        SkipMLP if len(embedding.hidden_layer_sizes) else MLP,
-        n_features,
-        embedding.n_components or default_width(n_features),
-        hidden_layer_sizes=embedding.hidden_layer_sizes,
-        activation=embedding.activation,
-        dropout=chosen_dropout(embedding.dropout, n_features, len(data.rows)),
-        name="encoder",
-    )
-    if spread is not None and isinstance(encoder, SkipMLP):
-        sample = data.sample(ROWS_TO_START_FROM).cpu()
-        encoder.start_from(sample, torch.from_numpy(spread).float())
-    return encoder
-
-
-def _continued_network(
-    embedding: BaseEmbedding, data: TrainingData, network: nn.Module
-) -> nn.Module:
-    encoder = network.encoder if isinstance(network, UnitCode) else network
-    maker, width = embedding._encoder_of_fit, embedding._n_features_out
-    check_continues(embedding, encoder, maker, width, data.x.shape[1])
-    return copy.deepcopy(encoder)
-
-
-def _width(embedding: BaseEmbedding, network: nn.Module, x: Tensor) -> int:
-    """The width of the codes; without `n_components`, a ready-made encoder decides it."""
-    expected = embedding.n_components
-    if expected is None and not isinstance(embedding.encoder, nn.Module):
-        expected = default_width(x.shape[1])
-    return width_of_answer(network, x, expected, "encoder")
+def keep_transduction(embedding: BaseEmbedding, training: Training, data: TrainingData) -> None:
+    """Set the labels that the training ended with, if it has spread any."""
+    spreader = training.state.spreader
+    if spreader is not None:
+        every = replace(data, rows=torch.arange(data.x.shape[0], device="cpu"))
+        embedding.transduction_ = embedding.classes_[spreader.transduction(every).numpy()]

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils.validation import validate_data as _validate_data
 
-from ._frames import FLOATS, one_column
+from ._frames import FLOATS, validate_data
 
 
 class MappedArray:
@@ -101,9 +100,9 @@ def check_mapped(
     embedding: Any, X: Any, y: Any, *, reset: bool, least: int
 ) -> tuple[MappedArray, NDArray[Any] | None]:
     """As scikit-learn's validation, but for the values: each row is looked at when it is read."""
-    _validate_data(embedding, X, y, reset=reset, skip_check_array=True)
-    if y is not None and not isinstance(y, str):
-        y = column_or_1d(one_column(y))
+    checked = validate_data(embedding, X, y, reset=reset, skip_check_array=True)
+    if isinstance(checked, tuple):
+        y = column_or_1d(checked[1])
         check_consistent_length(X, y)
     check_array(X[:least], dtype=None, ensure_min_samples=least, ensure_all_finite=False)
     return MappedArray(X), y

@@ -59,7 +59,7 @@ class Progress:
         elapsed = time.monotonic() - self.start
         if elapsed > 0:  # as it is not by a coarse clock
             rate = self.n_rows * (self.state.epoch - self.first_epoch) / elapsed
-            shown["rows/s"] = _with_unit(rate)
+            shown["rows/s"] = _tqdm().format_sizeof(rate)
         return shown
 
 
@@ -69,6 +69,7 @@ class _Lines(Progress):
     def __init__(self, name: str, state: TrainingState, n_rows: int) -> None:
         super().__init__(state, n_rows)
         self._name = name
+        self._duration = _tqdm().format_interval
 
     def end_epoch(self, record: EpochRecord) -> None:
         super().end_epoch(record)
@@ -77,8 +78,8 @@ class _Lines(Progress):
         left = elapsed / (done - self.first_epoch) * (total - done)
         figures = ", ".join(f"{name}={value}" for name, value in self.figures(record).items())
         print(
-            f"{self._name}: epoch {done}/{total}, {_duration(elapsed)} elapsed, "
-            f"{_duration(left)} left, {figures}",
+            f"{self._name}: epoch {done}/{total}, {self._duration(elapsed)} elapsed, "
+            f"{self._duration(left)} left, {figures}",
             flush=True,
         )
 
@@ -112,9 +113,7 @@ def progress(
     if verbose > 1:
         yield _Lines(name, state, n_rows)
         return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=state.max_iter, initial=state.epoch, desc=name, bar_format=_FORMAT) as bar:
+    with _tqdm()(total=state.max_iter, initial=state.epoch, desc=name, bar_format=_FORMAT) as bar:
         yield _Bar(bar, state, n_rows)
         # A training that stopped early is done too. A notebook would show it in red.
         bar.n = bar.total = state.epoch
@@ -125,18 +124,8 @@ def _in_short(value: float | list[float]) -> str:
     return "/".join(f"{number:.3g}" for number in (value if isinstance(value, list) else [value]))
 
 
-def _with_unit(value: float) -> str:
-    for unit in ("", "k", "M"):
-        if value < 1000:
-            return f"{value:.3g}{unit}"
-        value /= 1000
-    return f"{value:.3g}G"
+def _tqdm() -> Any:
+    """Imported only when something is shown."""
+    from tqdm.auto import tqdm
 
-
-def _duration(seconds: float) -> str:
-    """As 12 s, 3:05 or 1:02:30."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+    return tqdm

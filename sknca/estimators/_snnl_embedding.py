@@ -36,7 +36,7 @@ from ._data import apply_layers_to_array, apply_to_array
 from ._encoders import DROPOUT, make_network, width_of_answer
 from ._frames import FLOATS, validate_data
 from ._labels import weight_of_classes, without_missing
-from ._training import AUTO_BATCH_SIZE
+from ._settings import AUTO_BATCH_SIZE
 
 #: Of `q`, if labels look wrong.
 _AUTO_Q = 0.7

@@ -12,23 +12,21 @@ from numpy.typing import NDArray
 from .._devices import resolve_device
 from .._threads import threads_for
 from ..data import TrainingData
-from ..networks import SkipMLP, UnitCode
+from ..networks import SkipMLP, encoder_of
 from ..objectives import EmbeddingObjective
 from ..training import DivergenceError, EpochRecord, TrainingState, isolated, train
+from ._build import Earlier, PreparedData, build
 from ._data import draw_seed, to_tensor
 from ._features import ROWS_TO_START_FROM
 from ._fit import (
     CheckedData,
-    Earlier,
-    PreparedData,
-    build,
     check_weight,
     data_on_device,
     start_of_features,
 )
 from ._frames import FLOATS, validate_data
 from ._labels import encode_portion, without_missing
-from ._training import advice, make_state, make_step, product_of_a_step, size_of_batches
+from ._settings import advice, make_state, make_step, product_of_a_step, size_of_batches
 
 if TYPE_CHECKING:
     from ._base import BaseEmbedding
@@ -199,7 +197,7 @@ def build_portion(
         earlier = Earlier(embedding.network_, embedding._objective, known)
     objective = build(embedding, prepared, 2, earlier)
     network = objective.network
-    encoder = network.encoder if isinstance(network, UnitCode) else network
+    encoder = encoder_of(network)
     if kept is not None and not is_new and isinstance(encoder, SkipMLP):
         assert prepared.spread is not None
         rows = to_tensor(kept.rows, embedding.device_, embedding._centre)

@@ -1,6 +1,15 @@
 """The encoders, and what the layers of a network answer."""
 
-from ._encoders import ACTIVATIONS, MLP, Dropout, SkipMLP, UnitCode, is_plain, linear
+from ._encoders import (
+    ACTIVATIONS,
+    MLP,
+    Dropout,
+    SkipMLP,
+    UnitCode,
+    encoder_of,
+    is_plain,
+    linear,
+)
 from ._layers import (
     CHUNK_ROWS,
     CODE,
@@ -29,6 +38,7 @@ __all__ = [
     "chunk_rows",
     "describe_layer",
     "device_of",
+    "encoder_of",
     "hidden_layers",
     "is_plain",
     "largest_product",

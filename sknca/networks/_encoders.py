@@ -310,6 +310,11 @@ class UnitCode(nn.Module):
         return unit_rows(at_least_single(self.encoder(x)))
 
 
+def encoder_of(network: nn.Module) -> nn.Module:
+    """The encoder whose codes a network brings to length one, or the network itself."""
+    return network.encoder if isinstance(network, UnitCode) else network
+
+
 def at_least_single(answer: Tensor) -> Tensor:
     """What a network computed in half precision, under autocast, say, in float32."""
     return answer.float() if answer.dtype in (torch.bfloat16, torch.float16) else answer

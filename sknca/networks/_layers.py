@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._encoders import MLP, UnitCode, at_least_single
+from ._encoders import MLP, UnitCode, at_least_single, encoder_of
 
 #: Rows that go through a network together after training.
 CHUNK_ROWS = 256
@@ -127,7 +127,7 @@ def device_of(network: nn.Module, *, default: torch.device) -> torch.device:
 
 def chunk_rows(network: nn.Module, device: torch.device) -> int:
     """How many rows go through a network together after training."""
-    inner = network.encoder if isinstance(network, UnitCode) else network
+    inner = encoder_of(network)
     return _GPU_CHUNK_ROWS if device.type != "cpu" and isinstance(inner, MLP) else CHUNK_ROWS
 
 

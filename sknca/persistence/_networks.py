@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..estimators._encoders import make_network, width_of_answer
-from ..networks import ACTIVATIONS, MLP, SkipMLP, UnitCode
+from ..networks import ACTIVATIONS, MLP, SkipMLP, UnitCode, encoder_of
 from ..objectives import (
     Classification,
     EmbeddingObjective,
@@ -40,7 +40,7 @@ def describe_objective(objective: EmbeddingObjective, given: Container[str]) -> 
         If a network is neither of sknca nor among the parameters that are `given` to load.
     """
     network = objective.network
-    encoder = network.encoder if isinstance(network, UnitCode) else network
+    encoder = encoder_of(network)
     names = _PARAMETERS[type(objective)].split()
     described: dict[str, Any] = {
         "unit_code": isinstance(network, UnitCode),

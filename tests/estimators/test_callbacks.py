@@ -233,7 +233,9 @@ class TestVerbose:
         lines = out.splitlines()
         assert len(lines) == 3
         for i, (line, record) in enumerate(zip(lines, embedding.history_, strict=True)):
-            assert line.startswith(f"SNNLEmbedding: epoch {i + 1}/3, 0 s elapsed, 0 s left, loss=")
+            assert line.startswith(
+                f"SNNLEmbedding: epoch {i + 1}/3, 00:00 elapsed, 00:00 left, loss="
+            )
             assert f"loss={record['loss']:.3g}, T=1, rows/s=" in line
 
     def test_a_resumed_fit_tells_of_its_own_time(self, iris, tmp_path, capsys):

@@ -16,7 +16,7 @@ from torch import nn
 
 from sknca import SNNLEmbedding, TripletEmbedding
 from sknca.estimators import _devices
-from sknca.estimators._training import number_of_epochs
+from sknca.estimators._settings import number_of_epochs
 from sknca.functional import soft_nearest_neighbor_loss
 
 

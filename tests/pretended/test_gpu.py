@@ -12,7 +12,7 @@ from torch import nn
 import sknca
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from sknca.data import Batch
-from sknca.estimators import _training
+from sknca.estimators import _settings
 from sknca.estimators._devices import home_of_rows
 from sknca.functional._pick_rows import pick_rows
 from sknca.metrics import entanglement_score
@@ -186,7 +186,7 @@ def test_replayed_steps_learn_the_same(mode, monkeypatch):
         return [ReplayedStep(step, device, record) for step in steps]
 
     expected = fit(**MODES[mode])
-    monkeypatch.setattr(_training, "replayed_if_it_pays", replayed)
+    monkeypatch.setattr(_settings, "replayed_if_it_pays", replayed)
     embedding = fit(**MODES[mode])
     assert recorded
     assert_alike(embedding.transform(X), expected.transform(X))

@@ -1,0 +1,125 @@
+"""From prepared samples to an objective, with the network that the parameters mean."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..data import Batch, TrainingData
+from ..functional._metrics import METRICS
+from ..networks import MLP, SkipMLP, UnitCode, apply, encoder_of
+from ..objectives import EmbeddingObjective
+from ..training import LabelSpreader
+from ._encoders import check_continues, chosen_dropout, default_width, make_network, width_of_answer
+from ._features import ROWS_TO_START_FROM
+
+if TYPE_CHECKING:
+    from ._base import BaseEmbedding
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier fit left, for `warm_start` to continue."""
+
+    network: nn.Module
+    objective: EmbeddingObjective
+    classes: list[Any]
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Tensors, and what the start of an encoder is to know of them."""
+
+    data: TrainingData
+    held_out: tuple[Batch, Batch | None] | None  # and among what they look for their neighbors
+    spread: NDArray[np.float64] | None  # (n_features,)
+    labels: NDArray[np.int64]  # of all samples to learn from, the held-out ones among them
+
+
+def build(
+    embedding: BaseEmbedding, prepared: PreparedData, max_iter: int, earlier: Earlier | None
+) -> EmbeddingObjective:
+    """A new objective on the device, with its own network, to be trained for so many epochs."""
+    device, data = embedding.device_, prepared.data
+    if earlier is None:
+        network = _new_network(embedding, data, prepared.spread)
+    else:
+        network = _continued_network(embedding, data, earlier.network)
+    if METRICS[embedding.metric].unit_length:
+        network = UnitCode(network)
+    network = network.to(device, torch.float32)
+    embedding._n_features_out = _width(
+        embedding, network, data.x.take_at_home(torch.arange(2, device="cpu")).to(device)
+    )
+    objective = embedding._make_objective(network, prepared.labels, max_iter)
+    if earlier is not None:
+        same_classes = earlier.classes == list(getattr(embedding, "classes_", []))
+        objective.continue_from(earlier.objective, same_classes=same_classes)
+    return objective.to(device, torch.float32)
+
+
+def spreader_of(
+    embedding: BaseEmbedding,
+    earlier: Earlier | None,
+    objective: EmbeddingObjective,
+    max_iter: int,
+) -> LabelSpreader:
+    """What spreads labels among the codes of an objective that is trained for so many epochs; at
+    the start among the rows, because the network has not learned anything.
+    """
+    network = objective.network
+    encoder = encoder_of(network)
+    codes = partial(apply, network)
+    start: Callable[[Tensor], Tensor] | None = None
+    if earlier is None:
+
+        def start(x: Tensor) -> Tensor:
+            x = x.to(embedding.device_)
+            return encoder.squash(x) if isinstance(encoder, SkipMLP) else x
+
+    return LabelSpreader(codes, len(embedding.classes_), max_iter, start)
+
+
+def _new_network(
+    embedding: BaseEmbedding, data: TrainingData, spread: NDArray[np.float64] | None
+) -> nn.Module:
+    n_features = data.x.shape[1]
+    encoder = make_network(
+        embedding.encoder,
+        SkipMLP if len(embedding.hidden_layer_sizes) else MLP,
+        n_features,
+        embedding.n_components or default_width(n_features),
+        hidden_layer_sizes=embedding.hidden_layer_sizes,
+        activation=embedding.activation,
+        dropout=chosen_dropout(embedding.dropout, n_features, len(data.rows)),
+        name="encoder",
+    )
+    if spread is not None and isinstance(encoder, SkipMLP):
+        sample = data.sample(ROWS_TO_START_FROM).cpu()
+        encoder.start_from(sample, torch.from_numpy(spread).float())
+    return encoder
+
+
+def _continued_network(
+    embedding: BaseEmbedding, data: TrainingData, network: nn.Module
+) -> nn.Module:
+    encoder = encoder_of(network)
+    maker, width = embedding._encoder_of_fit, embedding._n_features_out
+    check_continues(embedding, encoder, maker, width, data.x.shape[1])
+    return copy.deepcopy(encoder)
+
+
+def _width(embedding: BaseEmbedding, network: nn.Module, x: Tensor) -> int:
+    """The width of the codes; without `n_components`, a ready-made encoder decides it."""
+    expected = embedding.n_components
+    if expected is None and not isinstance(embedding.encoder, nn.Module):
+        expected = default_width(x.shape[1])
+    return width_of_answer(network, x, expected, "encoder")

@@ -1,0 +1,131 @@
+"""From the parameters to the state and the steps of a training."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..networks import SkipMLP, encoder_of, largest_product
+from ..objectives import EmbeddingObjective
+from ..training import (
+    AdamW,
+    AdversarialGradient,
+    AdversarialStep,
+    LabelSpreader,
+    Step,
+    Stopping,
+    TrainingState,
+    TrainingStep,
+    epochs_for,
+    replayed_if_it_pays,
+)
+from ._parameters import EmbeddingParameters
+
+#: What `batch_size="auto"` means.
+AUTO_BATCH_SIZE = 256
+
+#: The most components that there are if nobody says how many.
+_USUAL_WIDTH = 32
+
+#: With the encoder that brings features to unit spread. How far rows may be moved for another, only
+#: the user knows.
+_AUTO_ADVERSARIAL_RADIUS = 0.7
+
+
+def make_state(
+    parameters: EmbeddingParameters,
+    objective: EmbeddingObjective,
+    *,
+    learning_rate: Callable[[float], float],
+    max_iter: int,
+    generator: torch.Generator,
+    device: torch.device,
+    spreader: LabelSpreader | None = None,
+) -> TrainingState:
+    """The state of an objective that nothing has been learned by.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to train.
+    """
+    groups = [group for group in objective.parameter_groups() if group["params"]]
+    if not groups:
+        raise ValueError("encoder has no parameter that can be trained.")
+    rate, decay = parameters.learning_rate_init, parameters.weight_decay
+    stopping = Stopping(least_improvement(parameters), parameters.n_iter_no_change)
+    return TrainingState(
+        objective,
+        AdamW(groups, lr=rate, weight_decay=decay),
+        learning_rate=learning_rate,
+        max_iter=max_iter,
+        stopping=stopping,
+        generator=generator,
+        device=device,
+        spreader=spreader,
+    )
+
+
+def least_improvement(parameters: EmbeddingParameters) -> float | None:
+    """By how much the loss has to improve; None if it need not."""
+    return 0.0 if parameters.tol is None and parameters.early_stopping is True else parameters.tol
+
+
+def make_step(
+    parameters: EmbeddingParameters, state: TrainingState, batch_size: int, first_epoch: int
+) -> TrainingStep:
+    """The step that the parameters mean, with adversarial steps from an epoch on."""
+    objective: Any = state.objective
+    plain = Step(objective, state.optimizer)
+    radius, spread = _radius_and_spread(parameters, objective.network)
+    if radius == 0:
+        return replayed_if_it_pays([plain], state.device, batch_size)[0]
+    adversarial = replace(plain, gradient=AdversarialGradient(radius, spread))
+    return AdversarialStep(
+        *replayed_if_it_pays([plain, adversarial], state.device, batch_size),
+        fraction=parameters.adversarial_fraction,
+        first_epoch=first_epoch,
+    )
+
+
+def _radius_and_spread(
+    parameters: EmbeddingParameters, network: nn.Module
+) -> tuple[float, Tensor | float]:
+    """The adversarial radius, and its unit along each feature (d,): that of the network."""
+    encoder = encoder_of(network)
+    radius = parameters.adversarial_radius
+    if isinstance(encoder, SkipMLP):
+        return _AUTO_ADVERSARIAL_RADIUS if radius == "auto" else radius, encoder.spread
+    return 0.0 if radius == "auto" else radius, 1.0
+
+
+def number_of_epochs(parameters: EmbeddingParameters, n_rows: int) -> int:
+    """What `max_iter` means for so many training samples."""
+    if parameters.max_iter != "auto":
+        return parameters.max_iter
+    return epochs_for(n_rows, size_of_batches(parameters, n_rows), parameters._most_epochs)
+
+
+def size_of_batches(parameters: EmbeddingParameters, n_rows: int) -> int:
+    """Samples in a batch, of so many."""
+    size = AUTO_BATCH_SIZE if parameters.batch_size == "auto" else parameters.batch_size
+    return min(size, n_rows)
+
+
+def product_of_a_step(
+    parameters: EmbeddingParameters, network: nn.Module, batch_size: int, device: torch.device
+) -> float:
+    """Multiplications in the largest matrix product of a step that the CPU computes."""
+    if device.type != "cpu":
+        return 0
+    of_loss = batch_size**2 * (parameters.n_components or _USUAL_WIDTH)
+    return max(largest_product(network, batch_size), of_loss)
+
+
+def advice(parameters: EmbeddingParameters) -> str:
+    """What to do if a training diverged."""
+    radius = parameters.adversarial_radius
+    too = " or adversarial_radius" if radius == "auto" or radius > 0 else ""
+    return f"Scale the features (StandardScaler), or lower learning_rate_init{too}."
