@@ -6,7 +6,8 @@ Three numbers of threads: the package's rule, one, and all that torch is set to.
 fits at the defaults, 10 epochs, in turn; first alone, then beside as many busy processes as
 this one may use processors, then bound to one of these. `digits`; with the data in the folder
 SKNCA_DATA, `mnist` is 2000 samples of MNIST, and `large` the same with layers of 1000, 500 and 250,
-batches of 1024 and 3 epochs.
+batches of 1024 and 3 epochs. Run it with OMP_WAIT_POLICY=passive too: threads that have nothing to
+do then sleep, where by default they keep a processor busy while they wait.
 """
 
 import argparse
@@ -82,7 +83,9 @@ def seconds(X, y, parameters):
 
 
 def main(names):
-    print(f"{joblib.cpu_count()} processors, {torch.get_num_threads()} threads")
+    waiting = os.environ.get("OMP_WAIT_POLICY", "not set")
+    threads = torch.get_num_threads()
+    print(f"{joblib.cpu_count()} processors, {threads} threads, OMP_WAIT_POLICY {waiting}")
     print(f"\n| | | {' | '.join(RULES)} | rule / quiet best |\n|---|---|" + "---|" * 4)
     for name in names:
         X, y, parameters = table(name)

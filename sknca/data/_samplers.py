@@ -50,16 +50,19 @@ def class_aware_batches(
     if len(thinned) < n:
         batches = class_aware_batches(labels[thinned], batch_size, generator)
         return [thinned[batch] for batch in batches]
-    labeled = (labels >= 0).nonzero().squeeze(1)
-    if 0 < len(labeled) < n / 2:
-        return _half_labeled_batches(labels, labeled, batch_size, generator)
-    order, grouped, ranks, counts = shuffled_ranks(labels, generator)
+    if 0 < int((labels >= 0).sum()) < n / 2:
+        return _half_labeled_batches(labels, batch_size, generator)
+    # In place, and deleted early: these arrays are what a fit of many samples takes of memory.
+    order, grouped, unit, counts = shuffled_ranks(labels, generator)
     pairs = counts.div(2, rounding_mode="floor").clamp_min(1)  # (n_classes,) units of a class
-    unit = torch.minimum(ranks.div(2, rounding_mode="floor"), pairs[grouped] - 1)
+    unit.div_(2, rounding_mode="floor")
+    torch.minimum(unit, (pairs - 1)[grouped], out=unit)
     unit += (pairs.cumsum(0) - pairs)[grouped]  # (n,) one number for each unit of any class
-    place = torch.randperm(int(pairs.sum()), generator=generator, device="cpu")
-    dealt = place[unit].argsort(stable=True)
-    unit, rows = place[unit][dealt], order[dealt]
+    del grouped
+    unit = torch.randperm(int(pairs.sum()), generator=generator, device="cpu")[unit]
+    unit, dealt = unit.sort(stable=True)
+    rows = order[dealt]
+    del order, dealt
 
     # Cut at multiples of an equal share, each cut moved back to where a unit begins, and
     # left out where it would leave a row alone.
@@ -98,9 +101,10 @@ def _thinned(labels: Tensor, batch_size: int, generator: torch.Generator) -> Ten
 
 
 def _half_labeled_batches(
-    labels: Tensor, labeled: Tensor, batch_size: int, generator: torch.Generator
+    labels: Tensor, batch_size: int, generator: torch.Generator
 ) -> list[Tensor]:
     """Batches of rows without a label, each with as many rows that have one."""
+    labeled = (labels >= 0).nonzero().squeeze(1)
     others = (labels < 0).nonzero().squeeze(1)
     others = others[torch.randperm(len(others), generator=generator, device="cpu")]
     half = max(batch_size // 2, 2)
@@ -146,10 +150,11 @@ def shuffled_ranks(
     it, and the number of rows of each class; rows without a label, -1, are one class more.
     """
     labels = labels - labels.min().clamp_max(0)
-    shuffled = torch.randperm(len(labels), generator=generator, device="cpu")
-    order = shuffled[labels[shuffled].argsort(stable=True)]
+    order = torch.randperm(len(labels), generator=generator, device="cpu")
+    grouped, within = labels[order].sort(stable=True)
+    order = order[within]
+    del within
     counts = labels.bincount()
     starts = counts.cumsum(0) - counts
-    grouped = labels[order]
-    ranks = torch.arange(len(labels), device="cpu") - starts[grouped]
+    ranks = torch.arange(len(labels), device="cpu").sub_(starts[grouped])
     return order, grouped, ranks, counts

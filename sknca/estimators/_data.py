@@ -60,8 +60,10 @@ def _fill(tensor: Tensor, array: NDArray[Any], centre: NDArray[np.float64] | Non
     return tensor
 
 
-def reader(X: MappedArray, centre: NDArray[np.float64] | None) -> Callable[[Tensor], Tensor]:
-    """From indices to rows about the center, in float32, as read from the file.
+def reader(
+    X: NDArray[Any] | MappedArray, centre: NDArray[np.float64] | None
+) -> Callable[[Tensor], Tensor]:
+    """From indices to rows about the center, in float32, as read from the array or the file.
 
     The reader raises ValueError if a row is not finite, or too large for float32.
     """

@@ -34,7 +34,7 @@ from ._build import Earlier, PreparedData, build, spreader_of
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint, describe_fit
 from ._data import check_validation_data, draw_seed, reader, to_tensor, warn_if_unlike
-from ._devices import home_of_rows
+from ._devices import home_of_rows, is_read_in_place
 from ._features import center_and_spread, common_unit
 from ._frames import FLOATS, validate_data
 from ._labels import check_partners, encode_labels, without_missing
@@ -224,7 +224,7 @@ def data_on_device(embedding: BaseEmbedding, checked: CheckedData) -> TrainingDa
     """The samples as tensors."""
     device, X = embedding.device_, checked.X
     x: Source
-    if isinstance(X, MappedArray):
+    if isinstance(X, MappedArray) or is_read_in_place(X, device):
         x = RowsRead(X.shape, reader(X, embedding._centre), device)
     else:
         x = RowsInMemory(rows_to_tensor(embedding, X), device)

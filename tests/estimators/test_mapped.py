@@ -6,11 +6,14 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sknca import SNNLEmbedding, TripletEmbedding
+from sknca.estimators import _devices
+from sknca.estimators._devices import is_read_in_place
 from sknca.estimators._mapped import MappedArray, is_mapped
 
 X, y = load_digits(return_X_y=True)
@@ -48,6 +51,26 @@ def test_codes_are_those_of_rows_in_memory(kind, mapped):
     assert from_file.history_ == in_memory.history_
     np.testing.assert_array_equal(from_file.transform(X), in_memory.transform(X))
     np.testing.assert_array_equal(from_file.transform(mapped(X)), in_memory.transform(X))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_arrays_are_read_in_place(kind, dtype, monkeypatch):
+    array = X.astype(dtype)
+    copied = make(**KINDS[kind]).fit(array, y, WEIGHT)
+    monkeypatch.setattr(_devices, "_LARGEST_COPY", 0)
+    in_place = make(**KINDS[kind]).fit(array, y, WEIGHT)
+    assert in_place.history_ == copied.history_
+    np.testing.assert_array_equal(in_place.transform(array), copied.transform(array))
+
+
+def test_only_contiguous_samples_on_the_cpu_are_read_in_place(monkeypatch):
+    cpu = torch.device("cpu")
+    assert not is_read_in_place(X, cpu)
+    monkeypatch.setattr(_devices, "_LARGEST_COPY", 4 * X.size - 1)
+    assert is_read_in_place(X, cpu)
+    assert not is_read_in_place(np.asfortranarray(X), cpu)
+    assert not is_read_in_place(X, torch.device("cuda"))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int64", "bool"])
