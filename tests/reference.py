@@ -85,7 +85,7 @@ def triplet_loss(z, y, margin, strategy, metric, weight=None):
     return total / active if active else 0.0
 
 
-def spread_labels(rows, labels, n_classes, n_neighbors, n_steps):
+def spread_labels(rows, labels, n_classes, n_neighbors, n_steps, one_sided):
     """Class probabilities by random walks along nearest neighbors that end at the first label."""
     n = len(rows)
     neighbors, units = [], []
@@ -100,7 +100,11 @@ def spread_labels(rows, labels, n_classes, n_neighbors, n_steps):
         after = given.copy()
         for i in range(n):
             if labels[i] < 0:
-                weights = [math.exp(-d / (units[i] * units[j])) for d, j in neighbors[i]]
+                weights = [
+                    math.exp(-d / (units[i] * units[j]))
+                    * (1 if i in [back for _, back in neighbors[j]] else one_sided)
+                    for d, j in neighbors[i]
+                ]
                 for weight, (_, j) in zip(weights, neighbors[i], strict=True):
                     after[i] += weight / sum(weights) * reached[j]
         reached = after

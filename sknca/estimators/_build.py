@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from ..data import Batch, TrainingData
 from ..functional._metrics import METRICS
-from ..networks import MLP, SkipMLP, UnitCode, apply, encoder_of
+from ..networks import MLP, SkipMLP, UnitCode, encoder_of
 from ..objectives import EmbeddingObjective
 from ..training import LabelSpreader
 from ._encoders import check_continues, chosen_dropout, default_width, make_network, width_of_answer
@@ -75,9 +74,7 @@ def spreader_of(
     """What spreads labels among the codes of an objective that is trained for so many epochs; at
     the start among the rows, because the network has not learned anything.
     """
-    network = objective.network
-    encoder = encoder_of(network)
-    codes = partial(apply, network)
+    encoder = encoder_of(objective.network)
     start: Callable[[Tensor], Tensor] | None = None
     if earlier is None:
 
@@ -85,7 +82,7 @@ def spreader_of(
             x = x.to(embedding.device_)
             return encoder.squash(x) if isinstance(encoder, SkipMLP) else x
 
-    return LabelSpreader(codes, len(embedding.classes_), max_iter, start)
+    return LabelSpreader(objective.codes, len(embedding.classes_), max_iter, start)
 
 
 def _new_network(

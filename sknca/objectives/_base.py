@@ -7,7 +7,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from ..data import Batch
-from ..networks import is_plain
+from ..networks import apply, is_plain
 from ._primary import PrimaryLoss
 
 #: The total loss, and the named parts that it is the sum of.
@@ -48,6 +48,10 @@ class EmbeddingObjective(nn.Module, ABC):
                 if parameters and not any(p.requires_grad for p in parameters):
                     module.eval()
         return self
+
+    def codes(self, x: Tensor) -> Tensor:
+        """The codes of rows as the loss compares them, without gradient."""
+        return apply(self.network, x)
 
     @abstractmethod
     def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:

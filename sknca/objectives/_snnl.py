@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..data import Batch
 from ..functional import soft_nearest_neighbor_loss
 from ..functional._metrics import METRICS
-from ..networks import CODE, apply, apply_layers, run_layers
+from ..networks import CODE, apply_layers, run_layers
 from ._base import EmbeddingObjective, Loss
 from ._loss import bounded_exp
 from ._primary import Classification, PrimaryLoss
@@ -115,6 +115,9 @@ class SNNLObjective(EmbeddingObjective):
             start = torch.full((len(self.layers),), self.temperatures[0], device="cpu").log()
             self.log_temperatures = nn.Parameter(start)
 
+    def codes(self, x: Tensor) -> Tensor:
+        return self._seen(super().codes(x))
+
     def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:
         answers = run_layers(self.network, batch.x, self.layers)
         return self._loss(answers, batch, epoch)
@@ -161,7 +164,7 @@ class SNNLObjective(EmbeddingObjective):
         temperature = self._temperatures(-1)[-1]
         multiples = _MULTIPLES if METRICS[self.metric].unit_length else (1.0,)
         with torch.no_grad():
-            codes = self._seen(apply(self.network, x))
+            codes = self.codes(x)
             probabilities = [
                 soft_nearest_neighbor_loss(
                     codes,
@@ -185,8 +188,8 @@ class SNNLObjective(EmbeddingObjective):
         x_held_out, y_held_out, weight_held_out, *_ = rows
         temperature = self._temperatures(-1)[-1]
         with torch.no_grad():
-            codes = self._seen(apply(self.network, x))
-            codes_held_out = self._seen(apply(self.network, x_held_out))
+            codes = self.codes(x)
+            codes_held_out = self.codes(x_held_out)
             losses = [
                 soft_nearest_neighbor_loss(
                     codes_held_out,

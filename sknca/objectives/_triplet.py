@@ -10,7 +10,6 @@ from .._random import generator_of_fit
 from ..data import Batch
 from ..functional import triplet_loss
 from ..functional._triplet_loss import nearest_triplet_loss
-from ..networks import apply
 from ._base import EmbeddingObjective, Loss
 
 
@@ -60,11 +59,11 @@ class TripletObjective(EmbeddingObjective):
         """
         self.eval()
         x, y, weight, *_ = rows
-        code = neighbors = apply(self.network, x)
+        code = neighbors = self.codes(x)
         neighbor_labels = y
         if training_rows is not None:
             training_x, neighbor_labels, *_ = training_rows
-            neighbors = apply(self.network, training_x)
+            neighbors = self.codes(training_x)
         with torch.no_grad():
             return nearest_triplet_loss(
                 code,

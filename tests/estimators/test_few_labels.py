@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
@@ -94,6 +95,23 @@ def test_labels_are_not_spread_if_classes_are_not_to_be_separated(snnl_weight):
         metric="cosine", primary_loss="reconstruction", snnl_weight=snnl_weight, max_iter=2
     )
     assert not hasattr(embedding.fit(X, few_of(Y, 3)), "transduction_")
+
+
+class WithMoreUnits(torch.nn.Module):
+    def __init__(self, n_features, n_units):
+        super().__init__()
+        self.code = torch.nn.Linear(n_features, 8)
+        self.n_more = n_units - 8
+
+    def forward(self, x):
+        return torch.cat([self.code(x), 100 * x[:, : self.n_more]], dim=1)
+
+
+def test_labels_are_spread_among_the_units_that_the_loss_compares():
+    few = few_of(Y, 3)
+    settings = {"encoder": WithMoreUnits, "code_units": 8, "max_iter": 5}
+    without, with_more = (make(n_components=n, **settings).fit(X, few) for n in (8, 60))
+    np.testing.assert_array_equal(with_more.transduction_, without.transduction_)
 
 
 def test_validation_samples():
