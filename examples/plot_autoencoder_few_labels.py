@@ -43,15 +43,15 @@ for split in range(5):
     X_train, X_test, y_train, y_test = train_test_split(
         X, y, train_size=1200, stratify=y, random_state=split
     )
-    labelled, _ = train_test_split(
+    labeled, _ = train_test_split(
         np.arange(1200), train_size=50, stratify=y_train, random_state=split
     )
     few = np.full(1200, -1)
-    few[labelled] = y_train[labelled]
+    few[labeled] = y_train[labeled]
     for name, embedding in embeddings.items():
-        rows = labelled if name == "50 labeled samples" else slice(None)
+        rows = labeled if name == "50 labeled samples" else slice(None)
         embedding.fit(X_train[rows], few[rows])
-        knn = KNeighborsClassifier(3).fit(embedding.transform(X_train[labelled]), few[labelled])
+        knn = KNeighborsClassifier(3).fit(embedding.transform(X_train[labeled]), few[labeled])
         errors[name].append(1 - knn.score(embedding.transform(X_test), y_test))
 for name, of_splits in errors.items():
     told = f"{np.mean(of_splits):.1%} ± {np.std(of_splits):.1%}"

@@ -26,7 +26,7 @@ starts = np.array([0.03, 0.1, 0.3, 1.0])
 # The codes are L2-normalized, because then the temperature matters. With the squared Euclidean
 # distance, the network can scale its codes instead.
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-for schedule, colour in {"constant": "C0", "annealed": "C1", "learned": "C2"}.items():
+for schedule, color in {"constant": "C0", "annealed": "C1", "learned": "C2"}.items():
     errors = []
     for start in starts:
         embedding = SNNLEmbedding(
@@ -44,8 +44,8 @@ for schedule, colour in {"constant": "C0", "annealed": "C1", "learned": "C2"}.it
         ]
         errors.append(1 - np.mean(scores))
         temperatures = [record["temperature"] for record in embedding.history_]
-        left.plot(temperatures, color=colour, label=schedule if start == starts[0] else None)
-    right.plot(starts, errors, marker="o", color=colour, label=schedule)
+        left.plot(temperatures, color=color, label=schedule if start == starts[0] else None)
+    right.plot(starts, errors, marker="o", color=color, label=schedule)
     print(schedule, dict(zip(starts.tolist(), np.round(errors, 4).tolist(), strict=True)))
 left.set(xlabel="epoch", ylabel="temperature", yscale="log", title="temperature of each epoch")
 right.set(

@@ -1,4 +1,4 @@
-"""Raw features, PCA, NCA and the embeddings before the same nearest-neighbour classifier.
+"""Raw features, PCA, NCA and the embeddings before the same nearest-neighbor classifier.
 
 python examples/quickstart.py           digits, five shuffled folds; a minute
 python examples/quickstart.py --mnist   all of MNIST, the official split; some minutes
@@ -51,7 +51,7 @@ def digits():
                 result = evaluate(transformer, X_train, y[train], X_test, y[test])
                 results[name].append(result)
                 bar.update()
-    print("digits, standardised; means over five shuffled folds")
+    print("digits, standardized; means over five shuffled folds")
     print_table({name: np.mean(result, axis=0) for name, result in results.items()})
 
 

@@ -1,4 +1,6 @@
-"""Soft nearest neighbour embeddings for scikit-learn, trained with torch."""
+"""Metric learning and supervised dimensionality reduction: the soft nearest neighbor loss, for
+scikit-learn, trained with torch.
+"""
 
 from .estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from .objectives import SNNLoss

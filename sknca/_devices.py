@@ -59,7 +59,7 @@ def _cuda_or_cpu() -> torch.device:
         (ones @ ones).sum().item()
     except (RuntimeError, AssertionError) as error:
         warn_user(
-            "device='auto' is the CPU, because CUDA is there but does not compute: "
+            "device='auto' means the CPU, because CUDA is available but does not compute: "
             f"{_first_sentence(error)}"
         )
         return torch.device("cpu")

@@ -1,4 +1,4 @@
-"""The file: arrays and JSON in the safetensors format, under a checksum."""
+"""The file: arrays and JSON in the safetensors format, with a checksum."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-#: Raised when a file means something else than before. Whatever the format, a file begins
-#: with the checksum, and then says which format it has.
+#: Increased if the meaning of a file changes. In every format, a file begins with the checksum,
+#: followed by the number of its format.
 FORMAT = 1
 
-#: What follows the eight bytes that tell the length of the header; then comes the checksum.
+#: After the eight bytes with the length of the header, and before the checksum.
 _START = b'{"__metadata__":{"sknca":"{\\"sha256\\":\\"'
 _CHECKSUM = slice(8 + len(_START), 8 + len(_START) + 64)
 _NO_CHECKSUM = b"0" * 64
@@ -30,16 +30,16 @@ _DTYPES = {
 
 
 def pack(content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The bytes of a file that holds `content`, as JSON, and the arrays.
+    """The bytes of a file with `content`, as JSON, and the arrays.
 
     Raises
     ------
     ValueError
-        If an array is of a dtype that the file cannot hold.
+        If an array has a dtype that the file cannot contain.
     """
     for name, array in arrays.items():
         if array.dtype.name not in _DTYPES:
-            raise ValueError(f"{name} is of dtype {array.dtype}, which cannot be saved.")
+            raise ValueError(f"{name} has dtype {array.dtype}, which cannot be saved.")
     content = {"sha256": _NO_CHECKSUM.decode(), "format": FORMAT, **content}
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
@@ -51,7 +51,7 @@ def pack(content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> byte
 
 
 def check_is_whole(data: bytes) -> None:
-    """Refuse bytes that `pack` did not make, or that are no longer what it made.
+    """Refuse bytes that `pack` did not return, or that were changed since.
 
     Raises
     ------
@@ -59,11 +59,11 @@ def check_is_whole(data: bytes) -> None:
         If they are of another kind, truncated or altered.
     """
     if data[8 : _CHECKSUM.start] != _START:
-        raise ValueError("it is no file that sknca.save wrote, or its beginning is lost")
+        raise ValueError("it was not written by sknca.save, or its beginning is damaged")
     bare = bytearray(data)
     bare[_CHECKSUM] = _NO_CHECKSUM
     if hashlib.sha256(bare).hexdigest().encode() != data[_CHECKSUM]:
-        raise ValueError("it is truncated or altered: its checksum is not that of its contents")
+        raise ValueError("it is truncated or altered: its checksum does not match its contents")
 
 
 def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -75,15 +75,15 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     content = json.loads(header["__metadata__"]["sknca"])
     if content["format"] != FORMAT:
         raise ValueError(
-            f"it is of format {content['format']!r}, written by sknca {content.get('sknca')}; "
+            f"it has format {content['format']!r}, written by sknca {content.get('sknca')}; "
             f"this version reads format {FORMAT}"
         )
     return content, safetensors.numpy.load(data)
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file at once: until all is on the disk, what was at `path` stays there. A file that
-    is replaced leaves its permissions to the new one.
+    """Write a file atomically: until all is on the disk, an existing file at `path` stays. The new
+    file has the permissions of the one that it replaces.
     """
     target = Path(os.path.realpath(path))  # the file that a link leads to, not the link
     partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")

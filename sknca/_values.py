@@ -1,6 +1,6 @@
-"""Parameters and fitted attributes as JSON, their numeric arrays beside it.
+"""Parameters and fitted attributes as JSON, with numeric arrays stored separately.
 
-A JSON object always stands for what JSON has no word for: `{"tuple": [1, 2]}`, say.
+A JSON object always stands for a type that JSON does not have: `{"tuple": [1, 2]}`, for example.
 """
 
 import math
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 _TEXTS = re.compile(r"\|O|[<>]U\d+")
 _NUMBERS = re.compile(r"[<>|][biuf]\d+|[<>][mM]8(\[\w+\])?")
 
-#: So many characters wider than its longest text an array of texts is at most, in a file.
+#: An array of strings in a file may be wider than its longest string by this many characters.
 _SPARE_WIDTH = 1000
 
 
@@ -28,7 +28,7 @@ def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
     Raises
     ------
     ValueError
-        If it is a thing that a file cannot hold.
+        If it is an object that a file cannot contain.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -54,8 +54,8 @@ def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
         arrays[name] = value.numpy(force=True)
         return {"tensor": name}
     raise ValueError(
-        f"{name}={value!r} cannot be saved: a file holds numbers, texts and arrays of these, and "
-        "lists of them, but no other object."
+        f"{name}={value!r} cannot be saved: files contain numbers, strings, arrays of these, and "
+        "lists of them, but no other objects."
     )
 
 
@@ -66,7 +66,7 @@ def _encode_array(
     if dtype.kind in "UO":
         texts = array.tolist()
         if array.ndim != 1 or not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"{name} holds objects other than texts, which cannot be saved.")
+            raise ValueError(f"{name} contains objects other than strings, which cannot be saved.")
         if dtype.kind == "U":
             widest = np.dtype(("U", _widest(texts))).newbyteorder(dtype.byteorder)
             dtype = min(dtype, widest, key=lambda one: one.itemsize)
@@ -102,14 +102,14 @@ def decode(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
             texts = [str(text) for text in texts]
             expected = _dtype(dtype, _TEXTS)
             if expected.itemsize > 4 * _widest(texts):  # four bytes a character
-                raise ValueError(f"it holds texts in an array that is too wide, {dtype!r}")
+                raise ValueError(f"it contains strings in an array that is too wide, {dtype!r}")
             return np.array(texts, expected)
         case {"array": name, "dtype": dtype}:
             return arrays[name].astype(_dtype(dtype, _NUMBERS), copy=False)
         case {"tensor": name}:
             return torch.from_numpy(arrays[name])
         case dict():
-            raise ValueError(f"it holds a value of an unknown kind, {', '.join(value)}")
+            raise ValueError(f"it contains a value of an unknown kind, {', '.join(value)}")
     return value
 
 
@@ -119,5 +119,5 @@ def _widest(texts: list[str]) -> int:
 
 def _dtype(text: str, known: re.Pattern[str]) -> np.dtype[Any]:
     if not known.fullmatch(text):
-        raise ValueError(f"it holds an array of an unknown dtype, {text!r}")
+        raise ValueError(f"it contains an array of an unknown dtype, {text!r}")
     return np.dtype(text)

@@ -22,20 +22,20 @@ def log_sum_exp(terms):
 
 
 def row_losses(z, y, temperature, metric, weight=None, neighbors=None):
-    """Loss of each row, NaN where it has no partner. `neighbors` are (codes, labels, weight)."""
+    """Loss of each row, NaN where it has no positive. `neighbors` are (codes, labels, weight)."""
     weight = np.ones(len(z)) if weight is None else weight
     keys, key_labels, key_weight = (z, y, weight) if neighbors is None else neighbors
     losses = []
     for i in range(len(z)):
-        everyone, partners = [], []
+        everyone, positives = [], []
         for j in range(len(keys)):
             if (neighbors is None and i == j) or key_weight[j] == 0:
                 continue
             term = -distance(z[i], keys[j], metric) / temperature + math.log(key_weight[j])
             everyone.append(term)
             if key_labels[j] == y[i]:
-                partners.append(term)
-        losses.append(log_sum_exp(everyone) - log_sum_exp(partners) if partners else math.nan)
+                positives.append(term)
+        losses.append(log_sum_exp(everyone) - log_sum_exp(positives) if positives else math.nan)
     return np.array(losses)
 
 

@@ -128,9 +128,9 @@ class TestEntanglement:
         ("changes", "message"),
         [
             ({"labels": np.zeros(12)}, "Number of labels is 1. There must be at least 2"),
-            ({"labels": np.arange(12)}, "no row has another one of its label"),
+            ({"labels": np.arange(12)}, "At least one label must occur twice"),
             ({"sample_weight": np.eye(12)[0]}, "Number of labels is 1"),
-            ({"sample_weight": [1, 1] + [0] * 10}, "no row has another one of its label"),
+            ({"sample_weight": [1, 1] + [0] * 10}, "At least one label must occur twice"),
             ({"sample_weight": [0] * 12}, "at least one non-zero number"),
             ({"sample_weight": [-1] + [1] * 11}, "Negative values in data passed to `sample_w"),
             ({"sample_weight": [1, 2]}, "sample_weight.shape"),

@@ -151,8 +151,11 @@ X, Y = np.random.RandomState(0).randn(6, 2), [0, 0, 1, 1, 2, 2]
         ({"X_gallery": X}, "X_gallery and labels_gallery must be given together"),
         ({"labels_gallery": Y}, "X_gallery and labels_gallery must be given together"),
         ({"X_gallery": X[:, :1], "labels_gallery": Y}, "X_gallery has 1 features, but X has 2"),
-        ({"X_gallery": X, "labels_gallery": [7] * 6}, "No query has one of its class to find in"),
-        ({"labels": range(6)}, "No query has one of its class to find among"),
+        (
+            {"X_gallery": X, "labels_gallery": [7] * 6},
+            "No query has a sample of its class in the gallery",
+        ),
+        ({"labels": range(6)}, "No query has a sample of its class among"),
         ({"labels": Y[:5]}, "inconsistent numbers of samples"),
         ({"X": X * np.nan}, "Input X contains NaN"),
     ],

@@ -10,7 +10,7 @@ DISTANCES = {"sqeuclidean": squared_distances, "cosine": cosine_distances}
 def dense(z, y, metric):
     logits = -DISTANCES[metric](z, z)
     itself = torch.eye(len(z), dtype=torch.bool)
-    partners = (y[:, None] == y) & ~itself
+    positives = (y[:, None] == y) & ~itself
     everyone = logits.masked_fill(itself, -torch.inf).logsumexp(1)
-    rows = everyone - logits.masked_fill(~partners, -torch.inf).logsumexp(1)
-    return rows[partners.any(1)].mean()
+    rows = everyone - logits.masked_fill(~positives, -torch.inf).logsumexp(1)
+    return rows[positives.any(1)].mean()

@@ -5,7 +5,7 @@ python examples/benchmarks/defaults.py [--only "plain MLP" "dropout 0.4"] [--fir
 
 Judged on the data sets that selected the defaults (those of SELECTING that are at hand), and
 there on training rows alone: the training part of each split of knn_accuracy.py is parted 70 to
-30, at most 1000 rows of either, and 5 nearest neighbours behind the embedding are scored on the
+30, at most 1000 rows of either, and 5 nearest neighbors behind the embedding are scored on the
 30 %. Small sets get 8 splits, others 3, whose seeds count from --first-split on: on splits that
 helped to choose something it looks better than it is. The sets that confirm are all others of
 knn_accuracy.py.
@@ -86,7 +86,7 @@ CHOICES = {
 
 
 def tasks(first_split, condition):
-    """Name, seed, and the two parts of training rows, standardised, with their labels."""
+    """Name, seed, and the two parts of training rows, standardized, with their labels."""
     for name, X, y, official in load_all():
         if name not in SELECTING:
             continue

@@ -1,13 +1,13 @@
-"""k-means on the codes of an autoencoder with the soft nearest neighbour loss.
+"""k-means on the codes of an autoencoder with the soft nearest neighbor loss.
 
     python examples/benchmarks/kmeans_on_codes.py mnist [--seeds 5]
 
 After Agarap and Azcarraga (2020): the autoencoder x-500-500-2000-d-2000-500-500-x, trained on
-10000 labelled training rows, and k-means on the codes of the official TEST rows, scored by
-cluster accuracy (ACC), normalised mutual information (NMI) and adjusted Rand index (ARI).
+10000 labeled training rows, and k-means on the codes of the official TEST rows, scored by
+cluster accuracy (ACC), normalized mutual information (NMI) and adjusted Rand index (ARI).
 Theirs is the best of four runs, ours the mean and standard deviation over the seeds; each
-seed draws other labelled rows. The other training rows are not used. In training the layers
-of the encoder are normalised by batch and disturbed by Gaussian noise; pixels are not moved.
+seed draws other labeled rows. The other training rows are not used. In training the layers
+of the encoder are normalized by batch and disturbed by Gaussian noise; pixels are not moved.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def autoencoder(seed, snnl_weight):
 
 
 def methods(seed):
-    """Each method, and on how many of the labelled rows it is fitted."""
+    """Each method, and on how many of the labeled rows it is fitted."""
     return {
         "raw pixels": (FunctionTransformer(), N_LABELED),
         "PCA, 32 components": (PCA(32, random_state=seed), N_LABELED),
@@ -120,7 +120,7 @@ def main(name, n_seeds):
                 scores.setdefault(method, []).append(result)
                 bar.update()
     print(f"{name}: k-means with {n_classes} clusters on test codes, {n_seeds} seeds; ", end="")
-    print(f"{N_LABELED} labelled training rows; {torch.get_num_threads()} threads")
+    print(f"{N_LABELED} labeled training rows; {torch.get_num_threads()} threads")
     print(f"{'':32s}{'ACC':>17s}{'NMI':>17s}{'ARI':>17s}{'fit':>8s}")
     for method, results in scores.items():
         mean, deviation = np.mean(results, axis=0), np.std(results, axis=0)

@@ -50,8 +50,8 @@ def floor(z):
 def measure(n, n_classes, metric):
     generator = torch.Generator().manual_seed(0)
     y = torch.randint(0, n_classes, (n,), generator=generator)
-    centres = 0.3 * torch.randn(n_classes, D, generator=generator)
-    z = (centres[y] + 0.3 * torch.randn(n, D, generator=generator)).requires_grad_()
+    centers = 0.3 * torch.randn(n_classes, D, generator=generator)
+    z = (centers[y] + 0.3 * torch.randn(n, D, generator=generator)).requires_grad_()
     small = 0.05 * torch.randn(n, D, generator=generator)
     functions = {
         "sknca": lambda: soft_nearest_neighbor_loss(z, y, metric=metric).backward(),

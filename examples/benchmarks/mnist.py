@@ -1,10 +1,10 @@
-"""Test error of nearest neighbours behind 30-d codes of MNIST, pixels in any order.
+"""Test error of nearest neighbors behind 30-d codes of MNIST, pixels in any order.
 
     python examples/benchmarks/mnist.py [--seeds 3] [--epochs 40] [--reconstruction 1000]
         [--radius 1.25] [--validate]
 
-One network, 784-1000-500-250-30 with batch normalisation and with Gaussian noise on the input
-and in every hidden layer, is trained by the soft nearest neighbour loss, and by cross-entropy
+One network, 784-1000-500-250-30 with batch normalization and with Gaussian noise on the input
+and in every hidden layer, is trained by the soft nearest neighbor loss, and by cross-entropy
 through one more linear layer, with the same batches, optimizer and schedule. Beside either loss
 stands, so many times, the mean squared error with which a ladder [1], going down from the code
 and seeing each noisy layer on its way, gives the clean pixels back. The ladder serves training
@@ -12,8 +12,8 @@ alone (`--reconstruction 0`: there is none). Both learn from every second batch 
 in the first eighth of the epochs, moved by the radius to where the loss is higher (`--radius 0`:
 once).
 
-Scored are 1 and 5 nearest neighbours among the codes of the 60000 training rows, and the second
-network's own answer. NCA, which holds all pairs of its rows at once, learns its map from some of
+Scored are 1 and 5 nearest neighbors among the codes of the 60000 training rows, and the second
+network's own output. NCA, which holds all pairs of its rows at once, learns its map from some of
 them.
 
 With --validate the last 10000 training rows stand in for the test rows: on them the settings
@@ -77,7 +77,7 @@ class GaussianNoise(nn.Module):
 class Encoder(nn.Module):
     """The network. Behind the code it gives its noisy layers, for the ladder.
 
-    It trains with products in bfloat16, and answers in float32 throughout.
+    It trains with products in bfloat16, and outputs in float32 throughout.
     """
 
     def __init__(self, n_features, n_units, *, unit_code=True):
@@ -92,12 +92,12 @@ class Encoder(nn.Module):
 
     def forward(self, x):
         with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
-            answer = self.noise(x)
-            layers = [answer]
+            output = self.noise(x)
+            layers = [output]
             for hidden in self.hidden:
-                layers.append(hidden(answer))  # (n, width)
-                answer = layers[-1].relu()
-            code = self.code(answer).float()
+                layers.append(hidden(output))  # (n, width)
+                output = layers[-1].relu()
+            code = self.code(output).float()
             if self.unit_code:
                 code = nn.functional.normalize(code, dim=1)
             return torch.cat([code, *(layer.float() for layer in layers)], dim=1)
@@ -118,36 +118,36 @@ class Decoder(nn.Module):
     def forward(self, x):
         code, *layers = x.split([N_COMPONENTS, *WIDTHS], dim=1)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
-            answer = self.norm(code)
+            output = self.norm(code)
             for layer, down, guess in zip(
                 reversed(layers), reversed(self.down), reversed(self.guesses), strict=True
             ):
-                answer = guess(layer, down(answer).float())  # (n, width)
-        return answer
+                output = guess(layer, down(output).float())  # (n, width)
+        return output
 
 
 class Guess(nn.Module):
     """At a unit without noise, from the noisy one and from what comes down from above.
 
-    Were both normal, a share of the noisy unit's distance from a centre would be best. Share and
-    centre are learned functions of what comes from above.
+    Were both normal, a share of the noisy unit's distance from a center would be best. Share and
+    center are learned functions of what comes from above.
     """
 
     def __init__(self, width):
         super().__init__()
         start = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0])[:, None].repeat(1, width)
-        self.centre, self.share = nn.Parameter(start), nn.Parameter(start.clone())
+        self.center, self.share = nn.Parameter(start), nn.Parameter(start.clone())
 
     def forward(self, noisy, above):
-        centre, share = (
+        center, share = (
             torch.addcmul(
                 torch.addcmul(w[4], w[3], above),
                 w[0],
                 torch.addcmul(w[2], w[1], above).sigmoid(),
             )
-            for w in (self.centre, self.share)
+            for w in (self.center, self.share)
         )
-        return torch.addcmul(centre, share, noisy - centre)
+        return torch.addcmul(center, share, noisy - center)
 
 
 def snnl_codes(X, y, X_test, epochs, reconstruction, radius, seed):
@@ -176,7 +176,7 @@ def snnl_codes(X, y, X_test, epochs, reconstruction, radius, seed):
 
 
 def cross_entropy_codes(X, y, X_test, epochs, reconstruction, radius, seed):
-    """Codes of the last hidden layer, and the classifier's own answers."""
+    """Codes of the last hidden layer, and the classifier's own outputs."""
     torch.manual_seed(seed)
     n_units = N_COMPONENTS + sum(WIDTHS)
     encoder = Encoder(X.shape[1], n_units, unit_code=False)
@@ -216,8 +216,8 @@ def cross_entropy_codes(X, y, X_test, epochs, reconstruction, radius, seed):
         codes, codes_test = (
             encoder(torch.from_numpy(rows))[:, :N_COMPONENTS] for rows in (X, X_test)
         )
-        answers = head(codes_test).argmax(1)
-    return codes.numpy(), codes_test.numpy(), answers.numpy()
+        outputs = head(codes_test).argmax(1)
+    return codes.numpy(), codes_test.numpy(), outputs.numpy()
 
 
 def nca_codes(X, y, X_test, epochs, reconstruction, radius, seed):
@@ -234,12 +234,12 @@ METHODS = {
 }
 
 
-def errors(codes, y, codes_test, y_test, answers):
-    """Test errors in percent of 5-NN, of 1-NN, and of the network's own answers."""
+def errors(codes, y, codes_test, y_test, outputs):
+    """Test errors in percent of 5-NN, of 1-NN, and of the network's own outputs."""
     found = [
         100 - 100 * KNeighborsClassifier(k).fit(codes, y).score(codes_test, y_test) for k in (5, 1)
     ]
-    return [*found, np.nan if answers is None else 100 * np.mean(answers != y_test)]
+    return [*found, np.nan if outputs is None else 100 * np.mean(outputs != y_test)]
 
 
 def main(n_seeds, epochs, reconstruction, radius, validate, methods):
@@ -250,16 +250,16 @@ def main(n_seeds, epochs, reconstruction, radius, validate, methods):
     settings = f"reconstruction {reconstruction:g}, radius {radius:g}, {epochs} epochs"
     print(f"{machine()}; {settings}, {n_seeds} seeds")
     print(f"errors in % on {scored_on}")
-    print(f"{'':26s}{'5-NN':>13s}{'1-NN':>13s}{'own answer':>13s}{'training':>12s}")
+    print(f"{'':26s}{'5-NN':>13s}{'1-NN':>13s}{'own output':>13s}{'training':>12s}")
     for name in methods:
         results = []
         for seed in range(n_seeds):
             start = time.perf_counter()
-            codes, codes_test, answers = METHODS[name](
+            codes, codes_test, outputs = METHODS[name](
                 X, y, X_test, epochs, reconstruction, radius, seed
             )
             seconds = time.perf_counter() - start  # with the codes of all rows
-            results.append([*errors(codes, y, codes_test, y_test, answers), seconds])
+            results.append([*errors(codes, y, codes_test, y_test, outputs), seconds])
         means, deviations = np.mean(results, axis=0), np.std(results, axis=0)
         shown = [f"{m:.2f} ± {s:.2f}" for m, s in zip(means[:3], deviations, strict=False)]
         shown = ["" if s.startswith("nan") else s for s in shown]

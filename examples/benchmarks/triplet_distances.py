@@ -80,8 +80,8 @@ def mining_matrix(n):
 def loss(n, strategy):
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(n) % N_CLASSES
-    centres = 0.1 * torch.randn(N_CLASSES, D, generator=generator)
-    z = (centres[y] + 0.3 * torch.randn(n, D, generator=generator)).requires_grad_()
+    centers = 0.1 * torch.randn(N_CLASSES, D, generator=generator)
+    z = (centers[y] + 0.3 * torch.randn(n, D, generator=generator)).requires_grad_()
     functions = {"sknca": lambda: triplet_loss(z, y, margin=MARGIN, strategy=strategy).backward()}
     if peer_bytes(n, strategy) < MOST_BYTES:
         functions["pytorch-metric-learning"] = lambda: loss_by_peer(z, y, strategy).backward()

@@ -1,4 +1,4 @@
-"""Samples: where they lie, which of them meet in a batch, and which are held out."""
+"""Samples: where they are stored, which of them form a batch, and which are held out."""
 
 from ._batch import Batch
 from ._samplers import class_aware_batches, taken_of_classes

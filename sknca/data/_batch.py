@@ -1,4 +1,4 @@
-"""What comes to the network and to the loss together."""
+"""The tuple that the network and the loss receive."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ class Batch(NamedTuple):
     x: Tensor  # (n, d)
     y: Tensor  # (n,), classes from 0, -1 without a label
     weight: Tensor | None = None  # (n,)
-    target: Tensor | None = None  # (n, d), what a decoder is to give, if not x
+    target: Tensor | None = None  # (n, d), what a decoder has to return, if not x
     confidence: Tensor | None = None  # (n,), how much each label counts, if some were spread
 
     @property

@@ -1,30 +1,30 @@
-"""Which rows meet in a batch: a row whose class is not met again has nothing to learn from."""
+"""Which samples form a batch: a sample needs another one of its class in its batch."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-#: How many rows of one class an epoch takes for each row of any other.
+#: How many samples of one class an epoch uses for each sample of the others.
 _MOST_TO_ANOTHER = 20
 
 
 def class_aware_batches(
     labels: Tensor, batch_size: int, generator: torch.Generator
 ) -> Sequence[Tensor]:
-    """Rows of each batch of one epoch, drawn anew at every call.
+    """Indices of the samples of each batch of one epoch, drawn anew in every call.
 
-    Rows are paired at random within their class (an odd row makes a triple of the last
-    pair; the only row of a class stays alone), the pairs are shuffled and dealt into
-    batches of equal size, whole pairs to each. So every row comes once, every class in a
-    batch has at least two rows there where it has two at all, and no batch is a small rest
-    or a single row.
+    Samples are paired at random within their class. (An odd sample makes a triple of the last pair,
+    and the only sample of a class stays alone.) The pairs are shuffled and distributed to batches
+    of equal size, without splitting a pair. Therefore every sample is used once, every class in a
+    batch has at least two samples there if it has two at all, and no batch is a small rest or a
+    single sample.
 
-    If one class has more than 20 times as many rows as all others together, a part of it is left
-    out, another one at every call: batches without a row of another class teach nothing.
+    If one class has more than 20 times as many samples as all others together, a part of it is left
+    out, a different part in every call: batches without a sample of another class teach nothing.
 
-    Where less than half of the rows have a label, half of each batch are rows with one, and
-    these come again and again while the others come once.
+    If less than half of the samples have a label, half of each batch is labeled: labeled samples
+    are used several times, and the others once.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def class_aware_batches(
         Class of each row, from 0; -1 where there is no label.
 
     batch_size : int
-        Rows in a batch, at least 2. A batch may have up to three more, to keep a triple
-        whole, or a row in company.
+        Samples in a batch, at least 2. A batch may have up to three more, so that a triple is not
+        split and no sample is alone.
 
     generator : torch.Generator
         On the CPU.
@@ -76,8 +76,8 @@ def class_aware_batches(
 
 
 def taken_of_classes(counts: Tensor, batch_size: int) -> Tensor:
-    """How many rows of each class (n_classes,) an epoch takes, of so many (n_classes,) that there
-    are. A single class is taken whole, and so is what fits into a batch.
+    """How many samples of each class (n_classes,) an epoch uses, given how many there are
+    (n_classes,). A single class is used whole, and so is a class that fits into a batch.
     """
     others = counts.sum() - counts
     most = torch.maximum(_MOST_TO_ANOTHER * others, batch_size - others)
@@ -85,7 +85,7 @@ def taken_of_classes(counts: Tensor, batch_size: int) -> Tensor:
 
 
 def _thinned(labels: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
-    """Indices of the rows that an epoch takes: all, or, if one class prevails, at least a batch."""
+    """Indices of the samples that an epoch uses: all, or fewer of a dominant class."""
     counts = labels[labels >= 0].bincount()
     if len(counts) < 2:
         return torch.arange(len(labels), device="cpu")
@@ -103,13 +103,13 @@ def _thinned(labels: Tensor, batch_size: int, generator: torch.Generator) -> Ten
 def _half_labeled_batches(
     labels: Tensor, batch_size: int, generator: torch.Generator
 ) -> list[Tensor]:
-    """Batches of rows without a label, each with as many rows that have one."""
+    """Batches of samples without a label, each with as many labeled samples."""
     labeled = (labels >= 0).nonzero().squeeze(1)
     others = (labels < 0).nonzero().squeeze(1)
     others = others[torch.randperm(len(others), generator=generator, device="cpu")]
     half = max(batch_size // 2, 2)
     batches: list[Tensor] = []
-    passed: list[Tensor] = []  # batches of a pass over the labelled rows, still to be used
+    passed: list[Tensor] = []  # batches of a pass over the labeled rows, still to be used
     for rows in others.tensor_split(-(-len(others) // half)):
         passed = passed or list(class_aware_batches(labels[labeled], half, generator))
         batches.append(torch.cat([rows, labeled[passed.pop()]]))
@@ -117,7 +117,7 @@ def _half_labeled_batches(
 
 
 def class_aware_sample(labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Indices of about `size` random rows, each class in proportion but with two at least.
+    """Indices of about `size` random samples, stratified by class, with at least two per class.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def class_aware_sample(labels: Tensor, size: int, generator: torch.Generator) ->
         Class of each row, from 0; -1 where there is no label.
 
     size : int
-        How many rows; all of them where there are no more.
+        How many samples. If there are not more, all are returned.
 
     generator : torch.Generator
         On the CPU.
@@ -146,8 +146,8 @@ def class_aware_sample(labels: Tensor, size: int, generator: torch.Generator) ->
 def shuffled_ranks(
     labels: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rows grouped by class and at random within it, each one's class (from 0) and rank in
-    it, and the number of rows of each class; rows without a label, -1, are one class more.
+    """Samples grouped by class, in random order within it; the class (from 0) and the rank in it of
+    each; and the number of samples of each class. Samples without a label, -1, form another class.
     """
     labels = labels - labels.min().clamp_max(0)
     order = torch.randperm(len(labels), generator=generator, device="cpu")

@@ -1,4 +1,4 @@
-"""Where the samples lie, and how a batch of them comes to the device."""
+"""Where the samples are stored, and how a batch of them is copied to the device."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ class Source(Protocol):
         """Some of them on the device, by their indices there and on the CPU."""
 
     def take_at_home(self, rows: Tensor) -> Tensor:
-        """Some of them where they lie, by their indices on the CPU."""
+        """Some of them where they are stored, by their indices on the CPU."""
 
 
 @dataclass(frozen=True)
 class RowsInMemory:
-    """Rows on the device, or, if there is no room, in the memory of the host, from which each batch
-    is sent while the device computes.
+    """Rows on the device or, if they do not fit there, in the memory of the host, from which each
+    batch is sent while the device computes.
     """
 
     x: Tensor  # (n, d)
@@ -37,7 +37,7 @@ class RowsInMemory:
         return tuple(self.x.shape)
 
     def take(self, rows: Tensor, on_device: Tensor) -> Tensor:
-        # index_select is quicker than indexing.
+        # index_select is faster than indexing.
         if self.x.device == self.device:
             return self.x.index_select(0, on_device)
         shape = len(rows), *self.x.shape[1:]
@@ -59,7 +59,7 @@ class RowsRead:
         (n, d)
 
     read : callable
-        From row indices, which rise, to these rows in float32 on the CPU.
+        From ascending row indices to these rows in float32 on the CPU.
 
     device : torch.device
         Where they are sent.
@@ -99,18 +99,18 @@ class TrainingData:
         return self._batch(self.x.take(rows, on_device), on_device)
 
     def take_at_home(self, rows: Tensor) -> Batch:
-        """As `take`, but what lies on the host stays there."""
+        """As `take`, but samples that are stored on the host stay there."""
         return self._batch(self.x.take_at_home(rows), rows.to(self.y.device))
 
     def sample(self, size: int) -> Tensor:
-        """At most so many of the rows that are trained on, at even steps."""
+        """At most so many of the training samples, at even steps."""
         return self.x.take_at_home(self.rows[:: -(-len(self.rows) // size)])
 
     def batches(self, places: Sequence[Tensor]) -> Iterator[Batch]:
         """Batch after batch, each at its places among the samples that are trained on."""
         sizes = [len(some) for some in places]
         rows = self.rows[torch.cat(list(places))]  # (n_train,)
-        # Sent at once: with indices of its own, each step would wait for the device.
+        # Sent together: with its own indices, each step would wait for the device.
         on_device = rows.to(self.y.device)
         for some, same in zip(rows.split(sizes), on_device.split(sizes), strict=True):
             yield self._batch(self.x.take(some, same), same)

@@ -1,4 +1,4 @@
-"""Which rows are held out, and what they are held against."""
+"""Which samples are held out, and which samples are their neighbors."""
 
 import math
 
@@ -9,15 +9,15 @@ from ._batch import Batch
 from ._samplers import class_aware_sample, shuffled_ranks
 from ._sources import TrainingData
 
-#: More training rows than these would make an epoch's validation dearer, not truer.
+#: More training samples would make validation slower, but not more accurate.
 _MAX_NEIGHBORS = 4096
 
 
 def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Split rows at random into training rows and held-out rows.
+    """Split samples at random into training samples and held-out samples.
 
-    The classes are held out in proportion, and so are rows without a label. One row of each
-    at the least is trained on: a held-out row without a partner there would tell nothing.
+    The split is stratified by class, and so are samples without a label. At least one sample of
+    each class is trained on: a held-out sample without a positive there would show nothing.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tup
         Class of each row, from 0; -1 where there is no label.
 
     fraction : float
-        Part of the rows to hold out, in (0, 1); one row with a label at least.
+        Fraction of the samples to hold out, in (0, 1); at least one sample with a label.
 
     generator : torch.Generator
         On the CPU.
@@ -52,8 +52,8 @@ def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tup
 def labeled_sample(
     data: TrainingData, generator: torch.Generator, size: int = _MAX_NEIGHBORS
 ) -> Batch:
-    """The rows (x, y, weight) that have a label, or a fixed sample of about `size` of them if
-    they are more.
+    """The samples (x, y, weight) that have a label, or a fixed random part of about `size` of them
+    if there are more.
     """
     labels = data.labels
     labeled = labels >= 0

@@ -1,4 +1,4 @@
-"""What the embeddings share: arrays to tensors, training, and codes back to arrays."""
+"""Shared by all embeddings: arrays to tensors, training, and codes back to arrays."""
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
@@ -34,9 +34,9 @@ from ._stream import Stream, learn_portion
 
 
 class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddingParameters, ABC):
-    """A network trained on labelled rows, so that neighbours in its codes share a class.
+    """A network that is trained on labeled samples, so that neighbors of a code share a class.
 
-    A subclass says which objective is trained; everything else stands here.
+    A subclass defines the objective. Everything else is here.
     """
 
     network_: nn.Module
@@ -52,13 +52,13 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     def _make_objective(
         self, network: nn.Module, labels: NDArray[np.int64], max_iter: int
     ) -> EmbeddingObjective:
-        """What to train `network` with for so many epochs, after the parameters and the labels
-        (n,) of the samples, -1 where there is none.
+        """The objective of `network` for so many epochs, given the parameters and the labels (n,)
+        of the samples, -1 for samples without a label.
         """
 
     def _is_watched(self, labels: NDArray[np.int64], max_iter: int) -> bool:
-        """Whether a part of the rows with these labels (n,) is held out to see overfitting, in a
-        training of so many epochs.
+        """Whether a part of the samples with these labels (n,) is held out to detect overfitting,
+        in a training of so many epochs.
         """
         return False
 
@@ -74,7 +74,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         return self.spread_labels and self._learns_from_labels()
 
     def _runs_code_of_others(self) -> bool:
-        """Whether modules of the user's are made or trained."""
+        """Whether modules of the user are created or trained."""
         return self.encoder is not None
 
     def _may_validate_on_other_classes(self) -> bool:
@@ -90,10 +90,10 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         return labeled if missing is None else labeled & ~missing
 
     def _set_overfits(self, overfits: bool | None) -> None:
-        """Set what the subclass has to tell of held-out rows that were watched, if any were."""
+        """Set the attribute of the subclass that reports overfitting; None: it was not watched."""
 
     def _set_fitted(self, objective: EmbeddingObjective) -> None:
-        """Set what the subclass has to tell of its objective."""
+        """Set the fitted attributes that depend on the objective of the subclass."""
 
     @fit_context
     def fit(
@@ -112,32 +112,32 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training rows. Those of a `numpy.memmap` are read batch by batch, and may be more than
-            fit into memory.
+            Training samples. A `numpy.memmap` is read batch by batch, and may be larger than
+            memory.
 
         y : array-like of shape (n_samples,)
-            Their class labels. May be left out where nothing is learned from them.
+            Class labels of the samples. May be omitted if nothing is learned from labels.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows, in the loss and as neighbours of other rows.
+            Non-negative weights of the samples, in the loss and as neighbors of other samples.
 
         X_val : array-like of shape (n_val, n_features), default=None
-            Held-out rows. With them the weights of the epoch with the lowest validation
-            loss are kept, and early stopping sets no part of `X` aside.
+            Validation samples. If given, `fit` keeps the weights of the epoch with the lowest
+            validation loss, and early stopping holds out no part of `X`.
 
         y_val : array-like of shape (n_val,), default=None
-            The labels of `X_val`. If each is in `y` too, held-out rows look for their neighbours
-            among training rows. If none is, as in retrieval of classes that are not trained on,
-            they look among themselves.
+            Labels of `X_val`. If all of them are in `y`, the neighbors of validation samples are
+            searched among training samples. If none of them is, as in retrieval of classes that
+            are not trained on, neighbors are searched among the validation samples.
 
         checkpoint : str or path-like, default=None
-            A file to which the state of the training is written while it goes on. If the fit was
-            interrupted, the same call again goes on from there, and ends with the same codes, bit
-            for bit. If the fit had ended, the same call returns the fitted estimator. `max_iter`
-            may be larger than before. Delete the file to start anew. See the guide on long runs.
+            Path of a file to which the state of the training is written. If the fit is
+            interrupted, the same call continues from there, and ends with the same codes, bit for
+            bit. If the fit had finished, the same call returns the fitted estimator. `max_iter` may
+            be larger than before. To start again, delete the file. See the guide on long runs.
 
         checkpoint_every : int, default=1
-            Number of epochs from each writing to the next. A state is also written if the fit is
+            The state is written after every so many epochs. It is also written if the fit is
             interrupted with Ctrl-C or fails.
 
         Returns
@@ -148,16 +148,17 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         Raises
         ------
         ValueError
-            If the input is not as described, the training diverges, or `checkpoint` is of another
-            fit or not whole. The estimator is then as it was before.
+            If the input is not as described, the training diverges, or `checkpoint` belongs to
+            another fit or is damaged. The estimator is then unchanged.
         KeyboardInterrupt
-            If the user interrupts the training. After the first epoch the estimator is
-            nevertheless fitted, with what was learned so far; before, it is as it was.
+            If the user interrupts the training. After the first epoch, the estimator is
+            nevertheless fitted, with the network as it was then. Before, it is unchanged.
 
         Warns
         -----
         ConvergenceWarning
-            If stopping was asked for (`tol` or `early_stopping`) and `max_iter` came first.
+            If the stopping criterion (`tol` or `early_stopping`) was not met within `max_iter`
+            epochs.
         """
         most = None if self.max_iter == "auto" else self.max_iter
         callbacks = FitCallbacks(self, X, y, sample_weight, max_epochs=most)
@@ -177,13 +178,16 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     ) -> Self:
         """Learn from one portion of samples, in one pass.
 
-        The first call starts the encoder from its portion, which should hold several classes and
-        some hundred samples. Later calls refine center and scale of the features by a random
-        sample of at most 4096 samples of all portions so far. After `fit`, they stay as they are.
-        The learning rate rises over the first 100 batches to 0.3 times `learning_rate_init`, and
-        stays there. The batches are those of the portion, so portions should not be smaller than
-        `batch_size`, and each should hold several classes: mix some earlier samples into portions
-        of a single class. `max_iter`, `tol` and `early_stopping` are not used, and `q="auto"` is 0.
+        The first call initializes the encoder from its portion, which should contain several
+        classes and some hundred samples. Later calls refine the center and the scale of the
+        features, using a random sample of at most 4096 samples of all portions so far. After `fit`,
+        center and scale do not change.
+
+        The learning rate is warmed up over the first 100 batches to 0.3 times
+        `learning_rate_init`, and then constant. Batches are formed within a portion. Therefore
+        portions should have at least `batch_size` samples of several classes: mix some earlier
+        samples into portions of a single class. `max_iter`, `tol` and `early_stopping` are not
+        used, and `q="auto"` means 0.
 
         Parameters
         ----------
@@ -191,15 +195,15 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             The samples of the portion.
 
         y : array-like of shape (n_samples,)
-            Their class labels. May be left out if nothing is learned from them. New classes may
-            come at any time, unless `primary_loss="classification"`.
+            Class labels of the samples. May be omitted if nothing is learned from labels. New
+            classes may appear in any portion, unless `primary_loss="classification"`.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the samples, relative to each other within the portion.
 
         classes : array-like of shape (n_classes,), default=None
-            All classes that will come. Required in the first call with
-            `primary_loss="classification"`, and may be left out in later calls.
+            All classes of all portions. Required in the first call with
+            `primary_loss="classification"`, and may be omitted in later calls.
 
         Returns
         -------
@@ -209,8 +213,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         Raises
         ------
         ValueError
-            If the input is not as described, or the training diverges. The estimator is then as it
-            was before.
+            If the input is not as described, or the training diverges. The estimator is then
+            unchanged.
         """
         with self._all_or_nothing():
             learn_portion(self, X, y, sample_weight, classes)
@@ -219,7 +223,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     def _keep(
         self, objective: EmbeddingObjective, history: list[EpochRecord], *, validated: bool
     ) -> None:
-        """Set what a fit leaves behind."""
+        """Set the fitted attributes."""
         for name in ("_stream", "transduction_"):
             self.__dict__.pop(name, None)
         self._encoder_of_fit = self.encoder
@@ -236,22 +240,22 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         self._set_fitted(objective)
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Codes of the rows of `X`.
+        """Compute the codes of the samples in `X`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_components)
-            Their codes, in the floating dtype of `X` (float64 where it has none), of unit
-            length with `metric="cosine"`. A row's code does not depend on the other rows, but
-            for the rounding of float32, about 1e-7 of its size.
+            Codes of the samples, in the floating-point dtype of `X` (float64 if it has none). With
+            `metric="cosine"` they are L2-normalized. The code of a sample does not depend on the
+            other samples, except for the rounding of float32, about 1e-7 of its size.
         """
         check_is_fitted(self)
-        # Whether all is finite is seen on the way, where the rows are in the cache.
+        # Whether all values are finite is checked later, when the rows are in the cache.
         rows: NDArray[Any] | MappedArray
         if is_mapped(X):
             rows, _ = check_mapped(self, X, "no_validation", reset=False, least=1)

@@ -17,7 +17,7 @@ from ..functional._metrics import METRICS
 from ..networks import MLP, SkipMLP, UnitCode, encoder_of
 from ..objectives import EmbeddingObjective
 from ..training import LabelSpreader
-from ._encoders import check_continues, chosen_dropout, default_width, make_network, width_of_answer
+from ._encoders import check_continues, chosen_dropout, default_width, make_network, width_of_output
 from ._features import ROWS_TO_START_FROM
 
 if TYPE_CHECKING:
@@ -119,4 +119,4 @@ def _width(embedding: BaseEmbedding, network: nn.Module, x: Tensor) -> int:
     expected = embedding.n_components
     if expected is None and not isinstance(embedding.encoder, nn.Module):
         expected = default_width(x.shape[1])
-    return width_of_answer(network, x, expected, "encoder")
+    return width_of_output(network, x, expected, "encoder")

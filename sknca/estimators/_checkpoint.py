@@ -1,4 +1,4 @@
-"""A file from which an interrupted fit goes on."""
+"""A file from which an interrupted fit continues."""
 
 import hashlib
 import os
@@ -56,7 +56,7 @@ class Checkpoint:
         self._is_written = True
         check_scalar(every, "checkpoint_every", Integral, min_val=1)
         if self._path.is_dir() or not self._path.absolute().parent.is_dir():
-            raise ValueError(f"checkpoint={str(path)!r} must name a file, in a folder that exists.")
+            raise ValueError(f"checkpoint={str(path)!r} must be a file in an existing folder.")
 
     def open(self, fit: Mapping[str, Any], seed: int, max_iter: int) -> int:
         """Read the file, if it is there, and return the seed to use: that of the fit in it.
@@ -100,8 +100,8 @@ class Checkpoint:
             different.append(f"max_iter was {state['planned']}, now less, {max_iter}")
         if different:
             raise ValueError(
-                f"checkpoint={str(self._path)!r} is of another fit: {'; '.join(different)}. Name "
-                "another file, or remove this one to start anew."
+                f"checkpoint={str(self._path)!r} belongs to another fit: {'; '.join(different)}. "
+                "Use another file, or delete this one to start again."
             )
         self.found = self._latest = state
         is_raised = max_iter > state["planned"]
@@ -117,11 +117,11 @@ class Checkpoint:
             check_is_whole(data)
             content, arrays = unpack(data)
             if "fit" not in content:
-                raise ValueError("sknca.save wrote it")
+                raise ValueError("it was written by sknca.save, read it with sknca.load")
             state: dict[str, Any] = decode(content["state"], arrays)
         except Exception as error:  # of any kind, whatever is in the file
             raise ValueError(
-                f"checkpoint={str(self._path)!r} is no file to go on from: {error}."
+                f"checkpoint={str(self._path)!r} cannot be continued: {error}."
             ) from error
         return content, state
 
@@ -132,7 +132,7 @@ class Checkpoint:
             yield
         except Exception as error:  # of any kind, whatever is in the file
             raise ValueError(
-                f"checkpoint={str(self._path)!r} holds a state that does not fit: {error}"
+                f"checkpoint={str(self._path)!r} contains a state that does not fit: {error}"
             ) from error
 
     def end_epoch(self, n_epochs: int, state: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ def apply_to_array(
     width: int,
     centre: NDArray[np.float64] | None = None,
 ) -> NDArray[Any]:
-    """What a trained network answers to the rows about the centre, (n, width), in their dtype.
+    """The outputs (n, width) of a trained network for centered rows, in the dtype of the rows.
 
     Raises
     ------
@@ -94,10 +94,10 @@ def apply_to_array(
         If an entry is not finite, or too large for float32.
     """
     dtype = rows.dtype if rows.dtype.kind == "f" else np.float64
-    answers = np.empty((len(rows), width), dtype=dtype)
-    for where, some in _answers_in_pieces(network, rows, [CODE], centre):
-        answers[where] = some[CODE].numpy(force=True)
-    return answers
+    outputs = np.empty((len(rows), width), dtype=dtype)
+    for where, some in _outputs_in_pieces(network, rows, [CODE], centre):
+        outputs[where] = some[CODE].numpy(force=True)
+    return outputs
 
 
 def apply_layers_to_array(
@@ -106,19 +106,19 @@ def apply_layers_to_array(
     names: Sequence[str],
     centre: NDArray[np.float64] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
-    """What the named modules of a trained network answer, as `apply_to_array`."""
-    pieces = [some for _, some in _answers_in_pieces(network, rows, names, centre, home="cpu")]
+    """The outputs of the named modules of a trained network, as `apply_to_array`."""
+    pieces = [some for _, some in _outputs_in_pieces(network, rows, names, centre, home="cpu")]
     return {name: torch.cat([some.pop(name) for some in pieces]).numpy() for name in names}
 
 
-def _answers_in_pieces(
+def _outputs_in_pieces(
     network: nn.Module,
     rows: NDArray[Any] | MappedArray,
     names: Sequence[str],
     centre: NDArray[np.float64] | None,
     home: str | None = None,
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
-    """Which rows, and what the named modules answer to them; on the device of the network,
+    """Which rows, and the outputs of the named modules for them; on the device of the network,
     which has room for a piece, or at `home`.
     """
     # Copies, for a network may work in place; always in the same memory, which is at hand.
@@ -130,8 +130,8 @@ def _answers_in_pieces(
         where = slice(start, start + size)
         some = rows[where]
         with threads_for(product):
-            answers = apply_layers(network, _fill(room[: len(some)], some, centre), names)
-        yield where, {name: answer.to(home or answer.device) for name, answer in answers.items()}
+            outputs = apply_layers(network, _fill(room[: len(some)], some, centre), names)
+        yield where, {name: output.to(home or output.device) for name, output in outputs.items()}
 
 
 def warn_if_unlike(
@@ -171,7 +171,7 @@ def check_validation_data(
     """The held-out rows and their labels, which are there if `fit` has labels."""
     if X_val is None or (y_val is None) == with_labels:
         raise ValueError(
-            "X_val and y_val must be given together, and y_val where labels are learned from; "
+            "X_val and y_val must be given together (y_val only if labels are learned from); "
             f"got X_val={'None' if X_val is None else '...'}, "
             f"y_val={'None' if y_val is None else '...'}."
         )

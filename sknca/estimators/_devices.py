@@ -26,8 +26,8 @@ def device_of_fit(device: torch.device, name: str) -> torch.device:
         return resolve_device(device)
     except ValueError:
         warn_user(
-            f"This {name} was fitted on device {str(device)!r}, which is not there: it goes on on "
-            "the CPU."
+            f"This {name} was fitted on device {str(device)!r}, which is not available. "
+            "It uses the CPU."
         )
         return torch.device("cpu")
 

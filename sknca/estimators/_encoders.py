@@ -1,4 +1,4 @@
-"""From the parameters to networks, the user's own included."""
+"""From the parameters to networks, built-in or custom."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -12,8 +12,8 @@ from ..networks import ACTIVATIONS, MLP
 from ..training import torch_defaults
 from ._parameters import EmbeddingParameters
 
-#: Of the hidden layers; and if features are many, and samples few for them, so that a network
-#: finds some feature that happens to tell each label.
+#: Dropout of the hidden layers. The second is for many features and few samples per feature: then a
+#: network finds, for each label, some feature that predicts it by chance.
 DROPOUT = 0.2
 DROPOUT_OF_WIDE_ROWS = 0.5
 _MANY_FEATURES = 256
@@ -57,8 +57,8 @@ def make_network(
         network = maker(n_inputs, n_outputs)
     if not isinstance(network, nn.Module):
         raise ValueError(f"{name} must return a torch.nn.Module, got {network!r}.")
-    # It may give the same module at every call. A copy's parameters also lie densely in memory,
-    # as the optimizer's kernel takes them to.
+    # It may return the same module at every call. The parameters of a copy are also contiguous in
+    # memory, as the kernel of the optimizer requires.
     return copy.deepcopy(network)
 
 
@@ -96,7 +96,7 @@ def check_continues(
     for name, value in fitted.items():
         if asked[name] is not value and asked[name] != value:
             raise ValueError(
-                f"warm_start=True continues a network of {name}={value!r}, but now "
+                f"warm_start=True continues a network with {name}={value!r}, but now "
                 f"{name}={getattr(parameters, name)!r}. Set warm_start=False to train a new one."
             )
 
@@ -114,7 +114,7 @@ def default_width(n_features: int) -> int:
     return min(n_features, 32)
 
 
-def width_of_answer(network: nn.Module, x: Tensor, expected: int | None, name: str) -> int:
+def width_of_output(network: nn.Module, x: Tensor, expected: int | None, name: str) -> int:
     """The number of columns that the network, the parameter `name`, gives for rows like `x`.
 
     Raises
@@ -125,16 +125,16 @@ def width_of_answer(network: nn.Module, x: Tensor, expected: int | None, name: s
     network.eval()
     try:
         with torch.no_grad():
-            answer: Any = network(x[:2])
-    except Exception as error:  # whatever a module of the user's may raise
-        raise ValueError(f"{name} cannot read rows of {x.shape[1]} features: {error}") from error
-    if not isinstance(answer, Tensor):
-        raise ValueError(f"{name} must give a torch.Tensor, got {type(answer).__name__}.")
-    shape = tuple(answer.shape)
-    if shape != (2, expected or shape[-1]) or not answer.is_floating_point():
+            output: Any = network(x[:2])
+    except Exception as error:  # a custom module may raise anything
+        raise ValueError(f"{name} fails on samples of {x.shape[1]} features: {error}") from error
+    if not isinstance(output, Tensor):
+        raise ValueError(f"{name} must return a torch.Tensor, got {type(output).__name__}.")
+    shape = tuple(output.shape)
+    if shape != (2, expected or shape[-1]) or not output.is_floating_point():
         wanted = expected or "n_components"
         raise ValueError(
-            f"{name} must give floating rows of shape (n_samples, {wanted}), got {answer.dtype} "
-            f"of shape {shape} for two rows."
+            f"{name} must return floating-point codes of shape (n_samples, {wanted}), got "
+            f"{output.dtype} of shape {shape} for two samples."
         )
     return shape[1]

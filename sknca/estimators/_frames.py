@@ -1,4 +1,4 @@
-"""scikit-learn's validation, with a word on which step a table needs in front."""
+"""scikit-learn's validation, with error messages that name the step that a table needs first."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ FLOATS = (np.float64, np.float32, np.float16)
 #: So many columns are named in an error.
 _NAMED = 5
 
-#: How the errors of NumPy and scikit-learn speak of what is no number, or missing.
+#: What the errors of NumPy and scikit-learn say about non-numeric or missing values.
 _OF_COLUMNS = re.compile(
     "Input X(_val)? contains NaN|NAType|NoneType|[Cc]ould not convert|could not be promoted"
     "|[Cc]annot cast"
@@ -61,14 +61,14 @@ def explained(X: Any, estimator: str, name: str = "X") -> Iterator[None]:
         missing, others = _columns(X)
         if others:
             raise ValueError(
-                f"{name} has columns that are not numbers: {_named(others)}. Put an encoder in "
-                "front, as by make_pipeline(make_column_transformer((OneHotEncoder(), columns), "
-                f"remainder='passthrough'), {estimator}())."
+                f"{name} has columns that are not numbers: {_named(others)}. Encode them in an "
+                "earlier step, for example make_pipeline(make_column_transformer("
+                f"(OneHotEncoder(), columns), remainder='passthrough'), {estimator}())."
             ) from error
         if missing:
             raise ValueError(
-                f"Input {name} contains NaN, in the columns {_named(missing)}. Put an imputer in "
-                f"front, as by make_pipeline(SimpleImputer(), {estimator}())."
+                f"Input {name} contains NaN, in the columns {_named(missing)}. Impute them in an "
+                f"earlier step, for example make_pipeline(SimpleImputer(), {estimator}())."
             ) from error
         raise
 

@@ -73,7 +73,7 @@ def is_labeled(y: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:
     kinds = {"U": str, "b": Real, "i": Real, "u": Real, "f": Real}
     if not isinstance(unlabeled, kinds.get(y.dtype.kind, object)):
         raise ValueError(
-            f"unlabeled={unlabeled!r} cannot mark rows among labels of dtype {y.dtype}."
+            f"unlabeled={unlabeled!r} cannot mark samples among labels of dtype {y.dtype}."
         )
     return np.array([label != unlabeled for label in y.tolist()], dtype=bool)
 
@@ -87,7 +87,7 @@ def warn_if_marked(y: NDArray[Any]) -> None:
     labels, counts = np.unique(y, return_counts=True)
     if len(labels) > 2 and labels[0] == -1 and labels[1] >= 0 and 2 * counts[0] > len(y):
         warn_user(
-            f"{counts[0]} of {len(y)} labels are -1, and they are learned as one class. If -1 "
+            f"{counts[0]} of {len(y)} labels are -1, which is learned like any other class. If -1 "
             "marks samples without a label, set unlabeled=-1."
         )
 
@@ -189,8 +189,8 @@ def check_partners(labels: NDArray[np.int64], validation_fraction: float | None 
         if validation_fraction is not None:
             subject = f"early_stopping with validation_fraction={validation_fraction} leaves"
         raise ValueError(
-            f"{subject} only one training row of each class: no row has a neighbour of its class "
-            "to learn from."
+            f"{subject} only one training sample of each class. At least one class needs two, to "
+            "be neighbors of each other."
         )
 
 
@@ -210,15 +210,18 @@ def positions(
         return np.searchsorted(classes, y_val)
     alike = (y_val.dtype.kind in "biuf") == (classes.dtype.kind in "biuf")
     if unseen != given or not may_be_unseen or not alike:
-        hint = " Either all of its labels are, or none." if may_be_unseen and alike else ""
+        hint = (
+            " Either all labels of y_val must be in y, or none." if may_be_unseen and alike else ""
+        )
         raise ValueError(
             f"y_val contains labels that are not in y: {sorted(unseen, key=str)}.{hint}"
         )
     _, indices, counts = np.unique(y_val, return_inverse=True, return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
         raise ValueError(
-            "y_val has no label that is in y, so X_val looks for neighbors among itself, and needs "
-            f"two classes and two rows of one; got classes of {counts.tolist()} rows."
+            "y_val has no label that is in y, so neighbors are searched among X_val, which needs "
+            "two classes, and two samples of one of them; got classes of "
+            f"{counts.tolist()} samples."
         )
     return len(classes) + indices
 
@@ -251,7 +254,7 @@ def weight_of_classes(
     )
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise ValueError(
-            "class_weight must hold finite weights that are not negative, and a positive one, got "
-            f"{class_weight!r}."
+            "class_weight must contain finite, non-negative weights, at least one positive, "
+            f"got {class_weight!r}."
         )
     return weights

@@ -1,4 +1,4 @@
-"""Arrays that are mapped from a file: what of them is read, when, and what stays in memory."""
+"""Arrays that are mapped from a file: what is read of them, when, and what stays in memory."""
 
 import mmap
 import os

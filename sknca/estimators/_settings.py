@@ -29,8 +29,8 @@ AUTO_BATCH_SIZE = 256
 #: The most components that there are if nobody says how many.
 _USUAL_WIDTH = 32
 
-#: With the encoder that brings features to unit spread. How far rows may be moved for another, only
-#: the user knows.
+#: With the built-in encoder, which standardizes the features. For another encoder only the user
+#: knows how large perturbations may be.
 _AUTO_ADVERSARIAL_RADIUS = 0.7
 
 
@@ -44,7 +44,7 @@ def make_state(
     device: torch.device,
     spreader: LabelSpreader | None = None,
 ) -> TrainingState:
-    """The state of an objective that nothing has been learned by.
+    """The state of an objective before its training.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def make_state(
     """
     groups = [group for group in objective.parameter_groups() if group["params"]]
     if not groups:
-        raise ValueError("encoder has no parameter that can be trained.")
+        raise ValueError("encoder has no trainable parameter.")
     rate, decay = parameters.learning_rate_init, parameters.weight_decay
     stopping = Stopping(least_improvement(parameters), parameters.n_iter_no_change)
     return TrainingState(

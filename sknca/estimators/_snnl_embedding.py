@@ -1,4 +1,4 @@
-"""The transformer that minimises the soft nearest neighbour loss."""
+"""The transformer that minimizes the soft nearest neighbor loss."""
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
@@ -33,7 +33,7 @@ from ..objectives import (
 from ..training import q_plan, temperature_plan
 from ._base import BaseEmbedding
 from ._data import apply_layers_to_array, apply_to_array
-from ._encoders import DROPOUT, make_network, width_of_answer
+from ._encoders import DROPOUT, make_network, width_of_output
 from ._frames import FLOATS, validate_data
 from ._labels import weight_of_classes, without_missing
 from ._settings import AUTO_BATCH_SIZE
@@ -438,11 +438,11 @@ class SNNLEmbedding(BaseEmbedding):
             batch_size = AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
             class_weight = weight_of_classes(self.class_weight, self.classes_, labels, batch_size)
         if self.snnl_weight == 0 and self.primary_loss is None:
-            raise ValueError("snnl_weight=0 leaves nothing to train with primary_loss=None.")
+            raise ValueError("snnl_weight=0 with primary_loss=None leaves nothing to train.")
         if self.snnl_weight < 0 and METRICS[self.metric].largest == math.inf:
             warn_user(
                 f"With snnl_weight={self.snnl_weight} and metric={self.metric!r} the loss has no "
-                "lower bound: the codes may grow without end. metric='cosine' has one."
+                "lower bound, so codes may grow without limit. Use metric='cosine', which has one."
             )
         return SNNLObjective(
             network,
@@ -479,7 +479,7 @@ class SNNLEmbedding(BaseEmbedding):
                 name="decoder",
             )
             code = torch.zeros(2, self._n_features_out, device="cpu", dtype=torch.float32)
-            width_of_answer(decoder.cpu(), code, self.n_features_in_, "decoder")
+            width_of_output(decoder.cpu(), code, self.n_features_in_, "decoder")
             return Reconstruction(decoder)
         if self.primary_loss == "classification":
             return Classification(self._n_features_out, len(self.classes_))
@@ -526,7 +526,7 @@ class SNNLEmbedding(BaseEmbedding):
 
     @with_types(available_if(lambda self: self.primary_loss == "reconstruction"))
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Rows that the decoder makes of codes; with `primary_loss="reconstruction"` only.
+        """Reconstruct samples from codes, with `primary_loss="reconstruction"` only.
 
         Parameters
         ----------
@@ -536,7 +536,7 @@ class SNNLEmbedding(BaseEmbedding):
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            Rows, in the floating dtype of `X` (float64 where it has none).
+            Reconstructed samples, in the floating-point dtype of `X` (float64 if it has none).
         """
         check_is_fitted(self, "decoder_")
         codes = check_array(as_array(X), dtype=FLOATS)
@@ -556,21 +556,21 @@ class SNNLEmbedding(BaseEmbedding):
         temperature: float = 1.0,
         metric: MetricName = "cosine",
     ) -> dict[str, float]:
-        """Entanglement of the classes in each layer: where do they come apart?
+        """Entanglement of the classes in each layer: lower means better separated.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         y : array-like of shape (n_samples,)
-            Their labels. Rows with the label `unlabeled` are left out.
+            Labels of the samples. Samples with the label `unlabeled` are excluded.
 
         temperature : float, default=1.0
-            Positive, in units of the distance.
+            A positive number, in units of the distance.
 
         metric : {"sqeuclidean", "cosine"}, default="cosine"
-            The distance between the answers of a layer.
+            The distance between the activations of a layer.
 
         Returns
         -------
@@ -594,9 +594,9 @@ class SNNLEmbedding(BaseEmbedding):
         )
         entanglement = {"input": score(rows)}
         names = choose_layers(self.network_, "all")
-        answers = apply_layers_to_array(self.network_, rows, names, self._centre)
+        outputs = apply_layers_to_array(self.network_, rows, names, self._centre)
         for name in names:
-            entanglement[describe_layer(self.network_, name)] = score(answers[name])
+            entanglement[describe_layer(self.network_, name)] = score(outputs[name])
         return entanglement
 
     def __sklearn_tags__(self) -> Tags:

@@ -1,4 +1,4 @@
-"""The soft neighbours of the loss as a classifier."""
+"""The soft neighbors of the loss as a classifier."""
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
@@ -27,44 +27,45 @@ _CPU = torch.device("cpu")
 
 
 class SoftNeighborsClassifier(ClassifierMixin, Estimator):
-    r"""Classifier by the soft neighbours of the soft nearest neighbour loss.
+    r"""Classifier with the soft neighbors of the soft nearest neighbor loss.
 
-    A row picks the training row `j` as its neighbour with a probability proportional to
-    :math:`w_j e^{-d_j / T}`, and its probability of a class is that of picking a row of the
-    class. What :class:`SNNLEmbedding` minimises with this distance and temperature is, for
-    each row of a batch, the negative logarithm of that probability, so this is the
-    classifier to put behind it.
+    A sample picks the training sample `j` as its neighbor with a probability proportional to
+    :math:`w_j e^{-d_j / T}`. The probability of a class is the probability that the neighbor is of
+    this class. With the same distance and temperature, :class:`SNNLEmbedding` minimizes the
+    negative logarithm of this probability for each sample of a batch. Therefore it is the natural
+    classifier for its codes.
 
-    Memory grows with the number of rows, never with the number of pairs.
+    Distances are computed in blocks: memory is O(n), with n training samples.
 
     Parameters
     ----------
     temperature : float, default=1.0
-        Positive, in units of the distance. Small values approach the nearest neighbour,
-        large ones the class frequencies.
+        A positive number, in units of the distance. Small values approach the nearest neighbor, and
+        make probabilities over-confident; large ones approach the class frequencies. Start with the
+        temperature of the embedding, and choose it by the log loss of held-out samples.
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         The distance `d`: squared Euclidean, or one minus the cosine.
 
     device : str or torch.device, default="auto"
         Where to compute: "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU and
-        there were 1000 training rows or more.
+        there were 1000 training samples or more.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels.
+        The class labels.
 
     n_features_in_ : int
         Number of features seen in `fit`.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, if `X` had names that are all strings.
+        Names of the features, if `X` had names that are all strings.
 
     See Also
     --------
-    SNNLEmbedding : Learns the codes in which these neighbours share a class.
-    sklearn.neighbors.KNeighborsClassifier : Counts the `k` nearest alike.
+    SNNLEmbedding : Learns codes in which these neighbors share a class.
+    sklearn.neighbors.KNeighborsClassifier : Counts the `k` nearest neighbors equally.
 
     References
     ----------
@@ -100,19 +101,19 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
 
     @fit_context
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Keep the training rows.
+        """Store the training samples.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training rows.
+            Training samples.
 
         y : array-like of shape (n_samples,)
-            Their class labels.
+            Class labels of the samples.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows as neighbours: a row of weight 2 is the row
-            given twice. A class whose rows all weigh 0 has probability 0.
+            Non-negative weights of the samples as neighbors. Weight 2 means the same as giving the
+            sample twice. If all samples of a class have weight 0, its probability is 0.
 
         Returns
         -------
@@ -134,7 +135,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
             self.classes_: NDArray[Any]
             labels: NDArray[np.int64]
             self.classes_, labels = np.unique(y, return_inverse=True)
-            # By class, so that a class is a slice. What weighs nothing is no row.
+            # By class, so that a class is a slice. Samples of weight 0 are excluded.
             order = np.argsort(labels, kind="stable")
             order = order[weight[order] > 0]
             self._rows = rows[order].astype(np.promote_types(rows.dtype, np.float32), copy=False)
@@ -144,52 +145,54 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable class of each row.
+        """Predict the most probable class of each sample.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         y : ndarray of shape (n_samples,)
-            Class labels. Of equally probable ones, the first in `classes_`.
+            Class labels. Of equally probable classes, the first in `classes_`.
         """
         probabilities = self.predict_proba(X)
         predicted: NDArray[Any] = self.classes_[probabilities.argmax(1)]
         return predicted
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """The probability of each class: that the row's soft neighbour is one of it.
+        """Predict the probability of each class: that the soft neighbor of a sample is of it.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`; float64, or float32 if neither these nor the training
-            rows are of double precision.
+            Probabilities, in the order of `classes_`. They are float64, or float32 if neither `X`
+            nor the training samples have double precision.
         """
         with np.errstate(under="ignore"):  # a probability may be too small for a float
             probabilities: NDArray[Any] = np.exp(self.predict_log_proba(X))
         return probabilities
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """The logarithm of `predict_proba`, finite also where that is too small for a float.
+        """Predict the logarithms of the class probabilities.
+
+        They are finite even if a probability is too small for a float.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
+            Logarithms, in the order of `classes_`.
 
         Raises
         ------
@@ -228,5 +231,5 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
 
 
 def _to_tensor(array: NDArray[Any], dtype: DTypeLike) -> Tensor:
-    """The array, or a copy if its strides or flags are not such as torch takes."""
+    """The array, or a copy if torch does not support its strides or flags."""
     return torch.from_numpy(np.require(array, dtype, ["C", "W"]))

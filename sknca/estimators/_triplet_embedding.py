@@ -1,4 +1,4 @@
-"""The transformer that minimises the triplet loss."""
+"""The transformer that minimizes the triplet loss."""
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
@@ -21,17 +21,18 @@ from ._base import BaseEmbedding
 class TripletEmbedding(BaseEmbedding):
     r"""Supervised nonlinear embedding by the triplet loss.
 
-    An encoder network is trained so that each row's code is closer to those of its class than
-    to those of others, by a margin: over triplets of an anchor :math:`a`, a positive :math:`p`
-    of its class and a negative :math:`n` of another, mined from each batch, it minimises the
-    mean over the active ones of
+    An encoder network is trained so that the code of a sample is closer to the codes of its class
+    than to those of other classes, by a margin. A triplet is an anchor :math:`a`, a positive
+    :math:`p` of its class and a negative :math:`n` of another class. Triplets are mined from each
+    batch, and the mean of
 
     .. math::
 
         \max(0, d_{ap} - d_{an} + \text{margin})
 
-    where :math:`d` is the distance between codes. The network and its training are those of
-    :class:`SNNLEmbedding`, without `layers`, `primary_loss`, `class_weight` and `q`.
+    over the active ones (with a loss above zero) is minimized, with :math:`d` the distance between
+    codes. The network and its training are those of :class:`SNNLEmbedding`, without `layers`,
+    `primary_loss`, `class_weight` and `q`.
 
     The built-in encoder centers each feature, scales it robustly and clips outliers smoothly, so
     that units, offsets and a few extreme values do not matter. A custom or linear encoder gets the
@@ -91,12 +92,13 @@ class TripletEmbedding(BaseEmbedding):
         is active.
 
     mining : {"all", "semihard", "hard", "random"}, default="all"
-        Which triplets of a batch are learned from: "all" that violate the margin; those
-        among them whose negative is farther than the positive, "semihard" [1]_ (not with the
-        soft margin); for each anchor its farthest positive and nearest negative, "hard"
-        [2]_ (with `dropout=0`, or else the farthest positive is far by noise, and the codes
-        collapse into one); for each anchor a violating one at "random". With sample weights
-        a triplet weighs the product of its rows' in the first two, its anchor's in the others.
+        Which triplets of a batch are used. "all" uses every triplet that violates the margin.
+        "semihard" [1]_ uses those of them whose negative is farther than the positive, and needs a
+        number as margin. "hard" [2]_ uses, for each anchor, its farthest positive and its nearest
+        negative. Set `dropout=0` with it: otherwise the farthest positive is far by noise, and all
+        codes collapse into one. "random" uses, for each anchor, one random triplet that violates
+        the margin. With sample weights, the weight of a triplet is the product of the weights of
+        its three samples with "all" and "semihard", and the weight of the anchor with the others.
 
     unlabeled : label, default=None
         Samples with this value in `y` have no label. Labels are spread to them (`spread_labels`).
@@ -192,7 +194,7 @@ class TripletEmbedding(BaseEmbedding):
         The trained encoder, on `device_`; what `transform` calls.
 
     classes_ : ndarray of shape (n_classes,)
-        The labels.
+        The class labels.
 
     transduction_ : ndarray of shape (n_samples,)
         The label of each sample: the given one or, if there was none, the most probable one among
@@ -304,5 +306,5 @@ class TripletEmbedding(BaseEmbedding):
         self, network: nn.Module, labels: NDArray[np.int64], max_iter: int
     ) -> EmbeddingObjective:
         if self.margin == "soft" and STRATEGIES[self.mining].needs_margin:
-            raise ValueError(f"margin='soft' has no margin for mining={self.mining!r} to go by.")
+            raise ValueError(f"mining={self.mining!r} needs a number as margin, got margin='soft'.")
         return TripletObjective(network, metric=self.metric, margin=self.margin, mining=self.mining)

@@ -1,4 +1,4 @@
-"""The losses as pure functions: tensors in, tensors out, no state."""
+"""Losses, distances and mining as pure functions: tensors in, tensors out, no state."""
 
 from ._distances import cosine_distances, squared_distances
 from ._snnl import soft_nearest_neighbor_loss, soft_neighbor_probabilities

@@ -1,15 +1,15 @@
-"""Anchors in blocks, their distances from all rows, and where among these their class stands."""
+"""Anchors in blocks, their distances to all samples, and the columns of their class."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-#: Entries in a block of distances: what stays near the cache, and a floor for the product's sake.
+#: Entries in a block of distances: few enough for the cache, enough for an efficient product.
 _BLOCK_ENTRIES = 2**19
 _MIN_BLOCK_ROWS = 16
 
-#: The same on a GPU, which is kept busy by nothing smaller.
+#: The same on a GPU, which smaller blocks would not keep busy.
 _GPU_BLOCK_ENTRIES = 2**23
 
 
@@ -19,9 +19,9 @@ def anchor_blocks(
     bias: Tensor | None,  # (n,)
     labels: Tensor,  # (n,), sorted
 ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
-    """For each block its rows; their distances (b, n), which are -(queries @ keys.T + bias) and
-    so true up to a constant in each row; the columns (b, w) of each anchor's class, filled up
-    with the anchor's own; and which of these (b, w) hold a partner.
+    """For each block: its rows; their distances (b, n), which are -(queries @ keys.T + bias), that
+    is, correct up to a constant in each row; the columns (b, w) of the class of each anchor, padded
+    with the anchor's own; and which of these (b, w) hold a positive.
     """
     n = len(labels)
     offset = queries.new_zeros(n) if bias is None else -bias
@@ -33,7 +33,7 @@ def anchor_blocks(
         rows = slice(start, start + block_size)
         distances = torch.addmm(offset, queries[rows], keys.T, alpha=-1)  # (b, n)
         size = (right[rows] - left[rows])[:, None]  # (b, 1)
-        # A GPU would have to be waited for, to know how large a class is: there w is n.
+        # The size of a class would have to be read from a GPU, so w is n there.
         place = own[: int(size.max())] if labels.is_cpu else own  # (w,)
         columns = torch.where(place < size, left[rows, None] + place, own[rows, None])  # (b, w)
         yield rows, distances, columns, columns != own[rows, None]

@@ -1,21 +1,21 @@
-"""The soft nearest neighbour loss and its gradient, block by block.
+"""The soft nearest neighbor loss and its gradient, block by block.
 
-Row i compares two disjoint sets of neighbours, its partners (same class, itself left out)
-and the others. With a_ij = -d_ij / T (+ log w_j) and
+Row i compares two disjoint sets of neighbors: its positives (same class, without itself) and its
+negatives (other classes). With a_ij = -d_ij / T (+ log w_j) and
 
-    s_i = logsumexp over the partners of a_ij,    o_i = logsumexp over the others of a_ij,
+    s_i = logsumexp over the positives of a_ij,    o_i = logsumexp over the negatives of a_ij,
 
-the loss of the row is log(exp(o_i) + exp(s_i)) - s_i = softplus(o_i - s_i). Written so,
-nothing cancels and nothing underflows: each sum has a maximum of its own. The gradient
-is as plain: with c_i the row's coefficient in the total,
+the loss of the row is log(exp(o_i) + exp(s_i)) - s_i = softplus(o_i - s_i). In this form nothing
+cancels and nothing underflows, because each sum has its own maximum. With c_i the coefficient of
+the row in the total, the gradient is
 
-    dL/da_ij = c_i sigmoid(o_i - s_i) * (softmax over the others - softmax over the partners).
+    dL/da_ij = c_i sigmoid(o_i - s_i) * (softmax over the negatives - softmax over the positives).
 
-With p_i = sigmoid(s_i - o_i) that loss is -log p_i. It is the end of a family (1 - p_i^q) / q, at
-q = 0, whose gradient is p_i^q times as large.
+With p_i = sigmoid(s_i - o_i) the loss is -log p_i. It is the case q = 0 of the family
+(1 - p_i^q) / q, whose gradient is p_i^q times as large.
 
-A term that is constant along a row drops out, so the logits need no squared norm of row i:
-they are a bilinear form of `queries` and `keys`, and an `offset` for each key.
+A term that is constant along a row cancels, so the logits need no squared norm of row i. They are a
+bilinear form of `queries` and `keys`, and an `offset` for each key.
 """
 
 import math
@@ -29,38 +29,38 @@ from torch.nn import functional
 from ._checks import widest_float
 from ._metrics import Metric, common_center
 
-# A processor computes a hundred times slower with denormal numbers, and a trained network's
-# codes are full of exponentials that would be some. So no term (of a sum whose largest is
-# exp(0)) is smaller than the exponential of this, far below the rounding of any sum, and the
-# pull 1 - p_i of a row that no optimiser could tell from a perfect one is a true zero; the
-# product of the two stays a normal number.
+# A processor computes a hundred times slower with denormal numbers, and with the codes of a trained
+# network most exponentials would be denormal. Therefore no term (of a sum whose largest term is
+# exp(0)) is smaller than the exponential of this, which is far below the rounding of any sum. The
+# pull 1 - p_i of a row is exactly zero if it is too small to matter. The product of the two is then
+# a normal number.
 _NEGLIGIBLE = {torch.float32: -35.0, torch.float64: -200.0}
 _NO_PULL = {torch.float32: 1e-20, torch.float64: 1e-200}
 
 _LOG2_E = math.log2(math.e)
 
-# Whole numbers beyond this one are not told apart in float32.
+# float32 does not distinguish integers beyond this one.
 _WHOLE_IN_FLOAT32 = 2**24
 
-# Added to the logit of a pair that is left out. Finite, so that a mask can be multiplied by it.
+# Added to the logit of an excluded pair. Finite, so that a mask can be multiplied by it.
 _NOWHERE = {torch.float32: -1e30, torch.float64: -1e300}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What the blocks need beside the differentiable tensors."""
+    """What the blocks need in addition to the differentiable tensors."""
 
     metric: Metric  # the rows are prepared
     query_labels: Tensor  # (n,)
     key_labels: Tensor  # (m,)
     log_key_weight: Tensor | None  # (m,)
-    among_themselves: bool  # the queries are the keys: row i is no neighbour of its own
+    among_themselves: bool  # the queries are the keys: row i is not its own neighbor
     block_size: int
     q: float | Tensor = 0.0  # of the family (1 - p^q) / q; a tensor () is positive
 
 
 class TotalLoss(torch.autograd.Function):
-    """Weighted sum of the row losses, or their mean over the rows that have a partner."""
+    """Weighted sum of the row losses, or their mean over the rows that have a positive."""
 
     @staticmethod
     def forward(
@@ -73,15 +73,15 @@ class TotalLoss(torch.autograd.Function):
         mean: bool,
         wants_gradient: bool,
     ) -> Tensor:
-        losses, has_partner, ctx.gradients = _evaluate(
+        losses, has_positive, ctx.gradients = _evaluate(
             z, neighbors, temperature, problem, weight, wants_gradient
         )
         total: Tensor = losses.sum() if weight is None else weight.dot(losses)
         ctx.divisor = None
         if not mean:
             return total
-        counted = has_partner.sum() if weight is None else weight.dot(has_partner.to(z.dtype))
-        # Where no row has a partner, the total is 0.
+        counted = has_positive.sum() if weight is None else weight.dot(has_positive.to(z.dtype))
+        # If no row has a positive, the total is 0.
         ctx.divisor = torch.where(counted > 0, counted, 1)
         total /= ctx.divisor
         return total
@@ -99,7 +99,7 @@ class TotalLoss(torch.autograd.Function):
 
 
 class RowLosses(torch.autograd.Function):
-    """The row losses; their coefficients come with the backward pass, which walks again."""
+    """The row losses. The backward pass gets their coefficients, and computes the blocks again."""
 
     @staticmethod
     def forward(
@@ -129,8 +129,8 @@ class RowLosses(torch.autograd.Function):
 
 
 def refuse_second_derivative() -> None:
-    # torch's once_differentiable lets a graph pass whose incoming gradient is a constant, and
-    # would then give a second derivative with a part missing.
+    # torch's once_differentiable accepts a graph whose incoming gradient is a constant, and would
+    # then return a second derivative with a part missing.
     if torch.is_grad_enabled():
         raise RuntimeError("The loss has no second derivative: call it without create_graph=True.")
 
@@ -138,7 +138,7 @@ def refuse_second_derivative() -> None:
 #: In queries (or rows), keys and temperature, or offset.
 _Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 
-#: Row losses (n,), which rows have a partner (n,), and the total's gradients.
+#: Row losses (n,), which rows have a positive (n,), and the total's gradients.
 _Evaluated = tuple[Tensor, Tensor, _Gradients]
 
 
@@ -150,7 +150,7 @@ def _evaluate(
     coefficients: Tensor | None,  # (n,), of each row in the total; None: all 1
     wants_gradient: bool,
 ) -> _Evaluated:
-    """Row losses, which rows have a partner, and the total's gradient in the three tensors."""
+    """Row losses, which rows have a positive, and the total's gradient in the three tensors."""
     keys = z if neighbors is None else neighbors
     if len(z) == 0 or len(keys) == 0:
         losses = z.new_zeros(len(z))
@@ -173,11 +173,11 @@ def _evaluate(
         log_weight = problem.log_key_weight.clamp_min(_NOWHERE[keys.dtype])
         offset = log_weight if offset is None else offset + log_weight
     walk = _one_block if len(z) <= problem.block_size else _many_blocks
-    losses, has_partner, (grad_queries, grad_keys, grad_offset) = walk(
+    losses, has_positive, (grad_queries, grad_keys, grad_offset) = walk(
         queries, keys, offset, coefficients, wants_gradient, problem
     )
     if grad_queries is None or grad_keys is None:
-        return losses, has_partner, (None, None, None)
+        return losses, has_positive, (None, None, None)
     grad_temperature = None
     if isinstance(temperature, Tensor) and temperature.requires_grad:
         # The logits are homogeneous in 1/T, so Euler's relation gives the gradient in T.
@@ -191,8 +191,8 @@ def _evaluate(
             grad_keys, keys, (grad_offset * scale)[:, None], value=-2 * metric.squares
         )
     if neighbors is None:
-        return losses, has_partner, (grad_z.add_(grad_keys), None, grad_temperature)
-    return losses, has_partner, (grad_z, grad_keys, grad_temperature)
+        return losses, has_positive, (grad_z.add_(grad_keys), None, grad_temperature)
+    return losses, has_positive, (grad_z, grad_keys, grad_temperature)
 
 
 def _one_block(
@@ -203,46 +203,46 @@ def _one_block(
     wants_gradient: bool,
     problem: Problem,
 ) -> _Evaluated:
-    """All pairs at once. With few pairs each operator takes longer to call than to run, so the
-    two sets of neighbors stand in one tensor, and labels are compared as they are.
+    """All pairs together. With few pairs each operator takes longer to call than to run, so the two
+    sets of neighbors are in one tensor, and labels are compared as they are.
     """
     nowhere = _NOWHERE[keys.dtype]
     both = queries.new_empty(2, len(queries), len(keys))
-    others, partners = both.unbind()  # (n, m), logits
-    torch.mm(queries, keys.T, out=others)
+    negatives, positives = both.unbind()  # (n, m), logits
+    torch.mm(queries, keys.T, out=negatives)
     if offset is not None:
-        others.add_(offset)  # not with the product: some processors hide its overflow
+        negatives.add_(offset)  # not with the product: some processors hide its overflow
     of_rows, of_columns = _comparable(problem, keys.dtype)  # (n, 1), (m,)
-    mask = torch.empty_like(others)
+    mask = torch.empty_like(negatives)
     torch.ne(of_rows, of_columns, out=mask)
-    torch.add(others, mask, alpha=nowhere, out=partners)
+    torch.add(negatives, mask, alpha=nowhere, out=positives)
     if problem.among_themselves:
-        partners.diagonal().fill_(nowhere)
+        positives.diagonal().fill_(nowhere)
     torch.eq(of_rows, of_columns, out=mask)
-    others.add_(mask, alpha=nowhere)
+    negatives.add_(mask, alpha=nowhere)
     if problem.log_key_weight is None:
-        has_partner = mask.sum(1) > int(problem.among_themselves)  # (n,)
+        has_positive = mask.sum(1) > int(problem.among_themselves)  # (n,)
     else:
         is_neighbor = (problem.log_key_weight > -torch.inf).to(mask.dtype)  # (m,)
-        n_partners = torch.mv(mask, is_neighbor)
-        has_partner = n_partners > (is_neighbor if problem.among_themselves else 0)
+        n_positives = torch.mv(mask, is_neighbor)
+        has_positive = n_positives > (is_neighbor if problem.among_themselves else 0)
 
     tops, sums = exp_rows_(both)  # (2, n, 1)
-    (top_others, top_partners), (sum_others, sum_partners) = tops.unbind(), sums.unbind()
-    gap, ratio = _gap(top_others, sum_others, top_partners, sum_partners)  # (n, 1)
+    (top_negatives, top_positives), (sum_negatives, sum_positives) = tops.unbind(), sums.unbind()
+    gap, ratio = _gap(top_negatives, sum_negatives, top_positives, sum_positives)  # (n, 1)
     log_losses = _log_loss(gap)  # (n, 1)
-    losses = _row_losses(log_losses.squeeze(1), has_partner, problem.q)
+    losses = _row_losses(log_losses.squeeze(1), has_positive, problem.q)
     if not wants_gradient:
-        return losses, has_partner, (None, None, None)
-    factor = _pull(gap, log_losses, problem.q).mul_(has_partner[:, None]) / sum_others  # (n, 1)
+        return losses, has_positive, (None, None, None)
+    factor = _pull(gap, log_losses, problem.q).mul_(has_positive[:, None]) / sum_negatives  # (n, 1)
     if coefficients is not None:
         factor.mul_(coefficients[:, None])
     # Without its row's factor: that is cheaper on the (n, d) sides of the products.
-    gradient = others.addcmul_(partners, ratio, value=-1)  # (n, m)
+    gradient = negatives.addcmul_(positives, ratio, value=-1)  # (n, m)
     grad_queries = torch.mm(gradient, keys).mul_(factor)
     grad_keys = torch.mm(gradient.T, queries * factor)
     grad_offset = None if offset is None else torch.mv(gradient.T, factor.squeeze(1))
-    return losses, has_partner, (grad_queries, grad_keys, grad_offset)
+    return losses, has_positive, (grad_queries, grad_keys, grad_offset)
 
 
 def _comparable(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -252,7 +252,7 @@ def _comparable(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     labels = [problem.query_labels]
     if problem.key_labels is not problem.query_labels:
         labels.append(problem.key_labels)
-    # A GPU would have to be waited for, and compares integers as fast.
+    # Reading from a GPU would wait for it, and a GPU compares integers as fast.
     if all(some.is_cpu for some in labels):
         numbers = [some.to(dtype) for some in labels]
         if all(some.abs().max() < _WHOLE_IN_FLOAT32 for some in numbers):
@@ -268,11 +268,11 @@ def _many_blocks(
     wants_gradient: bool,
     problem: Problem,
 ) -> _Evaluated:
-    """Block by block of rows sorted by class: a block's partners stand in one narrow window."""
-    classes, key_classes, has_partner = _classes(problem, keys.dtype)
+    """Blocks of rows sorted by class, so that the positives of a block are in a narrow window."""
+    classes, key_classes, has_positive = _classes(problem, keys.dtype)
     key_order = key_classes.argsort(stable=True)
     order = key_order if problem.among_themselves else classes.argsort(stable=True)
-    factors = has_partner.to(keys.dtype)
+    factors = has_positive.to(keys.dtype)
     if coefficients is not None:
         factors *= coefficients
     losses, gradients = _walk(
@@ -281,7 +281,7 @@ def _many_blocks(
         None if offset is None else offset[key_order],
         classes[order],
         key_classes[key_order],
-        has_partner[order],
+        has_positive[order],
         factors[order] if wants_gradient else None,
         problem,
     )
@@ -290,12 +290,12 @@ def _many_blocks(
         None if gradient is None else gradient[where]
         for gradient, where in zip(gradients, (place, key_place, key_place), strict=True)
     )
-    return losses[place], has_partner, (of_queries, of_keys, of_offset)
+    return losses[place], has_positive, (of_queries, of_keys, of_offset)
 
 
 def _classes(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """A number for the class of each query (n,) and key (m,), and which queries (n,) have a
-    partner. Floats: with them a comparison can write a float, ten times as fast as a boolean.
+    positive. Floats: with them a comparison can write a float, ten times as fast as a boolean.
     """
     if len(problem.key_labels) > _WHOLE_IN_FLOAT32:
         dtype = widest_float(problem.key_labels.device)
@@ -310,7 +310,7 @@ def _classes(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tens
     own = int(problem.among_themselves)
     if problem.log_key_weight is None:
         return classes, key_classes, right - left > own
-    counts = (problem.log_key_weight > -torch.inf).long()  # (m,), who is a neighbour at all
+    counts = (problem.log_key_weight > -torch.inf).long()  # (m,), which keys are neighbors at all
     counted = functional.pad(counts[order].cumsum(0), (1, 0))  # (m + 1,)
     return classes, key_classes, counted[right] - counted[left] > (counts if own else 0)
 
@@ -321,8 +321,8 @@ def _walk(
     offset: Tensor | None,  # (m,)
     classes: Tensor,  # (n,), sorted
     key_classes: Tensor,  # (m,), sorted
-    has_partner: Tensor,  # (n,)
-    coefficients: Tensor | None,  # (n,), 0 without a partner; None: no gradient wanted
+    has_positive: Tensor,  # (n,)
+    coefficients: Tensor | None,  # (n,), 0 without a positive; None: no gradient wanted
     problem: Problem,
 ) -> tuple[Tensor, _Gradients]:
     """Losses and gradients, one block of rows after the other.
@@ -342,7 +342,7 @@ def _walk(
         coefficients = coefficients[:, None]  # (n, 1)
     grad_right: Tensor | None = None  # (d, m) or (d + 1, m), summed over the blocks
     blocks = _blocks(classes, key_classes, problem.block_size)
-    # Memory that is used again for each block is in the cache, and has not to be asked for.
+    # Memory that is used again for each block is in the cache, and is not allocated again.
     room = queries.new_empty(max(b.stop - b.start for b in blocks), len(keys))
     window_rooms = queries.new_empty(
         2, max((b.stop - b.start) * (b.last - b.first) for b in blocks)
@@ -350,32 +350,32 @@ def _walk(
 
     for b in blocks:
         rows, columns = slice(b.start, b.stop), slice(b.first, b.last)
-        others = torch.mm(left[rows], right, out=room[: b.stop - b.start])  # (b, m), logits
-        window = others[:, columns]  # (b, w), a view
-        partners, mask = window_rooms[:, : window.numel()].view(2, *window.shape)  # (b, w)
+        negatives = torch.mm(left[rows], right, out=room[: b.stop - b.start])  # (b, m), logits
+        window = negatives[:, columns]  # (b, w), a view
+        positives, mask = window_rooms[:, : window.numel()].view(2, *window.shape)  # (b, w)
         if b.one_class:
-            partners.copy_(window)
+            positives.copy_(window)
             window.fill_(nowhere)
         else:
             of_rows, of_columns = classes[rows, None], key_classes[columns]
             torch.ne(of_rows, of_columns, out=mask)
-            torch.add(window, mask, alpha=nowhere, out=partners)
+            torch.add(window, mask, alpha=nowhere, out=positives)
             torch.eq(of_rows, of_columns, out=mask)
             window.add_(mask, alpha=nowhere)
         if problem.among_themselves:
-            partners.diagonal(b.start - b.first).fill_(nowhere)
+            positives.diagonal(b.start - b.first).fill_(nowhere)
 
-        top_partners, sum_partners = exp_rows_(partners)  # (b, 1)
-        top_others, sum_others = exp_rows_(others)  # (b, 1)
-        gap, ratio = _gap(top_others, sum_others, top_partners, sum_partners)  # (b, 1)
+        top_positives, sum_positives = exp_rows_(positives)  # (b, 1)
+        top_negatives, sum_negatives = exp_rows_(negatives)  # (b, 1)
+        gap, ratio = _gap(top_negatives, sum_negatives, top_positives, sum_positives)  # (b, 1)
         gaps[rows] = gap
 
         if coefficients is not None and grad_queries is not None:
-            window -= partners.mul_(ratio)
+            window -= positives.mul_(ratio)
             # Without its row's factor: that is cheaper on the (b, d) sides of the products.
-            gradient = others  # (b, m)
+            gradient = negatives  # (b, m)
             pull = _pull(gap, None if _is_zero(problem.q) else _log_loss(gap), problem.q)
-            factor = coefficients[rows] * pull / sum_others  # (b, 1)
+            factor = coefficients[rows] * pull / sum_negatives  # (b, 1)
             torch.mm(gradient, keys, out=grad_queries[rows]).mul_(factor)
             weighted = (left[rows] * factor).T  # (d, b) or (d + 1, b)
             if grad_right is None:
@@ -383,7 +383,7 @@ def _walk(
             else:
                 grad_right.addmm_(weighted, gradient)
 
-    losses = _row_losses(_log_loss(gaps).squeeze(1), has_partner, problem.q)
+    losses = _row_losses(_log_loss(gaps).squeeze(1), has_positive, problem.q)
     if grad_right is None:
         return losses, (None, None, None)
     grad_keys = grad_right[: keys.shape[1]].T
@@ -391,11 +391,11 @@ def _walk(
 
 
 def _gap(
-    top_others: Tensor, sum_others: Tensor, top_partners: Tensor, sum_partners: Tensor
+    top_negatives: Tensor, sum_negatives: Tensor, top_positives: Tensor, sum_positives: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """o_i - s_i (b, 1), from what `exp_rows_` gives, and the others' sum over the partners'."""
-    ratio = sum_others / sum_partners
-    return (top_others - top_partners).add_(ratio.log()), ratio
+    """o_i - s_i (b, 1) from the results of `exp_rows_`, and the ratio of the sums."""
+    ratio = sum_negatives / sum_positives
+    return (top_negatives - top_positives).add_(ratio.log()), ratio
 
 
 def _pull(gap: Tensor, log_losses: Tensor | None, q: float | Tensor) -> Tensor:
@@ -409,21 +409,21 @@ def _log_loss(gap: Tensor) -> Tensor:
     return functional.softplus(gap, threshold=40.0)
 
 
-def _row_losses(log_losses: Tensor, has_partner: Tensor, q: float | Tensor) -> Tensor:
+def _row_losses(log_losses: Tensor, has_positive: Tensor, q: float | Tensor) -> Tensor:
     """Losses (n,) of the family, from -log p."""
-    losses = log_losses * has_partner
+    losses = log_losses * has_positive
     far = -_NOWHERE[losses.dtype] / 4
-    losses.masked_fill_(losses > far, torch.inf)  # a partner, and yet none
+    losses.masked_fill_(losses > far, torch.inf)  # it has a positive, which is infinitely far
     return losses if _is_zero(q) else torch.expm1(-q * losses) / -q
 
 
 def _is_zero(q: float | Tensor) -> bool:
-    return not isinstance(q, Tensor) and q == 0  # to ask a tensor would be to wait for its device
+    return not isinstance(q, Tensor) and q == 0  # reading a tensor would wait for its device
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Rows [start, stop), and the columns [first, last) where their classes stand."""
+    """Rows [start, stop), and the columns [first, last) of their classes."""
 
     start: int
     stop: int
@@ -433,7 +433,7 @@ class _Block:
 
 
 def _blocks(classes: Tensor, key_classes: Tensor, block_size: int) -> list[_Block]:
-    """At most `block_size` rows each, of one class where that is large."""
+    """At most `block_size` rows each, of one class if that is large."""
     starts, position = [0], 0
     for size in classes.unique_consecutive(return_counts=True)[1].tolist():
         if position > starts[-1] and position + size - starts[-1] > block_size:
@@ -455,9 +455,9 @@ def _blocks(classes: Tensor, key_classes: Tensor, block_size: int) -> list[_Bloc
 
 
 def exp_rows_(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn logits (..., k) in place into exponentials relative to each row's largest; return
-    the largest (..., 1) and the sums (..., 1), which are at least 1, for the largest's term is; as
-    they shall be too where the row is empty.
+    """Turn logits (..., k) in place into exponentials relative to the largest of each row. Return
+    the largest (..., 1) and the sums (..., 1). A sum is at least 1, because the term of the largest
+    is 1. In an empty row it is set to 1.
     """
     largest = logits.amax(-1, keepdim=True).clamp_min_(_NOWHERE[logits.dtype] / 2)
     logits.sub_(largest)

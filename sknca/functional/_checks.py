@@ -1,4 +1,4 @@
-"""Arguments of the losses: what is taken, and the words in which the rest is refused."""
+"""Checks of the arguments of the losses, and their error messages."""
 
 import functools
 import math
@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: What may become of the losses of the rows.
+#: How the losses of the samples are reduced.
 _REDUCTIONS = ("mean", "sum", "none")
 
 
 @functools.cache
 def widest_float(device: torch.device) -> torch.dtype:
-    """float64, or float32 on a device that has no other, as Apple's."""
+    """float64, or float32 on a device without double precision (Apple's)."""
     try:
         return torch.empty(0, dtype=torch.float64, device=device).dtype
     except (TypeError, RuntimeError):
@@ -26,7 +26,7 @@ def check_floats(z: Tensor, name: str) -> Tensor:
     if not isinstance(z, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(z).__name__}.")
     if not z.is_floating_point():
-        raise ValueError(f"{name} must be of a floating dtype, got {z.dtype}.")
+        raise ValueError(f"{name} must have a floating-point dtype, got {z.dtype}.")
     return z if z.dtype in (torch.float32, torch.float64) else z.float()
 
 
@@ -34,18 +34,18 @@ def check_rows(z: Tensor, name: str) -> Tensor:
     """`z` as a matrix in float32 or float64."""
     if isinstance(z, Tensor) and (z.ndim != 2 or z.shape[1] == 0):
         raise ValueError(
-            f"{name} must have 2 dimensions (rows, features) and a feature, "
+            f"{name} must have 2 dimensions (samples, features) and at least one feature, "
             f"got shape {tuple(z.shape)}."
         )
     return check_floats(z, name)
 
 
 def check_pair(a: Tensor, b: Tensor, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
-    """Both as floating matrices of one width and dtype."""
+    """Both as floating-point matrices of one width and dtype."""
     a, b = check_rows(a, names[0]), check_rows(b, names[1])
     if a.shape[1] != b.shape[1]:
         raise ValueError(
-            f"{names[0]} and {names[1]} must have as many features, "
+            f"{names[0]} and {names[1]} must have the same number of features, "
             f"got {a.shape[1]} and {b.shape[1]}."
         )
     dtype = torch.promote_types(a.dtype, b.dtype)
@@ -62,10 +62,11 @@ def check_labels(y: Tensor, z: Tensor, name: str) -> Tensor:
         raise TypeError(f"{name} must be a torch.Tensor, got {type(y).__name__}.")
     if y.shape != z.shape[:1]:
         raise ValueError(
-            f"{name} must have one label for each of the {len(z)} rows, got shape {tuple(y.shape)}."
+            f"{name} must have one label for each of the {len(z)} samples, "
+            f"got shape {tuple(y.shape)}."
         )
     if y.is_floating_point() or y.is_complex():
-        raise ValueError(f"{name} must hold integer class labels, got {y.dtype}.")
+        raise ValueError(f"{name} must contain integer class labels, got {y.dtype}.")
     return y.long().to(z.device)
 
 
@@ -76,12 +77,12 @@ def check_weight(weight: Tensor | None, z: Tensor, name: str) -> Tensor | None:
         raise TypeError(f"{name} must be a torch.Tensor, got {type(weight).__name__}.")
     if weight.shape != z.shape[:1]:
         raise ValueError(
-            f"{name} must have one weight for each of the {len(z)} rows, "
+            f"{name} must have one weight for each of the {len(z)} samples, "
             f"got shape {tuple(weight.shape)}."
         )
     weight = weight.detach().to(z)
     if weight.device.type != "cpu":
-        # Asking a GPU would make every step wait for it.
+        # Reading from a GPU would make every step wait for it.
         return torch.where(weight >= 0, weight, torch.nan)
     if bool((weight < 0).any()):
         raise ValueError(f"{name} must not be negative, got {weight.min().item()}.")
@@ -107,12 +108,12 @@ def check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor | float:
 
 def check_q(q: Any) -> None:
     if isinstance(q, Tensor):
-        return  # to ask it would be to wait for its device
+        return  # reading it would wait for its device
     if not isinstance(q, Real) or not 0 <= float(q) <= 1:
         raise ValueError(f"q must be a number from 0 to 1, got {q!r}.")
 
 
 def check_margin(margin: Any) -> float:
     if not isinstance(margin, Real) or not float(margin) >= 0:
-        raise ValueError(f"margin must be a number that is not negative, got {margin!r}.")
+        raise ValueError(f"margin must be a non-negative number, got {margin!r}.")
     return float(margin)

@@ -1,4 +1,4 @@
-"""What rows expect of their soft neighbours: the probability of each class."""
+"""The probability of each class among the soft neighbors of a sample."""
 
 import torch
 from torch import Tensor
@@ -15,15 +15,15 @@ _GPU_BLOCK_ENTRIES = 2**26
 
 
 class ClassProbabilities:
-    """The probability that a row's soft neighbour is of a class, by its logarithm.
+    """Logarithms of the probabilities that the soft neighbor of a sample is of each class.
 
-    These are the sums of the loss, each with its own maximum, one for each class instead of one
-    for a row's class and one for all others.
+    These are the sums of the loss, each with its own maximum: one sum for each class, instead of
+    one for the class of a sample and one for all others.
 
     Parameters
     ----------
     keys : Tensor of shape (m, d)
-        The neighbours, class after class.
+        The neighbors, sorted by class.
 
     class_sizes : Tensor of shape (n_classes,)
         How many of `keys` are of each class.
@@ -48,7 +48,7 @@ class ClassProbabilities:
     ) -> None:
         order = class_sizes.argsort(stable=True)
         self.place = order.argsort()
-        if bool((class_sizes.diff() < 0).any()):  # else the keys stand by size already
+        if bool((class_sizes.diff() < 0).any()):  # else the keys are sorted by size already
             by_size = self.place.repeat_interleave(class_sizes).argsort(stable=True)
             keys, log_key_weight = keys[by_size], log_key_weight[by_size]
         # Classes of one size are reduced together, however many they are.
@@ -56,7 +56,7 @@ class ClassProbabilities:
         self.widths: list[int] = (sizes * counts).tolist()
         self.shapes = list(zip(counts.tolist(), sizes.tolist(), strict=True))
         keys = metric.prepare(keys)
-        # About the center of the keys alone, so that a row's company does not matter.
+        # Centered on the keys alone, so that the result does not depend on the other queries.
         self.center = keys.mean(0) if metric.shift_invariant else keys.new_zeros(())
         self.keys = keys - self.center if metric.shift_invariant else keys
         bias = metric.bias(self.keys)
@@ -65,11 +65,11 @@ class ClassProbabilities:
         self.factor = metric.product / temperature
 
     def log_of(self, z: Tensor) -> Tensor:
-        """The logarithms (n, n_classes) for rows (n, d), block by block.
+        """The logarithms (n, n_classes) for samples (n, d), block by block.
 
-        They are on the device of the rows, which may be another than that of the keys.
+        They are on the device of the samples, which may differ from that of the keys.
 
-        Not-a-number if distance / temperature is too large for the dtype.
+        They are NaN if distance / temperature is too large for the dtype.
         """
         entries = _BLOCK_ENTRIES if self.keys.is_cpu else _GPU_BLOCK_ENTRIES
         block_size = max(_MIN_BLOCK_ROWS, entries // len(self.keys))
@@ -90,7 +90,7 @@ class ClassProbabilities:
 
 
 def _log_sums_(logits: Tensor) -> Tensor:
-    """The logarithm of the sums (b, c) of the exponentials; uses up `logits` (b, c, k)."""
+    """The logarithm of the sums (b, c) of the exponentials; overwrites `logits` (b, c, k)."""
     if logits.shape[2] == 0:
         return logits.new_full(logits.shape[:2], -torch.inf)
     largest, sums = exp_rows_(logits)

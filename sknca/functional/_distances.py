@@ -9,16 +9,16 @@ from ._metrics import METRICS
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Squared Euclidean distance between every row of `a` and every row of `b`.
 
-    The rows are taken about their common mean first, so that an offset shared by all
-    of them costs no precision, and the distances come from one matrix product.
+    All rows are centered on their common mean first, so that a shared offset costs no precision.
+    The distances come from one matrix product, without a tensor of shape (n, m, d).
 
     Parameters
     ----------
     a : Tensor of shape (n, d)
-        Rows, real.
+        Real samples.
 
     b : Tensor of shape (m, d)
-        Rows, real.
+        Real samples.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If `a` and `b` are not real floating matrices of the same width.
+        If `a` and `b` are not real floating-point matrices with the same number of features.
 
     Examples
     --------
@@ -47,11 +47,11 @@ def cosine_distances(a: Tensor, b: Tensor) -> Tensor:
     Parameters
     ----------
     a : Tensor of shape (n, d)
-        Rows, real or complex; of complex ones the cosine is the real part of the Hermitian
-        product of unit rows. A zero row is at distance 1 from every other.
+        Real or complex samples. The cosine of complex samples is the real part of the Hermitian
+        product of the L2-normalized samples. A sample of zeros has distance 1 to every other.
 
     b : Tensor of shape (m, d)
-        Rows, real or complex.
+        Real or complex samples.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def cosine_distances(a: Tensor, b: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If `a` and `b` are not floating or complex matrices of the same width.
+        If `a` and `b` are not floating-point or complex matrices with the same number of features.
 
     Examples
     --------

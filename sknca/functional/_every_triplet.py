@@ -1,10 +1,10 @@
 """The sum of the losses of every active triplet and its gradient, block by block.
 
-The loss of a triplet goes by the difference of two distances from its anchor, so what is
-constant along a row of distances drops out, as in the soft nearest neighbour loss, and a
-metric is again a bilinear form with a bias. With a margin no triplet is listed: sorted
-distances tell with how many negatives each positive is active, and the reverse, and the sum
-is one of the distances with these numbers as coefficients, which are its gradient too.
+The loss of a triplet depends on the difference of two distances from its anchor. Therefore a
+constant along a row of distances cancels, as in the soft nearest neighbor loss, and a metric is
+again a bilinear form with a bias. With a margin no triplet is listed: sorted distances show with
+how many negatives each positive is active, and the reverse. The loss is the sum of the distances
+with these counts as coefficients, which are also its gradient.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from ._anchor_blocks import anchor_blocks
 from ._blocks import refuse_second_derivative
 from ._checks import widest_float
 
-#: Triplets that are looked at together where each has to be.
+#: Triplets that are computed together if each must be (with the soft margin).
 _TRIPLET_ENTRIES = 2**18
 
 
@@ -41,9 +41,9 @@ class EveryTriplet(torch.autograd.Function):
         place = order.argsort()
         labels, queries, keys = labels[order], queries[order], keys[order]
         bias = None if bias is None else bias[order]
-        # Differences of sums of weights: of ones they are exact, and so they are of multiples of a
-        # power of two in double precision. Else a GPU, which adds them in any order, would give
-        # another loss at every run.
+        # Differences of sums of weights are exact if the weights are ones, or multiples of a power
+        # of two in double precision. Otherwise a GPU, which adds them in any order, would return
+        # another loss in every run.
         wide = widest_float(queries.device)
         if weight is None:
             weight = queries.new_ones(len(keys))
@@ -54,10 +54,10 @@ class EveryTriplet(torch.autograd.Function):
         grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         grad_bias = None if bias is None else torch.zeros_like(bias)
 
-        for block, distances, columns, partner in anchor_blocks(queries, keys, bias, labels):
+        for block, distances, columns, is_positive in anchor_blocks(queries, keys, bias, labels):
             pairs = (
                 distances.gather(1, columns),  # (b, w)
-                partner * weight[columns],  # (b, w)
+                is_positive * weight[columns],  # (b, w)
                 distances,  # (b, n)
                 weight.repeat(len(distances), 1).scatter_(1, columns, 0),  # (b, n)
             )
@@ -68,7 +68,7 @@ class EveryTriplet(torch.autograd.Function):
             total += (weight[block] * losses).sum()
             count += (weight[block] * counts).sum()
             if wants_gradient:
-                # (b, n), in the distances; its row is still to be weighed
+                # (b, n), of the distances, before the weight of its row
                 gradient = push.neg_().scatter_add_(1, columns, pull)
                 row_weight = weight[block, None].to(queries.dtype)
                 grad_queries[block] = -(gradient @ keys) * row_weight
@@ -131,11 +131,11 @@ def _active(
         before = torch.zeros_like(ahead).scatter_add_(1, place, negative_weight).cumsum(1)
         return ahead.gather(1, place), before[:, :-1]
 
-    # A triplet is active unless d_ap + margin <= d_an, and then semi-hard where d_ap < d_an.
+    # A triplet is active unless d_ap + margin <= d_an, and then semi-hard if d_ap < d_an.
     place = torch.searchsorted(ordered + margin, d_an, right=True)  # (b, n)
     inactive, of_positives = up_to(place)
     if semihard:
-        # Not before the other place: where the margin vanishes in rounding, a tie has no triplet.
+        # Not before the other place: if the margin vanishes by rounding, a tie has no triplet.
         nearer, farther = up_to(torch.searchsorted(ordered, d_an).maximum(place))
         of_negatives, of_positives = nearer - inactive, of_positives - farther
     else:
@@ -149,7 +149,7 @@ def _soft(
     d_an: Tensor,  # (b, n)
     negative_weight: Tensor,  # (b, n)
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """As `_hinge`, with the soft loss; instead of a triplet's weight its weighted slope."""
+    """As `_hinge`, with the soft loss, and weighted slopes instead of weights of triplets."""
     positive_weight, negative_weight = positive_weight.to(d_ap), negative_weight.to(d_an)
     wide = widest_float(d_ap.device)
     losses = d_ap.new_zeros(len(d_ap), dtype=wide)

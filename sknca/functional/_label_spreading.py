@@ -1,4 +1,4 @@
-"""Labels that spread along nearest neighbors: where a random walk meets the first label."""
+"""Labels that spread along nearest neighbors: the first label that a random walk reaches."""
 
 import torch
 from torch import Tensor

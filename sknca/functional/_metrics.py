@@ -1,7 +1,7 @@
-"""The distances between codes: each prepares its rows, and is then a bilinear form of them.
+"""The distances between codes: each prepares its samples, and is then a bilinear form of them.
 
 A new metric is one more entry of `METRICS`. Nothing else in the package compares names of
-metrics: the losses, the mining, the scores and the estimators ask the entry.
+metrics: the losses, the mining, the scores and the estimators use the entry.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Metric:
 
     d(a, b) = constant + squares * (|a|^2 + |b|^2) - product * (a . b)
 
-    which is at least 0. What is constant along a row of distances drops out of every loss, so
-    `-product * (a . b) + squares * |b|^2` is all that they need.
+    which is at least 0. A constant along a row of distances cancels in every loss, so the losses
+    only need `-product * (a . b) + squares * |b|^2`.
     """
 
     constant: float
@@ -42,7 +42,7 @@ class Metric:
         return self.constant + 2 * self.squares + self.product if self.unit_length else torch.inf
 
     def real(self, *rows: Tensor) -> tuple[Tensor, ...]:
-        """Complex rows as real ones, if the metric takes any. Before anything else is checked."""
+        """Complex rows as real ones, if the metric accepts them. Called before all other checks."""
         return real_rows(*rows) if self.complex_rows else rows
 
     def prepare(self, z: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Metric:
         return self.product * rows, columns, self.bias(columns)
 
     def bias(self, keys: Tensor) -> Tensor | None:
-        """What the bilinear form adds for each prepared key (m, d): (m,), or None for zeros."""
+        """The bias (m,) of the bilinear form for prepared keys (m, d), or None for zeros."""
         return -self.squares * keys.square().sum(1) if self.squares else None
 
     def distances(self, a: Tensor, b: Tensor) -> Tensor:
@@ -108,9 +108,9 @@ def check_metric(metric: str) -> Metric:
 
 
 def unit_rows(z: Tensor) -> Tensor:
-    """The rows of `z` (n, d) at length one; a zero row stays zero and gets no gradient."""
-    # Relative to its largest entry, the squares of a tiny or huge row neither vanish nor
-    # overflow. The length of a row does not matter, so that entry counts as a constant.
+    """The L2-normalized rows of `z` (n, d); a row of zeros stays zero and gets no gradient."""
+    # Divided by its largest entry, the squares of a tiny or huge row neither vanish nor overflow.
+    # The length of a row does not matter, so that entry is a constant for the gradient.
     largest = z.detach().abs().amax(1, keepdim=True)  # (n, 1)
     nonzero = largest != 0
     z = z / torch.where(nonzero, largest, 1)
@@ -132,9 +132,9 @@ def real_rows(*rows: Tensor) -> tuple[Tensor, ...]:
 def common_center(a: Tensor, b: Tensor, *, on_grid: bool = False) -> Tensor:
     """The mean of all rows of both; a constant, because distances do not depend on it.
 
-    With `on_grid` a point near it, of a grid of a power of two as fine as the rows are spread:
-    numbers on such a grid (integers, say) are so still when it is subtracted, and their
-    distances come out exactly.
+    With `on_grid`, a point near the mean on a grid whose step is a power of two, as fine as the
+    spread of the rows. Numbers on such a grid (integers, for example) are still on it after the
+    subtraction, so that their distances are exact.
     """
     with torch.no_grad():
         mean = a.mean(0) if a is b else (a.sum(0) + b.sum(0)) / max(len(a) + len(b), 1)

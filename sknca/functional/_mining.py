@@ -1,7 +1,7 @@
-"""Which triplets of an anchor, a positive of its class and a negative of another to learn from.
+"""Which triplets (an anchor, a positive of its class, a negative of another) are learned from.
 
 A new strategy is one more entry of `STRATEGIES`. Nothing else in the package compares names of
-strategies: the functions and the estimator ask the entry.
+strategies: the functions and the estimator use the entry.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from ._checks import widest_float
 #: For annotations; the keys of `STRATEGIES`.
 StrategyName = Literal["all", "semihard", "hard", "random"]
 
-#: Pairs of an anchor and its positive, times negatives, that are looked at together.
+#: Pairs of an anchor and its positive, times negatives, that are compared together.
 TRIPLET_ENTRIES = 2**20
 
 #: Indices of anchors, of columns of their positives and of columns of their negatives, (k,) each.
@@ -30,20 +30,21 @@ Find = Callable[[Tensor, Tensor, Tensor, float, torch.Generator | None], Triplet
 class Strategy:
     """A choice of triplets.
 
-    `find` lists those of a block: of the distances `d_ap` (b, w) of anchors from their class,
-    the mask `partner` (b, w) of their positives, the distances `d_an` (b, n) from all rows,
-    infinite where a row is no negative, the margin and a generator it makes `Triplets`.
+    `find` lists the triplets of a block, as `Triplets`. It gets the distances `d_ap` (b, w) between
+    anchors and their class, the mask `is_positive` (b, w) of their positives, the distances `d_an`
+    (b, n) to all samples (infinite if a sample is not a negative), the margin and a generator.
 
-    `each` is there if there is one triplet for each anchor: it makes, of the same, a mask (b,) of
-    the anchors that have one, and the columns (b, 1) of their positive and of their negative. Its
-    results have one shape whatever the distances are, so no device has to be waited for.
+    `each` exists if there is one triplet for each anchor. From the same arguments it returns a mask
+    (b,) of the anchors that have a triplet, and the columns (b, 1) of their positive and of their
+    negative. The shape of its results does not depend on the distances, so nothing waits for the
+    device.
 
     `negative` chooses one negative (b,) of a pool, -1 if none qualifies, for each pair of an
     anchor and a positive at a distance `d_ap` (b, 1); it is None if the strategy has no such
     choice.
 
-    `counts` says which triplets they are, if the loss of all of them is to be summed without a
-    list: "violating", or "semihard". It is None if there is one triplet for each anchor.
+    `counts` says which triplets are summed, if the loss of all of them is summed without a list:
+    "violating", or "semihard". It is None if there is one triplet for each anchor.
     """
 
     find: Find
@@ -54,23 +55,23 @@ class Strategy:
 
 
 def _violating(
-    d_ap: Tensor, partner: Tensor, d_an: Tensor, margin: float, _: torch.Generator | None
+    d_ap: Tensor, is_positive: Tensor, d_an: Tensor, margin: float, _: torch.Generator | None
 ) -> Triplets:
-    return _every(d_ap, partner, d_an, lambda near, far: far < near + margin)
+    return _every(d_ap, is_positive, d_an, lambda near, far: far < near + margin)
 
 
 def _semihard(
-    d_ap: Tensor, partner: Tensor, d_an: Tensor, margin: float, _: torch.Generator | None
+    d_ap: Tensor, is_positive: Tensor, d_an: Tensor, margin: float, _: torch.Generator | None
 ) -> Triplets:
-    return _every(d_ap, partner, d_an, lambda near, far: (far < near + margin) & (far > near))
+    return _every(d_ap, is_positive, d_an, lambda near, far: (far < near + margin) & (far > near))
 
 
 def _every(
-    d_ap: Tensor, partner: Tensor, d_an: Tensor, qualify: Callable[[Tensor, Tensor], Tensor]
+    d_ap: Tensor, is_positive: Tensor, d_an: Tensor, qualify: Callable[[Tensor, Tensor], Tensor]
 ) -> Triplets:
     """Every triplet whose distances `qualify`."""
     found = [torch.zeros(3, 0, dtype=torch.long, device=d_an.device)]
-    for pairs in partner.nonzero().split(max(TRIPLET_ENTRIES // d_an.shape[1], 1)):
+    for pairs in is_positive.nonzero().split(max(TRIPLET_ENTRIES // d_an.shape[1], 1)):
         anchor, positive = pairs.unbind(1)  # (k,)
         mask = qualify(d_ap[anchor, positive, None], d_an[anchor])  # (k, n)
         pair, negative = mask.nonzero(as_tuple=True)
@@ -80,22 +81,22 @@ def _every(
 
 
 def _hardest(
-    d_ap: Tensor, partner: Tensor, d_an: Tensor, _: float, __: torch.Generator | None
+    d_ap: Tensor, is_positive: Tensor, d_an: Tensor, _: float, __: torch.Generator | None
 ) -> Triplets:
     nearest, negative = d_an.min(1, keepdim=True)  # (b, 1)
-    candidate = partner & (nearest < torch.inf)  # (b, w)
+    candidate = is_positive & (nearest < torch.inf)  # (b, w)
     positive = d_ap.masked_fill(~candidate, -torch.inf).argmax(1, keepdim=True)
     return candidate.any(1), positive, negative
 
 
 def _random(
     d_ap: Tensor,
-    partner: Tensor,
+    is_positive: Tensor,
     d_an: Tensor,
     margin: float,
     generator: torch.Generator | None,
 ) -> Triplets:
-    candidate = partner & (d_an.amin(1, keepdim=True) < d_ap + margin)  # (b, w)
+    candidate = is_positive & (d_an.amin(1, keepdim=True) < d_ap + margin)  # (b, w)
     positive = _any_column(candidate, generator)
     negative = _any_column(d_an < d_ap.gather(1, positive) + margin, generator)
     return candidate.any(1), positive, negative
@@ -106,12 +107,12 @@ def _listed(each: Find) -> Find:
 
     def find(
         d_ap: Tensor,
-        partner: Tensor,
+        is_positive: Tensor,
         d_an: Tensor,
         margin: float,
         generator: torch.Generator | None,
     ) -> Triplets:
-        has_one, positive, negative = each(d_ap, partner, d_an, margin, generator)
+        has_one, positive, negative = each(d_ap, is_positive, d_an, margin, generator)
         anchor = has_one.nonzero().squeeze(1)
         return anchor, positive[anchor, 0], negative[anchor, 0]
 
@@ -142,7 +143,7 @@ def _nearest(qualifies: Tensor, d_an: Tensor) -> Tensor:
 
 
 def _any_column(mask: Tensor, generator: torch.Generator | None) -> Tensor:
-    """A random column (b, 1) where each row of the mask (b, n) is true; any where none is."""
+    """A random true column (b, 1) in each row of the mask (b, n); any column if none is true."""
     counted = mask.cumsum(1, dtype=torch.int32)  # (b, n)
     device = mask.device if generator is None else generator.device
     dtype = widest_float(device)

@@ -5,15 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Entries in a block of the matrix that says which row was picked where.
+#: Entries in a block of the matrix of which row was picked at which place.
 _BLOCK_ENTRIES = 2**24
 
 
 def pick_rows(z: Tensor, index: Tensor) -> Tensor:
     """The rows of `z` (n, d) at `index` (k,).
 
-    On a GPU torch adds up the gradients of a row that is picked twice in no fixed order, so they
-    would be rounded differently from run to run. Here a matrix product adds them up.
+    If a row is picked twice, torch adds its gradients in no fixed order on a GPU, so that they
+    would be rounded differently from run to run. Here a matrix product adds them.
     """
     # index_select has a quicker gradient than indexing.
     if z.is_cpu:

@@ -1,4 +1,4 @@
-"""Which of a row's nearest neighbors are of its class, in row blocks."""
+"""Which of the nearest neighbors of a sample are of its class, in blocks of samples."""
 
 from collections.abc import Iterator
 
@@ -22,19 +22,19 @@ def relevant_neighbors(
     *,
     among_themselves: bool,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each block of rows, their indices (b,), and which of their nearest neighbors, the
-    nearest first, are of their class (b, k), where k is the largest depth in the block.
+    """For each block of samples: their indices (b,), and which of their nearest neighbors, the
+    nearest first, are of their class (b, k); k is the largest depth in the block.
 
     Parameters
     ----------
     z : Tensor of shape (n, d)
-        Rows that look for neighbors.
+        Queries.
 
     y : Tensor of shape (n,)
         Their labels.
 
     depth : Tensor of shape (n,)
-        How many neighbors each looks at. Beyond them nothing is relevant.
+        How many neighbors of each query count. Beyond them nothing is relevant.
 
     metric : Metric
         The distance.
@@ -46,12 +46,12 @@ def relevant_neighbors(
         Their labels.
 
     among_themselves : bool
-        Whether row i is key i, which then is no neighbor of its own.
+        Whether query i is key i, which is then excluded from its neighbors.
     """
     queries, keys, bias = metric.bilinear(z, keys)
     offset = keys.new_zeros(len(keys)) if bias is None else bias
     block_size = max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // len(keys))
-    # By depth, so that few blocks have to look far.
+    # Sorted by depth, so that few blocks are deep.
     for rows in depth.argsort(stable=True).split(block_size):
         nearness = torch.addmm(offset, queries[rows], keys.T)  # (b, m)
         if among_themselves:

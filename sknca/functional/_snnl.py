@@ -1,4 +1,4 @@
-"""The soft nearest neighbour loss: exact at any temperature and any size."""
+"""The soft nearest neighbor loss: exact at any temperature and any size."""
 
 import torch
 from torch import Tensor
@@ -37,64 +37,71 @@ def soft_nearest_neighbor_loss(
     neighbor_labels: Tensor | None = None,
     neighbor_weight: Tensor | None = None,
 ) -> Tensor:
-    r"""Soft nearest neighbour loss of codes with labels.
+    r"""Soft nearest neighbor loss of codes with labels.
 
     .. math::
 
         L = \operatorname{mean}_i \Bigl[ \log \sum_{j \ne i} e^{-d_{ij} / T}
             - \log \sum_{j \ne i,\, y_j = y_i} e^{-d_{ij} / T} \Bigr]
 
-    over the rows `i` that have a partner, another row with their label. With squared
-    Euclidean distance and `temperature=1` the exponential of a bracket's negative is the
-    :math:`p_i` of Neighbourhood Components Analysis. The work is done block by block, and the
-    gradient found on the way: memory grows with `n`, never with `n * n`.
+    The mean is over the samples `i` that have a positive: another sample of their class. Each
+    bracket is :math:`-\log p_i`, where :math:`p_i` is the probability that sample `i` picks a
+    neighbor of its class. With squared Euclidean distance and `temperature=1` it is the
+    :math:`p_i` of Neighborhood Components Analysis (NCA).
+
+    The loss is computed block by block, and its gradient in the same pass: memory is O(n), not
+    O(n²).
 
     Parameters
     ----------
     z : Tensor of shape (n, d)
-        Codes, with "cosine" also complex. Half precision is raised to float32, also under
-        autocast.
+        Codes. With "cosine" they may be complex. Half precision is converted to float32, also
+        under autocast.
 
     y : Tensor of shape (n,)
         Class labels, integers or booleans.
 
     temperature : float or Tensor of shape (), default=1.0
-        Positive, in units of the distance. A tensor may want a gradient.
+        A positive number, in units of the distance. Usual values are 0.1 to 10 with "sqeuclidean",
+        and around 0.1 with "cosine". With a small temperature only the nearest neighbors count;
+        with a large one all samples count. A tensor may require a gradient.
 
     q : float or Tensor of shape (), default=0.0
-        From 0 to 1. A sample whose neighbours share its label with probability `p` has the loss
-        `(1 - p ** q) / q`, a family [4]_ between `-log(p)`, the soft nearest neighbour loss, at
-        0 and `1 - p`, the objective of NCA, at 1. Its gradient is `p ** q` times that of
-        `-log(p)`: the larger `q`, the less a sample far from all of its class decides, and the
-        less wrong labels do harm. 0.7 is usual. A tensor must be positive, and gets no
-        gradient.
+        Robustness to wrong labels, from 0 to 1. A sample that picks a neighbor of its class with
+        probability `p` has the loss `(1 - p ** q) / q` [4]_. With 0 this is `-log(p)`, the soft
+        nearest neighbor loss; with 1 it is `1 - p`, the objective of NCA. The gradient is `p ** q`
+        times that of `-log(p)`. The larger `q`, the less a sample counts that is far from all of
+        its class, and the less harm wrong labels do. If labels are wrong, 0.7 is usual. A tensor
+        must be positive, and gets no gradient.
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         The distance `d`: squared Euclidean, or one minus the cosine.
 
     sample_weight : Tensor of shape (n,), default=None
-        Non-negative weights: of a row in the mean and in the sum, and of the same row as a
-        neighbour of others. None means that all weigh 1. Gets no gradient.
+        Non-negative weights of the samples, in the mean or sum and as neighbors of other samples.
+        If None, all weights are 1. Gets no gradient.
 
     reduction : {"mean", "sum", "none"}, default="mean"
-        "mean" is the weighted mean over the rows that have a partner (0, still
-        differentiable, where none has), "sum" the weighted sum, "none" the row losses
-        themselves, zero where a row has no partner.
+        "mean" returns the weighted mean over the samples that have a positive. If no sample has
+        one, it is 0, and still differentiable. "sum" returns the weighted sum. "none" returns the
+        loss of each sample, which is zero without a positive.
 
     block_size : int, default=None
-        Rows in a block. None chooses by `n`. The result depends on it only by rounding.
+        Number of samples in a block. If None, it is chosen by `n`. It changes the result only by
+        rounding.
 
     neighbors : Tensor of shape (m, d), default=None
-        Where to look for neighbours, if not in `z` itself: held-out rows among training
-        rows, or a batch among a larger pool. Then no pair is left out as a row with itself.
+        Codes among which neighbors are searched, for example training samples for held-out ones,
+        or a memory bank for a batch. Then no pair is excluded as a sample with itself. If None,
+        neighbors are searched in `z`.
 
     neighbor_labels : Tensor of shape (m,), default=None
-        The labels of `neighbors`.
+        Labels of `neighbors`. Required with `neighbors`.
 
     neighbor_weight : Tensor of shape (m,), default=None
-        Non-negative weights of the neighbours as such, the only ones that they have: of
-        `neighbors` (None: all weigh 1) or, without, of the samples themselves in the losses of
-        others (None: `sample_weight`).
+        Non-negative weights of the neighbors. With `neighbors`, these are their only weights, and
+        if None, all are 1. Without `neighbors`, they are the weights of the samples of `z` in the
+        losses of other samples, and if None, `sample_weight` is used.
 
     Returns
     -------
@@ -109,13 +116,13 @@ def soft_nearest_neighbor_loss(
 
     Notes
     -----
-    The distances come from one matrix product about the common centre. In float32 their
-    rounding error is about 1e-7 times the squared distance of a row from that centre (1e-7
-    for "cosine"); where the temperature is not far above it, use float64. Products follow
-    `torch.get_float32_matmul_precision()`: a setting below "highest" costs exactness.
+    The samples are centered, and the distances come from one matrix product. In float32 their
+    rounding error is about 1e-7 times the squared distance of a sample from the center (1e-7 with
+    "cosine"). If the temperature is not much larger than this error, use float64. Matrix products
+    follow `torch.get_float32_matmul_precision()`; a setting below "highest" is less exact.
 
-    A row with :math:`1 - p_i` below 1e-20 (1e-200 in float64) gets no gradient of its own.
-    There is no second derivative.
+    A sample with :math:`1 - p_i` below 1e-20 (1e-200 in float64) gets no gradient of its own. There
+    is no second derivative.
 
     References
     ----------
@@ -150,11 +157,11 @@ def soft_nearest_neighbor_loss(
     among_themselves = neighbors is None
     if neighbors is None:
         if neighbor_labels is not None:
-            raise ValueError("neighbor_labels need neighbors.")
+            raise ValueError("neighbor_labels was given, but neighbors was not.")
         keys, key_labels, key_weight = z, y, sample_weight
     else:
         if neighbor_labels is None:
-            raise ValueError("neighbors need neighbor_labels.")
+            raise ValueError("neighbors was given, but neighbor_labels was not.")
         z, keys = check_pair(z, neighbors, ("z", "neighbors"))
         key_labels = check_labels(neighbor_labels, keys, "neighbor_labels")
         key_weight = check_weight(neighbor_weight, keys, "neighbor_weight")
@@ -205,19 +212,22 @@ def soft_neighbor_probabilities(
     *,
     metric: str = "sqeuclidean",
 ) -> Tensor:
-    """Probability that row `i` picks row `j` as its neighbour, for study.
+    """Probability that sample `i` picks sample `j` as its neighbor.
+
+    It needs O(n²) memory, so it is for inspection and not for training.
 
     Parameters
     ----------
     z : Tensor of shape (n, d)
-        Codes.
+        Codes. With "cosine" they may be complex.
 
     temperature : float or Tensor of shape (), default=1.0
-        Positive, in units of the distance.
+        A positive number, in units of the distance. The smaller it is, the more probable are the
+        nearest neighbors.
 
     y : Tensor of shape (n,), default=None
-        Class labels. With them, the entries of other classes are set to zero, and the row
-        sums are the probabilities of picking the right class (the `p_i` of NCA).
+        Class labels. If given, the entries of other classes are set to zero. The sum of a row is
+        then the probability that the sample picks a neighbor of its class (the `p_i` of NCA).
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         The distance between codes.
@@ -225,8 +235,8 @@ def soft_neighbor_probabilities(
     Returns
     -------
     probabilities : Tensor of shape (n, n)
-        Zero on the diagonal. Without `y` each row sums to 1 (a single row has nobody to
-        pick, and gets 0). Differentiable.
+        Zero on the diagonal. Without `y`, each row sums to 1; with a single sample, the only
+        entry is 0. Differentiable.
 
     Raises
     ------

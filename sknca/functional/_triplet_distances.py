@@ -13,7 +13,8 @@ def squared_l2_distance(a: Tensor, b: Tensor) -> Tensor:
     Parameters
     ----------
     a, b : Tensor of shape (..., d)
-        Real and floating, half precision is raised to float32; the leading axes broadcast.
+        Real floating-point tensors. Half precision is converted to float32. The leading axes
+        broadcast.
 
     Returns
     -------
@@ -23,7 +24,7 @@ def squared_l2_distance(a: Tensor, b: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the last axes differ, or a dtype is not floating.
+        If the last axes differ, or a dtype is not floating-point.
 
     Examples
     --------
@@ -35,18 +36,19 @@ def squared_l2_distance(a: Tensor, b: Tensor) -> Tensor:
     a, b = check_floats(a, "a"), check_floats(b, "b")
     if a.shape[-1:] != b.shape[-1:]:
         raise ValueError(
-            f"a and b must have as many features, got shapes {tuple(a.shape)} and {tuple(b.shape)}."
+            "a and b must have the same number of features, "
+            f"got shapes {tuple(a.shape)} and {tuple(b.shape)}."
         )
     return (a - b).square().sum(-1)
 
 
 def anchor_positive_distances(anchors: Tensor, positives: Tensor) -> Tensor:
-    """Squared Euclidean distance of each anchor from its positive.
+    """Squared Euclidean distance between each anchor and its positive.
 
     Parameters
     ----------
     anchors, positives : Tensor of shape (n_anc, d)
-        Codes, row by row.
+        Codes. Row k of `positives` is the positive of row k of `anchors`.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def anchor_positive_distances(anchors: Tensor, positives: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the two are not floating matrices of one shape.
+        If the two are not floating-point matrices of the same shape.
 
     Examples
     --------
@@ -69,7 +71,7 @@ def anchor_positive_distances(anchors: Tensor, positives: Tensor) -> Tensor:
 
 
 def anchor_negative_distances(anchors: Tensor, negatives: Tensor) -> Tensor:
-    """Squared Euclidean distance of every negative from every anchor.
+    """Squared Euclidean distance between every negative and every anchor.
 
     Parameters
     ----------
@@ -77,17 +79,17 @@ def anchor_negative_distances(anchors: Tensor, negatives: Tensor) -> Tensor:
         Codes.
 
     negatives : Tensor of shape (n_neg, d)
-        Codes; as many as there are, a batch or a larger pool.
+        Codes, of a batch or of a larger pool.
 
     Returns
     -------
     distances : Tensor of shape (n_neg, n_anc)
-        Entry (j, k) is that of the j-th negative from the k-th anchor. Differentiable.
+        Entry (j, k) is the distance between negative j and anchor k. Differentiable.
 
     Raises
     ------
     ValueError
-        If the two are not floating matrices of the same width.
+        If the two are not floating-point matrices with the same number of features.
 
     Examples
     --------
@@ -105,13 +107,13 @@ def anchor_negative_distances(anchors: Tensor, negatives: Tensor) -> Tensor:
 def triplet_margins(anchors: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
     """How much farther every negative is from each anchor than the anchor's positive.
 
-    What mining goes by: an entry below a margin is a triplet that violates it, one
-    between 0 and the margin is semi-hard.
+    Mining compares these numbers with the margin. A triplet whose entry is below the margin
+    violates it. A triplet whose entry is between 0 and the margin is semi-hard.
 
     Parameters
     ----------
     anchors, positives : Tensor of shape (n_anc, d)
-        Codes, row by row.
+        Codes. Row k of `positives` is the positive of row k of `anchors`.
 
     negatives : Tensor of shape (n_neg, d)
         Codes.
@@ -119,13 +121,13 @@ def triplet_margins(anchors: Tensor, positives: Tensor, negatives: Tensor) -> Te
     Returns
     -------
     margins : Tensor of shape (n_neg, n_anc)
-        Anchor-negative minus anchor-positive squared distances. Differentiable.
+        Squared distance to the negative minus squared distance to the positive. Differentiable.
 
     Raises
     ------
     ValueError
-        If the three are not floating matrices of the same width, or `positives` are not as
-        many as `anchors`.
+        If the three are not floating-point matrices with the same number of features, or
+        `positives` and `anchors` differ in length.
 
     Examples
     --------
@@ -144,11 +146,11 @@ def triplet_margins(anchors: Tensor, positives: Tensor, negatives: Tensor) -> Te
 
 
 def check_anchors(anchors: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as floating matrices of one shape."""
+    """Both as floating-point matrices of one shape."""
     anchors, positives = check_pair(anchors, positives, ("anchors", "positives"))
     if len(anchors) != len(positives):
         raise ValueError(
-            "positives must be as many as anchors, one for each, "
-            f"got {len(positives)} and {len(anchors)}."
+            "positives must have one sample for each anchor, "
+            f"got {len(positives)} positives and {len(anchors)} anchors."
         )
     return anchors, positives

@@ -1,4 +1,4 @@
-"""The triplet loss: over chosen triplets, or over every one of them without listing any."""
+"""The triplet loss over mined triplets, or over all of them without a list."""
 
 from typing import Any, Literal
 
@@ -33,45 +33,46 @@ def triplet_loss(
         \max(0, d_{ap} - d_{an} + \text{margin})
         \qquad\text{or, soft,}\qquad \log(1 + e^{d_{ap} - d_{an}})
 
-    where the positive :math:`p` has the class of the anchor :math:`a` and the negative
-    :math:`n` has not. No triplet is listed where all count: sorted distances tell with how
-    many negatives a positive is active, and the reverse, so the time grows with
-    `n * n * log(n)` and the memory with `n`.
+    The positive :math:`p` has the same class as the anchor :math:`a`, and the negative :math:`n`
+    has another class. With "all" and "semihard" no triplet is listed. Instead, distances are
+    sorted, which shows with how many negatives each positive is active, and the reverse. Therefore
+    time is O(n² log n) and memory is O(n).
 
     Parameters
     ----------
     z : Tensor of shape (n, d)
-        Codes, with "cosine" also complex. Half precision is raised to float32, also under
-        autocast.
+        Codes. With "cosine" they may be complex. Half precision is converted to float32, also
+        under autocast.
 
     y : Tensor of shape (n,)
         Class labels, integers or booleans.
 
     margin : float or "soft", default=1.0
-        Not negative, in units of the distance; a triplet is active where its loss is above
-        zero. "soft" is the second formula, where every triplet is active (with "all" and
-        "soft" the time grows with the number of triplets).
+        By how much a negative should be farther than a positive: a non-negative number, in units
+        of the distance. A triplet is active if its loss is above zero. "soft" is the second
+        formula, with which every triplet is active. Together with `strategy="all"` its time grows
+        with the number of triplets.
 
     strategy : {"semihard", "all", "hard", "random"}, default="semihard"
-        Which triplets, as :func:`mine_triplets` describes them. "semihard" needs a margin;
+        Which triplets are used; see :func:`mine_triplets`. "semihard" needs a number as margin.
         "random" with "soft" draws from all triplets of an anchor.
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         The distance: squared Euclidean, or one minus the cosine.
 
     sample_weight : Tensor of shape (n,), default=None
-        Non-negative weights. With "all" and "semihard" a triplet weighs the product of its
-        rows' weights, with "hard" and "random" as much as its anchor. Only their ratios
-        count, and rows of weight 0 are no rows. Gets no gradient.
+        Non-negative weights, of which only the ratios matter. With "all" and "semihard" the weight
+        of a triplet is the product of the weights of its three samples. With "hard" and "random"
+        it is the weight of the anchor. Samples of weight 0 are excluded. Gets no gradient.
 
     generator : torch.Generator, default=None
-        Draws for "random". None: torch's own.
+        Random numbers for "random". If None, torch's global generator is used.
 
     Returns
     -------
     loss : Tensor of shape ()
-        In the real dtype of `z`, at least float32; 0, still differentiable, where no triplet
-        is active.
+        In the real dtype of `z`, at least float32. If no triplet is active, it is 0, and still
+        differentiable.
 
     Raises
     ------
@@ -80,9 +81,9 @@ def triplet_loss(
 
     Notes
     -----
-    The mean is over active triplets, so as training goes on it need not fall: fewer
-    triplets stay active, and these are the harder ones. Which triplets are active has no
-    gradient, and with "all" and "semihard" there is no second derivative.
+    The mean is over active triplets. Therefore the loss need not fall during training: fewer
+    triplets remain active, and these are the harder ones. The choice of active triplets has no
+    gradient. With "all" and "semihard" there is no second derivative.
 
     References
     ----------
@@ -106,7 +107,7 @@ def triplet_loss(
     chosen, distance, z, y = check_batch(z, y, strategy, metric)
     if margin == "soft":
         if chosen.needs_margin:
-            raise ValueError(f"margin='soft' has no margin for strategy={strategy!r} to go by.")
+            raise ValueError(f"strategy={strategy!r} needs a number as margin, got margin='soft'.")
     else:
         margin = check_margin(margin)
         if margin == torch.inf:
@@ -130,10 +131,10 @@ def triplet_loss(
 
 
 def _without(z: Tensor, left_out: Tensor) -> Tensor:
-    """The rows `z` (n, d) with the mean of the others in place of those that are left out (n,).
+    """The samples `z` (n, d), with the mean of the others in place of those that are excluded (n,).
 
-    They weigh nothing, but must not shift the center, and whatever they hold times 0 must be 0. To
-    pick out the others would be simpler, but a GPU would have to be waited for.
+    Excluded samples have weight 0, but must not shift the center, and their values times 0 must be
+    0. Selecting the others would be simpler, but would wait for a GPU.
     """
     center = z.masked_fill(left_out[:, None], 0).detach().sum(0) / (~left_out).sum().clamp_min(1)
     return torch.where(left_out[:, None], center, z)
@@ -150,7 +151,8 @@ def _triplets(
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor | None]:
     """Anchors, positives and negatives (k,), and which of these are triplets, if not all are.
 
-    Without anchors each row is the anchor of one: nothing is listed, and no device waited for.
+    If the anchors are None, each sample is the anchor of one triplet: nothing is listed, and
+    nothing waits for the device.
     """
     how: dict[str, Any] = {
         "margin": torch.inf if margin == "soft" else margin,
@@ -208,8 +210,8 @@ def nearest_triplet_loss(
     sample_weight: Tensor | None = None,  # (n,)
     among_themselves: bool = False,
 ) -> Tensor:
-    """Weighted mean over the rows that have a neighbour of their class and one of another: the
-    soft loss of the nearest of each. If the rows are the neighbors, none is its own.
+    """Weighted mean, over the samples that have a neighbor of their class and one of another, of
+    the soft loss of the nearest of each. If the samples are the neighbors, a sample is not its own.
     """
     distances = check_metric(metric).distances
     weight = z.new_ones(len(z)) if sample_weight is None else sample_weight
@@ -219,12 +221,14 @@ def nearest_triplet_loss(
         rows = slice(start, start + block_size)
         same = y[rows, None] == neighbor_labels  # (b, m)
         d = distances(z[rows], neighbors)  # (b, m)
-        partner = same.clone()
+        is_positive = same.clone()
         if among_themselves:
-            partner[:, rows].fill_diagonal_(False)
-        gap = d.masked_fill(~partner, torch.inf).amin(1) - d.masked_fill(same, torch.inf).amin(1)
-        has_both = partner.any(1) & ~same.all(1)
-        # Masked, not picked out: a GPU would have to be waited for, to know how many they are.
+            is_positive[:, rows].fill_diagonal_(False)
+        gap = d.masked_fill(~is_positive, torch.inf).amin(1) - d.masked_fill(same, torch.inf).amin(
+            1
+        )
+        has_both = is_positive.any(1) & ~same.all(1)
+        # Masked, not selected: their number would have to be read from a GPU.
         total += torch.where(has_both, weight[rows] * softplus(gap), 0).sum()
         count += torch.where(has_both, weight[rows], 0).sum()
     return total / torch.where(count > 0, count, 1)

@@ -19,32 +19,33 @@ def mine_negatives(
     strategy: str = "semihard",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """One negative from a pool for each pair of an anchor and its positive.
+    """Mine one negative from a pool for each pair of an anchor and its positive.
 
     Parameters
     ----------
     anchors, positives : Tensor of shape (n_anc, d)
-        Codes, row by row.
+        Codes. Row k of `positives` is the positive of row k of `anchors`.
 
     negatives : Tensor of shape (n_neg, d)
-        The pool. None of them may be of its anchor's class.
+        The pool. It must not contain samples of the class of an anchor.
 
     margin : float, default=1.0
-        Not negative, in units of the squared distance.
+        A non-negative number, in units of the squared distance.
 
     strategy : {"semihard", "hard", "random"}, default="semihard"
-        With d_ap and d_an the squared distances of the anchor from its positive and from
-        the negative: "semihard" is the nearest negative with d_ap < d_an < d_ap + margin;
-        "hard" the nearest of all; "random" any with d_an < d_ap + margin.
+        Let d_ap and d_an be the squared distances between the anchor and its positive, and between
+        the anchor and a negative. "semihard" chooses the nearest negative with
+        d_ap < d_an < d_ap + margin. "hard" chooses the nearest negative. "random" chooses a random
+        one among those with d_an < d_ap + margin.
 
     generator : torch.Generator, default=None
-        Draws for "random". None: torch's own.
+        Random numbers for "random". If None, torch's global generator is used.
 
     Returns
     -------
     indices : Tensor of shape (n_anc,)
-        Rows of `negatives`; -1 where none qualifies, as where codes are not finite. Of
-        several as near, any.
+        Indices into `negatives`, or -1 if no negative qualifies, for example because codes are
+        not finite. Among equally near negatives, any of them.
 
     Raises
     ------
@@ -101,41 +102,47 @@ def mine_triplets(
     metric: str = "sqeuclidean",
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Triplets within a labelled batch.
+    """Mine triplets within a labeled batch.
 
-    An anchor's positives are the other rows of its class, its negatives the rows of other
-    classes. No n x n matrix is held when n is large; what is returned may of course be long.
+    The positives of an anchor are the other samples of its class. Its negatives are the samples of
+    other classes. If n is large, no n x n matrix is kept in memory, but the list of triplets may be
+    long.
 
     Parameters
     ----------
     z : Tensor of shape (n, d)
-        Codes, with "cosine" also complex.
+        Codes. With "cosine" they may be complex.
 
     y : Tensor of shape (n,)
         Class labels, integers or booleans.
 
     margin : float, default=1.0
-        Not negative, in units of the distance. With `torch.inf` no triplet is too easy.
+        A non-negative number, in units of the distance. With `torch.inf`, every triplet violates
+        it.
 
     strategy : {"semihard", "all", "hard", "random"}, default="semihard"
-        With d_ap and d_an the distances of the anchor from the positive and the negative:
-        "all" are the triplets with d_an < d_ap + margin, that is, which violate the margin;
-        "semihard" those among them with d_ap < d_an [1]_; "hard" is, for each anchor, its
-        farthest positive with its nearest negative [2]_, whether they violate the margin or
-        not; "random" one violating triplet of each anchor: any of its positives that are in
-        one, with any of the negatives that violate the margin with it.
+        Let d_ap and d_an be the distances between the anchor and the positive, and between the
+        anchor and the negative.
+
+        - "all": every triplet with d_an < d_ap + margin, that is, which violates the margin.
+        - "semihard": those of them with d_ap < d_an [1]_.
+        - "hard": for each anchor, its farthest positive and its nearest negative [2]_, whether or
+          not they violate the margin.
+        - "random": for each anchor, one random triplet that violates the margin. The positive is
+          drawn among those that are part of such a triplet, and the negative among those that
+          violate the margin with this positive.
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         The distance: squared Euclidean, or one minus the cosine.
 
     generator : torch.Generator, default=None
-        Draws for "random". None: torch's own.
+        Random numbers for "random". If None, torch's global generator is used.
 
     Returns
     -------
     anchor, positive, negative : Tensor of shape (n_triplets,)
-        Rows of `z`; the triplets in no promised order. Of several as far or near, any. Codes
-        that are not finite have no triplets.
+        Indices into `z`. The order of the triplets is not specified. Among equally far or near
+        samples, any of them. Codes that are not finite have no triplets.
 
     Raises
     ------
@@ -165,10 +172,12 @@ def mine_triplets(
     found = [torch.zeros(3, 0, dtype=torch.long, device=z.device)]
     with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
         z = z[order]
-        for rows, distances, columns, partner in anchor_blocks(*distance.bilinear(z, z), y[order]):
+        for rows, distances, columns, is_positive in anchor_blocks(
+            *distance.bilinear(z, z), y[order]
+        ):
             d_ap = distances.gather(1, columns)  # (b, w)
             d_an = distances.scatter_(1, columns, torch.inf)  # (b, n)
-            anchor, positive, negative = chosen.find(d_ap, partner, d_an, margin, generator)
+            anchor, positive, negative = chosen.find(d_ap, is_positive, d_an, margin, generator)
             found.append(torch.stack([anchor + rows.start, columns[anchor, positive], negative]))
     anchor, positive, negative = order[torch.cat(found, dim=1)]
     return anchor, positive, negative
@@ -213,13 +222,15 @@ def one_triplet_each(
     with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
         z = z[order]
         usable = None if usable is None else usable[order]
-        for rows, distances, columns, partner in anchor_blocks(*metric.bilinear(z, z), y[order]):
+        for rows, distances, columns, is_positive in anchor_blocks(
+            *metric.bilinear(z, z), y[order]
+        ):
             d_ap = distances.gather(1, columns)  # (b, w)
             d_an = distances.scatter_(1, columns, torch.inf)  # (b, n)
             if usable is not None:
-                partner = partner & usable[columns] & usable[rows, None]
+                is_positive = is_positive & usable[columns] & usable[rows, None]
                 d_an.masked_fill_(~usable, torch.inf)
-            has_one, positive, negative = each(d_ap, partner, d_an, margin, generator)
+            has_one, positive, negative = each(d_ap, is_positive, d_an, margin, generator)
             found.append((has_one, columns.gather(1, positive).squeeze(1), negative.squeeze(1)))
         has_one, positive, negative = (torch.cat(some) for some in zip(*found, strict=True))
         place = order.argsort()

@@ -1,4 +1,4 @@
-"""Scores of codes with labels, and of clusterings, in the manner of `sklearn.metrics`."""
+"""Scores of codes with labels, and of clusterings, in the style of `sklearn.metrics`."""
 
 from ._clustering import clustering_accuracy
 from ._entanglement import entanglement_score

@@ -19,9 +19,8 @@ from .._typing import with_types
 def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
     """Accuracy of a clustering under the best one-to-one matching of clusters to classes.
 
-    Each cluster stands for at most one class and each class for at most one cluster; of all
-    such matchings, the one with the most rows in agreement counts. Rows of a cluster that
-    is left without a class are wrong.
+    Each cluster is matched to at most one class, and each class to at most one cluster. The
+    matching with the most correct samples is used. Samples of a cluster without a class are wrong.
 
     Parameters
     ----------
@@ -29,22 +28,23 @@ def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float
         Ground truth class labels, of any kind.
 
     labels_pred : array-like of shape (n_samples,)
-        Cluster labels to evaluate. Their names do not matter, nor does their number.
+        Cluster labels to evaluate. Their names do not matter, and their number may differ from
+        the number of classes.
 
     Returns
     -------
     accuracy : float
-        Between 0 and 1. As with scikit-learn's clustering scores, 1 where there is no row.
+        Between 0 and 1. Without samples it is 1, as in the clustering scores of scikit-learn.
 
     Raises
     ------
     ValueError
-        If the labels are not 1D or not as many.
+        If the labels are not 1D or differ in length.
 
     See Also
     --------
-    sklearn.metrics.adjusted_rand_score : Counts pairs of rows, corrected for chance.
-    sklearn.metrics.normalized_mutual_info_score : By information, not by a matching.
+    sklearn.metrics.adjusted_rand_score : Counts pairs of samples, corrected for chance.
+    sklearn.metrics.normalized_mutual_info_score : Uses information instead of a matching.
 
     References
     ----------

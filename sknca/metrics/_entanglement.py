@@ -1,4 +1,4 @@
-"""How much classes are entangled: the loss as a score."""
+"""Entanglement of the classes: the loss as a score."""
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
@@ -39,57 +39,58 @@ def entanglement_score(
     sample_weight: ArrayLike | None = None,
     device: str | torch.device = "auto",
 ) -> float:
-    r"""Entanglement of the classes: the soft nearest neighbour loss of the rows.
+    r"""Entanglement of the classes: the soft nearest neighbor loss of the samples.
 
-    A row picks another row `j` as its neighbour with a probability proportional to
-    :math:`e^{-d_{ij} / T}`, and with probability :math:`p_i` one of its own class. The score
-    is the mean of :math:`-\log p_i` over the rows that have a partner, another row of their
-    class: 0 where classes stand apart, large where they are mixed. Rows that all stand in one
-    place have the score of chance, :math:`\log((n - 1) / (n_c - 1))` for classes of
-    :math:`n_c` of the `n` rows.
+    Lower means better separated: it is 0 if the classes are far apart, and large if they are mixed.
 
-    Memory grows with `n_samples`, never with its square.
+    Sample `i` picks another sample `j` as its neighbor with a probability proportional to
+    :math:`e^{-d_{ij} / T}`. With probability :math:`p_i` the neighbor is of its class. The score is
+    the mean of :math:`-\log p_i` over the samples that have a positive, another sample of their
+    class. Samples that are all in one place have the score of chance,
+    :math:`\log((n - 1) / (n_c - 1))` if each class has :math:`n_c` of the `n` samples.
+
+    Distances are computed in blocks: memory is O(n_samples).
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        Rows: features, hidden activations or codes.
+        Features, hidden activations or codes.
 
     labels : array-like of shape (n_samples,)
-        Their labels, of any kind.
+        Class labels of the samples, of any type.
 
     temperature : float, default=1.0
-        Positive, in units of the distance: small values look at the nearest neighbours
-        only. Scores of different temperatures do not compare.
+        A positive number, in units of the distance. With a small temperature only the nearest
+        neighbors count. Scores of different temperatures are not comparable. To score codes as
+        the training did, pass the metric and the temperature of the embedding.
 
     metric : {"cosine", "sqeuclidean"}, default="cosine"
-        The distance `d`: one minus the cosine, or squared Euclidean. Only "cosine" compares
-        spaces of different scale.
+        The distance `d`: one minus the cosine, or squared Euclidean. To compare spaces of different
+        scale, use "cosine".
 
     sample_weight : array-like of shape (n_samples,), default=None
-        Non-negative weights: of a row in the mean, and of the same row as a neighbour of
-        others. Only their ratios count. A row of weight 0 is no row.
+        Non-negative weights of the samples, in the mean and as neighbors of other samples. Only
+        their ratios matter. Samples of weight 0 are excluded.
 
     device : str or torch.device, default="auto"
         Where to compute: "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU and
-        `X` has 1000 rows or more.
+        `X` has 1000 samples or more.
 
     Returns
     -------
     score : float
-        Never negative. Computed in float64, or in float32 if `X` is of half or single
+        A non-negative number. It is computed in float64, or in float32 if `X` has half or single
         precision.
 
     Raises
     ------
     ValueError
-        If the input is not as described, there are fewer than 2 labels, or no row has
-        another one of its label.
+        If the input is not as described, there are fewer than 2 labels, or no label occurs twice.
 
     See Also
     --------
-    sklearn.metrics.silhouette_score : Compares mean distances, and not the nearest.
-    sknca.functional.soft_nearest_neighbor_loss : The same on tensors, differentiable.
+    sklearn.metrics.silhouette_score : Compares mean distances instead of the nearest ones.
+    sknca.functional.soft_nearest_neighbor_loss : The differentiable loss, for tensors.
 
     References
     ----------
@@ -122,10 +123,10 @@ def entanglement_score(
         raise ValueError(f"Number of labels is {len(classes)}. There must be at least 2.")
     if len(classes) == len(codes):
         raise ValueError(
-            f"Number of labels is {len(classes)}, as many as rows: no row has another one of "
-            "its label."
+            f"Number of labels is {len(classes)}, the number of samples. At least one label must "
+            "occur twice."
         )
-    # A copy is writable and has no strides that torch does not know.
+    # A copy is writable, and torch supports its strides.
     z = torch.from_numpy(np.array(rows, order="C"))
     resolved = resolve_device(device, n_rows=len(z))
     dtype = float_of(resolved, z.dtype)

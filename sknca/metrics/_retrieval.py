@@ -1,4 +1,4 @@
-"""Scores of retrieval: is what is nearest of the same class?"""
+"""Scores of retrieval: are the nearest samples of the same class?"""
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
@@ -44,9 +44,9 @@ def recall_at_k(
     labels_gallery: ArrayLike | None = None,
     metric: str = "sqeuclidean",
 ) -> float:
-    """Recall@k: the part of the queries with one of their class among their k nearest.
+    """Recall@k: fraction of the queries with a sample of their class among the k nearest.
 
-    This is the score that papers on metric learning report, usually on classes that were not
+    This is the score that papers on metric learning report, usually for classes that were not
     trained on. With `k=1` it is the accuracy of a nearest-neighbor classifier.
 
     Distances are computed in blocks: memory is O(n_samples).
@@ -57,14 +57,14 @@ def recall_at_k(
         Codes of the queries.
 
     labels : array-like of shape (n_samples,)
-        Their labels, of any kind.
+        Class labels of the queries, of any type.
 
     k : int, default=1
-        How many neighbors are looked at. Papers report 1, 2, 4 and 8. The larger `k`, the higher
-        the score: choose it as large as the list that users of a search read.
+        Number of nearest neighbors that count. Papers report 1, 2, 4 and 8. The larger `k`, the
+        higher the score: choose the length of the list that users of a search read.
 
     X_gallery : array-like of shape (n_gallery, n_features), default=None
-        The codes that are searched. If None, each query searches all the other queries.
+        The codes that are searched. If None, each query searches among the other queries.
 
     labels_gallery : array-like of shape (n_gallery,), default=None
         The labels of `X_gallery`.
@@ -75,17 +75,17 @@ def recall_at_k(
     Returns
     -------
     score : float
-        Between 0 and 1. Queries that have none of their class to find do not count.
+        Between 0 and 1. Queries without a sample of their class to find are excluded.
 
     Raises
     ------
     ValueError
-        If the input is not as described, or no query has one of its class to find.
+        If the input is not as described, or no query has a sample of its class to find.
 
     See Also
     --------
-    mean_average_precision_at_r : Also scores in which order all of the class are found.
-    make_embedding_scorer : Makes a scorer of it, for a cross-validation.
+    mean_average_precision_at_r : Also scores the order in which all of the class are found.
+    make_embedding_scorer : Makes a scorer of it for cross-validation.
 
     References
     ----------
@@ -128,13 +128,13 @@ def mean_average_precision_at_r(
     labels_gallery: ArrayLike | None = None,
     metric: str = "sqeuclidean",
 ) -> float:
-    """MAP@R: how early a query finds all of its class.
+    """MAP@R: how early a query finds all samples of its class.
 
-    With R the number of a query's class that there are to find, and P(i) the part of its i
-    nearest that are of its class, the query's score is the sum of P(i) over those places i up to
-    R where one of its class stands, divided by R; the mean over the queries is returned. It is 1
-    if every class is found before all others. It tells embeddings apart for which recall@1 is
-    the same [1]_.
+    Let R be the number of samples of the class of a query, and P(i) the fraction of its i nearest
+    samples that are of its class. The score of the query is the sum of P(i) over those ranks i up
+    to R at which there is a sample of its class, divided by R. The mean over the queries is
+    returned. It is 1 if every query finds its class before all other samples. It distinguishes
+    embeddings that have the same recall@1 [1]_.
 
     Distances are computed in blocks: memory is O(n_samples).
 
@@ -144,10 +144,10 @@ def mean_average_precision_at_r(
         Codes of the queries.
 
     labels : array-like of shape (n_samples,)
-        Their labels, of any kind.
+        Class labels of the queries, of any type.
 
     X_gallery : array-like of shape (n_gallery, n_features), default=None
-        The codes that are searched. If None, each query searches all the other queries.
+        The codes that are searched. If None, each query searches among the other queries.
 
     labels_gallery : array-like of shape (n_gallery,), default=None
         The labels of `X_gallery`.
@@ -158,17 +158,17 @@ def mean_average_precision_at_r(
     Returns
     -------
     score : float
-        Between 0 and 1. Queries that have none of their class to find do not count.
+        Between 0 and 1. Queries without a sample of their class to find are excluded.
 
     Raises
     ------
     ValueError
-        If the input is not as described, or no query has one of its class to find.
+        If the input is not as described, or no query has a sample of its class to find.
 
     See Also
     --------
-    recall_at_k : Whether any of the class is among the nearest.
-    sklearn.metrics.average_precision_score : Of a ranking, over all places.
+    recall_at_k : Whether a sample of the class is among the nearest.
+    sklearn.metrics.average_precision_score : The score of one ranking, over all ranks.
 
     References
     ----------
@@ -200,7 +200,7 @@ def mean_average_precision_at_r(
     return total / int((to_find > 0).sum())
 
 
-#: Spelled as the scores of scikit-learn are.
+#: The same, named in the style of scikit-learn.
 recall_at_k_score = recall_at_k
 mean_average_precision_at_r_score = mean_average_precision_at_r
 
@@ -208,29 +208,29 @@ mean_average_precision_at_r_score = mean_average_precision_at_r
 def make_embedding_scorer(
     score: Callable[..., float], **options: Any
 ) -> Callable[[Any, ArrayLike, ArrayLike], float]:
-    """A scorer of a transformer, from a score of its codes.
+    """Make a scorer of a transformer from a score of its codes.
 
-    scikit-learn's own `make_scorer` is for predictions, which a transformer does not make.
+    scikit-learn's own `make_scorer` is for predictions, which a transformer does not have.
 
     Parameters
     ----------
     score : callable
-        Called with the codes that the transformer gives rows, and their labels: a function of
-        `sknca.metrics`, or `sklearn.metrics.silhouette_score`, say. The higher, the better.
+        Called with the codes of the samples and their labels: a function of `sknca.metrics`, or
+        `sklearn.metrics.silhouette_score`, for example. Higher must mean better.
 
     **options
-        Further keywords of `score`.
+        Further keyword arguments of `score`.
 
     Returns
     -------
     scorer : callable
-        Called with a fitted transformer, rows and labels; what `scoring` takes in
+        Called with a fitted transformer, samples and labels. Pass it as `scoring` to
         `cross_val_score` or `GridSearchCV`.
 
     Examples
     --------
-    Classes that were not trained on, as in retrieval: with the classes as groups a fold tests
-    classes of its own.
+    Test on classes that were not trained on, as in retrieval: with the classes as groups, the test
+    classes of a fold are not in its training samples.
 
     >>> from sklearn.datasets import load_digits
     >>> from sklearn.model_selection import GroupKFold, cross_val_score
@@ -253,7 +253,7 @@ def make_embedding_scorer(
 def _checked(
     X: Any, labels: Any, X_gallery: Any, labels_gallery: Any, metric: str
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Metric]:
-    """Queries, their labels, the gallery, the labels of what is searched, and the metric."""
+    """Queries, their labels, the gallery, the labels that are searched, and the metric."""
     if (X_gallery is None) != (labels_gallery is None):
         raise ValueError(
             "X_gallery and labels_gallery must be given together; "
@@ -280,16 +280,16 @@ def _checked(
         y, gallery_labels = torch.from_numpy(codes).split([len(rows), len(others)])
     if not bool((_to_find(y, gallery_labels, among_themselves=gallery is None) > 0).any()):
         where = "among the other queries" if gallery is None else "in the gallery"
-        raise ValueError(f"No query has one of its class to find {where}.")
+        raise ValueError(f"No query has a sample of its class {where}.")
     return z, y, gallery, gallery_labels, METRICS[metric]
 
 
 def _to_find(y: Tensor, gallery_labels: Tensor, *, among_themselves: bool) -> Tensor:
-    """How many of its class (n,) each query has to find."""
+    """How many samples of its class (n,) each query has to find."""
     n_classes = int(torch.maximum(y.max(), gallery_labels.max())) + 1
     return gallery_labels.bincount(minlength=n_classes)[y] - int(among_themselves)
 
 
 def _tensor(rows: NDArray[Any]) -> Tensor:
-    """A tensor in float32 or float64; a copy, without strides that torch does not know."""
+    """A tensor in float32 or float64; a copy, whose strides torch supports."""
     return torch.from_numpy(np.array(rows, np.promote_types(rows.dtype, np.float32), order="C"))

@@ -1,4 +1,4 @@
-"""The encoders, and what the layers of a network answer."""
+"""The encoders, and the outputs of the layers of a network."""
 
 from ._encoders import (
     ACTIVATIONS,

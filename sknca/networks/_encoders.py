@@ -1,4 +1,4 @@
-"""The networks that are trained where the user brings none."""
+"""The built-in networks."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
 }
 
-#: So many features and fewer are taken in units of their spread.
+#: With more features than these, standardized features are made smaller.
 _FEW_FEATURES = 32
 
 #: The variance of a standard normal variable whose outliers are clipped as here.
@@ -38,7 +38,7 @@ class Dropout(nn.Module):
     Parameters
     ----------
     p : float
-        Probability with which a unit is silenced in training.
+        Probability with which a unit is set to zero in training.
     """
 
     def __init__(self, p: float) -> None:
@@ -58,15 +58,15 @@ class Dropout(nn.Module):
 
 
 def _kept(x: Tensor, p: float) -> tuple[Tensor, float]:
-    """Which units of `x` dropout keeps, as zeros and ones of its shape, and what it multiplies
-    these by.
+    """Which units of `x` dropout keeps, as zeros and ones of its shape, and the factor of the kept
+    ones.
     """
     dtype, bits = (torch.int8, 8) if p >= 1 / 16 else (torch.int16, 16)
     draws = x.new_empty(-(-x.numel() * bits // 64), dtype=torch.int64)
     draws.random_(-(2**63), None, generator=generator_of_fit())
     least = min(round(p * 2**bits), 2**bits - 1) - 2 ** (bits - 1)
     kept = torch.empty_like(x)
-    # A comparison that writes floats is quicker than one that writes booleans to be used.
+    # A comparison that writes floats is faster than one that writes booleans.
     torch.ge(draws.view(dtype)[: x.numel()].view_as(x), least, out=kept)
     return kept, 2**bits / (2 ** (bits - 1) - least)
 
@@ -77,16 +77,16 @@ class MLP(nn.Module):
     Parameters
     ----------
     n_inputs, n_outputs : int
-        Widths of what it reads and of what it gives.
+        Numbers of input and output features.
 
     hidden_layer_sizes : sequence of int
-        Widths of the hidden layers. Empty: a linear map.
+        Widths of the hidden layers. If empty, the network is linear.
 
     activation : str
         A key of `ACTIVATIONS`.
 
     dropout : float
-        Probability with which a hidden unit is silenced in training.
+        Probability with which a hidden unit is set to zero in training.
     """
 
     def __init__(
@@ -106,13 +106,13 @@ class MLP(nn.Module):
         )
         self.output = linear(widths[-1], n_outputs)
 
-    _is_relu = False  # and as it was made, in training mode
+    _is_relu = False  # and unchanged since it was made, in training mode
 
     def forward(self, x: Tensor) -> Tensor:
         return self._run(x, None)
 
     def _run(self, x: Tensor, skip: nn.Linear | None) -> Tensor:
-        """The outputs for `x` (n, n_inputs), with those of a linear map beside if there is one."""
+        """The outputs for `x` (n, n_inputs), plus those of a linear skip connection, if given."""
         if self._can_be_fused(x):
             hidden_layers: Any = self.hidden
             layers = [*(layer[0] for layer in hidden_layers), self.output]
@@ -129,15 +129,15 @@ class MLP(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        # Looked at once an epoch, because it takes a while.
+        # Checked once an epoch, because it takes a while.
         layers: Any = self.hidden
         as_made = mode and len(layers) > 0 and is_plain(self)
         self._is_relu = as_made and all(type(layer[1]) is nn.ReLU for layer in layers)
         return self
 
     def _can_be_fused(self, x: Tensor) -> bool:
-        """Whether this is a training step of a fit on a CPU, of a network with ReLU that is as it
-        was made, and of which nobody takes the activations.
+        """Whether this is a training step of a fit on a CPU, of an unchanged network with ReLU,
+        without hooks that collect activations.
         """
         return (
             self._is_relu
@@ -149,7 +149,7 @@ class MLP(nn.Module):
 
 
 class _FusedReLU(torch.autograd.Function):
-    """Hidden layers (linear, ReLU, dropout), a linear layer, and a linear map beside these.
+    """Hidden layers (linear, ReLU, dropout), a linear layer, and a linear skip connection.
 
     It computes the same numbers as the modules do one by one. With small batches each operator
     takes longer to call than to run, and here are about half as many.
@@ -190,7 +190,7 @@ class _FusedReLU(torch.autograd.Function):
             gradients += [grad.sum(0), torch.mm(grad.T, inputs[i])]
             if i > 0:
                 grad = torch.mm(grad, weights[i])
-                # Units that are not positive were silenced, by ReLU or by dropout.
+                # Units that are not positive were set to zero, by ReLU or by dropout.
                 torch.ops.aten.threshold_backward.grad_input(grad, inputs[i], 0, grad_input=grad)
                 if ctx.scale != 1:
                     grad.mul_(ctx.scale)
@@ -201,17 +201,17 @@ class _FusedReLU(torch.autograd.Function):
 
 
 class SkipMLP(MLP):
-    """An encoder for rows of features: hidden layers, and a linear map beside them.
+    """An encoder for tables: hidden layers, and a linear skip connection.
 
-    It starts from the data (`start_from`): each feature is divided by its spread, all of them
-    together are brought to their usual variance, and the linear map starts at the principal
-    components, so that already the first codes keep the neighborhoods of the rows. Outliers are
-    clipped smoothly.
+    It is initialized from the data (`start_from`). Each feature is divided by its spread, and all
+    features together are scaled to the variance that a clipped normal variable has. The skip
+    connection starts at the principal components, so that the first codes already keep the
+    neighborhoods of the samples. Outliers are clipped smoothly.
 
     Parameters
     ----------
     n_inputs, n_outputs, hidden_layer_sizes, activation, dropout
-        As of `MLP`, with a hidden layer at least.
+        See `MLP`. There is at least one hidden layer.
 
     References
     ----------
@@ -242,27 +242,29 @@ class SkipMLP(MLP):
         self.offset: Tensor  # (n_inputs,), the mean once outliers are clipped
         self.register_buffer("offset", torch.zeros(n_inputs, device="cpu", dtype=torch.float32))
         self.skip = linear(n_inputs, n_outputs, bias=False)
-        # Adam changes each weight by as much, and so the answer to a row by the sum of its
-        # features. Smaller features under larger weights keep that in bounds where they are
-        # many, and change nothing else.
+        # Adam changes each weight by the same amount, and therefore the output for a row by the sum
+        # of its features. With many features, smaller features under larger weights keep this
+        # bounded, and change nothing else.
         self.gain = min(1.0, math.sqrt(_FEW_FEATURES / n_inputs))
         with torch.no_grad():
             self.get_parameter("hidden.0.0.weight").div_(self.gain)
 
     @property
     def spread(self) -> Tensor:
-        """The unit (n_inputs,) of each feature, 0 where it is left out. Together they have about
-        unit variance in these units.
+        """The unit (n_inputs,) of each feature, 0 if it is ignored. In these units, the features
+        together have about unit variance.
         """
         return torch.where(self.scale > 0, 1 / (self.scale * self.unit), 0)
 
     def start_from(self, x: Tensor, spread: Tensor) -> None:
-        """Set the scale and the linear map, from centered rows `x` (n, n_inputs) and the spread
-        (n_inputs,) of the features.
+        """Set the scale and the skip connection, from centered samples `x` (n, n_inputs) and the
+        spread (n_inputs,) of the features.
         """
         x = self.set_scale(x, spread)
         with torch.no_grad():
-            n_found = min(*x.shape, self.skip.out_features + 8)  # more than asked for: exacter
+            n_found = min(
+                *x.shape, self.skip.out_features + 8
+            )  # more than needed, which is more exact
             with FromGeneratorOfFit():
                 _, _, directions = torch.pca_lowrank(x, n_found)  # (n_inputs, n_found)
             directions = directions[:, : self.skip.out_features]
@@ -271,16 +273,16 @@ class SkipMLP(MLP):
             self.skip.weight[: directions.shape[1]] = directions.T / length
 
     def set_scale(self, x: Tensor, spread: Tensor) -> Tensor:
-        """Set the scale alone, and return the rows as the linear map reads them, but for their
-        mean.
+        """Set the scale alone, and return the samples as the skip connection reads them, before
+        the subtraction of their mean.
         """
         with torch.no_grad():
             tiny = torch.finfo(spread.dtype).tiny  # of less, the inverse is infinite
             self.scale.copy_(torch.where(spread >= tiny, 1 / spread, 0))
             self.unit.fill_(1)
             self.offset.zero_()
-            x = torch.cat([self.squash(some) for some in x.split(256)])  # no room for all at once
-            # Of the features that vary: constant ones would raise the others.
+            x = torch.cat([self.squash(some) for some in x.split(256)])  # to save memory
+            # Only of features that vary: constant ones would enlarge the others.
             mean_variance = x.var(0, correction=0).sum() / (self.scale > 0).sum() / self.gain**2
             if mean_variance > 0:
                 self.unit.copy_((_VARIANCE / mean_variance).sqrt())
@@ -293,14 +295,14 @@ class SkipMLP(MLP):
 
     def squash(self, x: Tensor) -> Tensor:
         """Features in units of their spread, outliers clipped smoothly, times the gain."""
-        # Cut off first where a square would overflow.
+        # Clipped first, because a square could overflow.
         x = (x * self.scale).clamp(-1e15, 1e15)
         shrinking = torch.addcmul(x.new_ones(()), x, x, value=1 / 9).rsqrt()
         return torch.addcmul(-self.offset, x, shrinking * self.unit, value=self.gain)
 
 
 class UnitCode(nn.Module):
-    """An encoder whose codes are brought to length one; a zero code stays zero."""
+    """An encoder with L2-normalized codes; a code of zeros stays zero."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -311,18 +313,18 @@ class UnitCode(nn.Module):
 
 
 def encoder_of(network: nn.Module) -> nn.Module:
-    """The encoder whose codes a network brings to length one, or the network itself."""
+    """The encoder whose codes a network L2-normalizes, or the network itself."""
     return network.encoder if isinstance(network, UnitCode) else network
 
 
-def at_least_single(answer: Tensor) -> Tensor:
-    """What a network computed in half precision, under autocast, say, in float32."""
-    return answer.float() if answer.dtype in (torch.bfloat16, torch.float16) else answer
+def at_least_single(output: Tensor) -> Tensor:
+    """The outputs of a network, in float32 if they have half precision (under autocast)."""
+    return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
 
 
 def is_plain(network: nn.Module) -> bool:
-    """Whether all modules of a network are such as the package makes, and nothing is hooked to
-    them: then it computes the same operators for all rows, and waits for no device.
+    """Whether all modules of a network are of the package and have no hooks. Then it runs the same
+    operators for all rows, and does not wait for the device.
     """
     plain = {MLP, SkipMLP, UnitCode, Dropout, nn.Linear, nn.Sequential, nn.ModuleList}
     plain |= {type(make()) for make in ACTIVATIONS.values()}
@@ -330,6 +332,6 @@ def is_plain(network: nn.Module) -> bool:
 
 
 def linear(fan_in: int, fan_out: int, *, bias: bool = True) -> nn.Linear:
-    # Named explicitly, so that a user's default dtype and device stay out of it.
+    # Explicit, so that the user's default dtype and device have no effect.
     with FromGeneratorOfFit():
         return nn.Linear(fan_in, fan_out, bias=bias, device="cpu", dtype=torch.float32)

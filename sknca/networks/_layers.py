@@ -1,4 +1,4 @@
-"""Which layers a network has, and what they answer to rows."""
+"""Which layers a network has, and their outputs."""
 
 import itertools
 import math
@@ -15,16 +15,16 @@ from ._encoders import MLP, UnitCode, at_least_single, encoder_of
 #: Rows that go through a network together after training.
 CHUNK_ROWS = 256
 
-#: The same on a GPU, for networks of the package. A custom one may need much memory for a row.
+#: The same on a GPU, for networks of the package. A custom one may need much memory per row.
 _GPU_CHUNK_ROWS = 4096
 
-#: A last, smaller chunk of a dense network is filled up to a multiple of so many rows. A matrix
-#: product may round a row differently among 3 rows than among 300; among multiples of 16 it does
-#: not, on the processors tried, and a few rows more cost such a network little. On a GPU, whose
-#: products are chosen by the number of rows, every chunk is filled up.
+#: A last, smaller chunk of a dense network is padded to a multiple of this many rows. A matrix
+#: product may round a row differently among 3 rows than among 300. With multiples of 16 it did not
+#: on the processors that were tried, and a few more rows cost such a network little. On a GPU,
+#: which chooses its products by the number of rows, every chunk is padded.
 _FILLED_TO = 16
 
-#: What a dense network consists of, beside modules without parameters.
+#: The modules of a dense network, except those without parameters.
 _DENSE = (nn.Linear, nn.LayerNorm, nn.BatchNorm1d)
 
 #: The name of a network's last layer: that of the network itself among its modules.
@@ -32,9 +32,9 @@ CODE = ""
 
 
 def hidden_layers(network: nn.Module) -> list[str]:
-    """Names of a network's hidden layers: of an `MLP` what they are; of another network its
-    submodules one level down (below any that is alone, or a mere list), but the last. A
-    module that stands in two places has no answer of its own, and is left out.
+    """Names of the hidden layers of a network. Of a custom network, these are its submodules one
+    level down (below any that is alone, or a list), except the last. A module that occurs in two
+    places has no single output, and is left out.
     """
     if isinstance(network, UnitCode):
         return [f"encoder.{name}" for name in hidden_layers(network.encoder)]
@@ -48,7 +48,7 @@ def hidden_layers(network: nn.Module) -> list[str]:
 def _children(network: nn.Module) -> list[tuple[str, nn.Module]]:
     children = []
     for name, child in network._modules.items():
-        if isinstance(child, (nn.ModuleList, nn.ModuleDict)):  # which answer nothing themselves
+        if isinstance(child, (nn.ModuleList, nn.ModuleDict)):  # which are not called themselves
             children += [(f"{name}.{inner}", module) for inner, module in child.named_children()]
         elif child is not None:
             children.append((name, child))
@@ -59,55 +59,55 @@ def _children(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def run_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
-    """What the named modules of a network answer to `x` (n, d), as matrices (n, units), and
-    its code.
+    """The outputs of the named modules of a network for `x` (n, d), as matrices (n, units), and its
+    code.
 
-    Hidden answers are taken by hooks from the one forward pass: they are those of the
-    network as it runs. Of a tuple, as a recurrent layer gives, it is the first.
+    Hooks collect them from one forward pass, so they are those of the network as it runs. Of a
+    tuple, which a recurrent layer returns, the first is taken.
 
     Raises
     ------
     ValueError
-        If a named module is not called exactly once, or does not answer a tensor.
+        If a named module is not called exactly once, or does not return a tensor.
     """
-    answers: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     handles = []
     hidden = [name for name in names if name != CODE]
     for name in hidden:
 
-        def keep(_: nn.Module, __: object, answer: Any, name: str = name) -> None:
-            answer = answer[0] if isinstance(answer, tuple) else answer
-            if name in answers or not isinstance(answer, Tensor):
+        def keep(_: nn.Module, __: object, output: Any, name: str = name) -> None:
+            output = output[0] if isinstance(output, tuple) else output
+            if name in outputs or not isinstance(output, Tensor):
                 raise ValueError(
-                    f"layer {name!r} of the encoder must be called once and answer a tensor."
+                    f"layer {name!r} of the encoder must be called once and return a tensor."
                 )
-            # A copy, for a later module may work in place.
-            answers[name] = at_least_single(answer.flatten(1).clone())
+            # A copy, because a later module may work in place.
+            outputs[name] = at_least_single(output.flatten(1).clone())
 
         handles.append(network.get_submodule(name).register_forward_hook(keep))
     try:
-        answers[CODE] = at_least_single(network(x))
+        outputs[CODE] = at_least_single(network(x))
     finally:
         for handle in handles:
             handle.remove()
     for name in hidden:
-        if name not in answers:
+        if name not in outputs:
             raise ValueError(f"layer {name!r} of the encoder is never called.")
-    return answers
+    return outputs
 
 
 def apply(network: nn.Module, x: Tensor) -> Tensor:
-    """What a trained network answers to the rows of `x` (n, d)."""
+    """The outputs of a trained network for the rows of `x` (n, d)."""
     return apply_layers(network, x, [CODE])[CODE]
 
 
 def apply_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
-    """What the named modules of a trained network answer to the rows of `x` (n, d): without
-    gradient, and in evaluation mode, in which the network is left.
+    """The outputs of the named modules of a trained network for the rows of `x` (n, d), without
+    gradient and in evaluation mode, in which the network is left.
 
-    The answers are on the device of the network. The rows may be elsewhere.
+    The outputs are on the device of the network. The rows may be elsewhere.
     """
-    modules = [*network.modules()]  # of one row, each walk over them is a part of the time
+    modules = [*network.modules()]  # for one row, each walk over them costs a part of the time
     if any(module.training for module in modules):
         network.eval()
     names = [*names]
@@ -138,12 +138,12 @@ def _run_chunk(
     n_filled = -n % multiple
     if n_filled:
         x = torch.cat([x, x[-1:].expand(n_filled, *x.shape[1:])])
-    return {name: answer[:n] for name, answer in run_layers(network, x, names).items()}
+    return {name: output[:n] for name, output in run_layers(network, x, names).items()}
 
 
 def largest_product(network: nn.Module, n_rows: int) -> float:
-    """Multiplications in the largest matrix product that so many rows go through; infinite if the
-    network computes anything else, whose work is not known.
+    """Multiplications in the largest matrix product for so many rows. Infinite if the network
+    computes anything else, because its cost is unknown.
     """
     modules = [*network.modules()]
     if not _is_dense(modules):
@@ -153,7 +153,7 @@ def largest_product(network: nn.Module, n_rows: int) -> float:
 
 
 def _is_dense(modules: Iterable[nn.Module]) -> bool:
-    """Whether rows go through them by matrix products alone, where a few more cost little."""
+    """Whether the modules are only matrix products, for which a few more rows cost little."""
     return all(type(module) in _DENSE for module in modules if module._parameters)
 
 
@@ -180,16 +180,16 @@ def choose_layers(network: nn.Module, layers: str | Sequence[int | str]) -> list
             name = every[layer] if found else CODE
         if not found or name in chosen:
             shown = [describe_layer(network, name) for name in every]
-            problem = "twice the layer" if found else "no layer"
-            raise ValueError(f"layers={layers!r} names {problem} {layer!r}; there are {shown}.")
+            problem = f"contains {layer!r} twice" if found else f"contains no layer {layer!r}"
+            raise ValueError(f"layers={layers!r} {problem}; the layers are {shown}.")
         chosen.append(name)
     if not chosen:
-        raise ValueError(f"layers must name a layer at least, got {layers!r}.")
+        raise ValueError(f"layers must contain at least one layer, got {layers!r}.")
     return chosen
 
 
 def describe_layer(network: nn.Module, name: str) -> str:
-    """What a user calls the layer: the code "code", others by their name in the encoder."""
+    """The public name of a layer: "code" for the code, otherwise its name in the encoder."""
     if name == CODE:
         return "code"
     name = name.removeprefix("encoder.") if isinstance(network, UnitCode) else name

@@ -1,4 +1,4 @@
-"""What training minimises: a network, a loss of its codes, and what is trained beside them."""
+"""What training minimizes: a network, the loss of its codes, and a primary loss if there is one."""
 
 from ._base import EmbeddingObjective
 from ._loss import SNNLoss

@@ -1,4 +1,4 @@
-"""What the training loop is given to minimise."""
+"""The interface of what the training loop minimizes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class EmbeddingObjective(nn.Module, ABC):
     Parameters
     ----------
     network : nn.Module
-        From rows (n, n_features) to codes (n, n_components).
+        From samples (n, n_features) to codes (n, n_components).
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -29,8 +29,8 @@ class EmbeddingObjective(nn.Module, ABC):
 
     @property
     def has_fixed_steps(self) -> bool:
-        """Whether a step is the same operators for all batches of a size, and waits for nothing.
-        So it is if all modules are of the package; a custom one may do anything.
+        """Whether a step consists of the same operators for all batches of a size, and waits for
+        nothing. It does if all modules are of the package. A custom one may do anything.
         """
         networks: list[nn.Module] = []
         for module in self.children():
@@ -38,8 +38,8 @@ class EmbeddingObjective(nn.Module, ABC):
         return all(map(is_plain, networks))
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training, but for modules whose parameters are all frozen: what is frozen
-        stays as it is, the running statistics of its batch norms too.
+        """Switch to training mode, except for modules whose parameters are all frozen: these do not
+        change, including the running statistics of their batch norms.
         """
         super().train(mode)
         if any(not p.requires_grad for p in self.parameters()):
@@ -59,39 +59,40 @@ class EmbeddingObjective(nn.Module, ABC):
 
     @abstractmethod
     def held_out(self, rows: Batch, training_rows: Batch | None) -> Tensor:
-        """Loss of held-out rows that look for their neighbours among training rows, as a
-        nearest-neighbour classifier on the codes will; or, without these, among themselves, as
-        in retrieval of classes that are not trained on. Always as in the last epoch.
+        """Loss of held-out samples, whose neighbors are searched among training samples, as a
+        nearest-neighbor classifier on the codes does. Without training samples, neighbors are
+        searched among the held-out ones, as in retrieval of classes that are not trained on. The
+        settings are those of the last epoch.
         """
 
     #: Whether `adapt_to` does anything.
     adapts = False
 
     def adapt_to(self, training_rows: Batch | None) -> None:
-        """Adapt what the later epochs use to a sample of the training rows; None if they are
-        taken to agree with their labels.
+        """Adapt the settings of the later epochs to some of the training samples; None means that
+        the samples are assumed to agree with their labels.
         """
 
     def training_state(self) -> dict[str, Any]:
-        """What changes in a training beside the tensors of `state_dict`."""
+        """Everything that changes in a training, except the tensors of `state_dict`."""
         return {}
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
-        """Go on where a training with this state was."""
+        """Continue from this state."""
 
     def overfitting(self, rows: Batch, training_rows: Batch) -> tuple[Tensor, Tensor]:
-        """What tells overfitting: a loss of held-out rows among training rows, and the probability
-        with which a training row picks a neighbor of another class.
+        """The two numbers that show overfitting: a loss of held-out samples among training samples,
+        and the probability with which a training sample picks a neighbor of another class.
         """
         raise NotImplementedError
 
     def continue_from(self, previous: "EmbeddingObjective", *, same_classes: bool) -> None:
-        """Take over what `previous` has learned beside its network, where it still fits."""
+        """Take over everything that `previous` has learned except its network, if it still fits."""
 
     @abstractmethod
     def settings(self, epoch: int) -> Mapping[str, Any]:
-        """What the loss goes by in this epoch."""
+        """The settings of the loss in this epoch."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """What there is to train, as an optimizer takes it."""
+        """The trainable parameters, as an optimizer expects them."""
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]

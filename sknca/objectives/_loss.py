@@ -1,4 +1,4 @@
-"""The soft nearest neighbour loss as a module, for a training loop of the user's own."""
+"""The soft nearest neighbor loss as a module, for custom training loops."""
 
 import math
 
@@ -11,36 +11,39 @@ from ..functional._metrics import check_metric
 
 
 class SNNLoss(nn.Module):
-    """Soft nearest neighbour loss of codes with labels, as a module.
+    """Soft nearest neighbor loss of codes with labels, as a module.
 
-    It is :func:`~sknca.functional.soft_nearest_neighbor_loss` with its settings kept, and, if
-    asked for, with a temperature that is trained. :class:`~sknca.SNNLEmbedding` trains a
-    network with it; this is for a training loop of your own.
+    It is :func:`~sknca.functional.soft_nearest_neighbor_loss` with fixed settings and, optionally,
+    a trainable temperature. Use it in your own training loop. :class:`~sknca.SNNLEmbedding` trains
+    a network with the same loss.
 
     Parameters
     ----------
     temperature : float, default=1.0
-        Positive, in units of the distance.
+        A positive number, in units of the distance. Usual values are 0.1 to 10 with "sqeuclidean",
+        and around 0.1 with "cosine". With a small temperature only the nearest neighbors count;
+        with a large one all samples count.
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         The distance between codes: squared Euclidean, or one minus the cosine.
 
     q : float, default=0.0
-        From 0 to 1, how little samples count that are far from all of their class: 0 is the soft
-        nearest neighbour loss, 1 the objective of NCA. Larger values suit wrong labels.
+        Robustness to wrong labels, from 0 to 1: the larger, the less samples count that are far
+        from all of their class. 0 is the soft nearest neighbor loss, and 1 is the objective of
+        NCA. If labels are wrong, 0.7 is usual.
 
     learn_temperature : bool, default=False
-        Whether the temperature is a parameter of the module, which starts at `temperature`.
-        Give it to the optimizer without weight decay, which would draw it to 1.
+        Whether the temperature is a trainable parameter of the module, which starts at
+        `temperature`. Optimize it without weight decay, which would move it toward 1.
 
     reduction : {"mean", "sum", "none"}, default="mean"
-        The weighted mean over the rows that have a partner, the weighted sum, or the loss of
-        each row.
+        The weighted mean over the samples that have a positive (another sample of their class), the
+        weighted sum, or the loss of each sample.
 
     Attributes
     ----------
     temperature : float or Tensor of shape ()
-        The temperature as it stands. Set it to lower it from epoch to epoch.
+        The current temperature. Set it to lower it from epoch to epoch.
 
     Raises
     ------
@@ -49,7 +52,7 @@ class SNNLoss(nn.Module):
 
     See Also
     --------
-    sknca.functional.soft_nearest_neighbor_loss : The loss, and what it does where.
+    sknca.functional.soft_nearest_neighbor_loss : The loss as a function.
 
     Examples
     --------
@@ -106,13 +109,13 @@ class SNNLoss(nn.Module):
         Parameters
         ----------
         codes : Tensor of shape (n, d)
-            Codes; what comes out of the network.
+            Codes: the outputs of the network.
 
         labels : Tensor of shape (n,)
-            Their class labels, integers or booleans.
+            Class labels of the codes, integers or booleans.
 
         sample_weight : Tensor of shape (n,), default=None
-            Non-negative weights: of a row in the mean, and as a neighbour of others.
+            Non-negative weights of the samples, in the mean and as neighbors of other samples.
 
         Returns
         -------
@@ -140,5 +143,5 @@ class SNNLoss(nn.Module):
 
 
 def bounded_exp(log_temperature: Tensor) -> Tensor:
-    """Temperatures between 1e-6 and 1e6, whatever was learned."""
+    """The learned temperature, clipped to between 1e-6 and 1e6."""
     return log_temperature.clamp(-13.8, 13.8).exp()

@@ -1,4 +1,4 @@
-"""Losses beside which the soft nearest neighbour loss is trained."""
+"""Primary losses, which are trained together with the soft nearest neighbor loss."""
 
 from abc import ABC, abstractmethod
 
@@ -7,29 +7,29 @@ from torch import Tensor, nn
 
 from ..networks import linear
 
-#: Held-out rows that a primary loss looks at together.
+#: Held-out samples for which a primary loss is computed together.
 _PIECE_ROWS = 4096
 
 
 class PrimaryLoss(nn.Module, ABC):
-    """A loss beside which the soft nearest neighbour loss is trained."""
+    """A loss that is trained together with the soft nearest neighbor loss."""
 
     name: str
 
     @abstractmethod
     def of_rows(self, code: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """The loss (n,) of each row."""
+        """The loss (n,) of each sample."""
 
     def weight_of_rows(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
-        """What each row (n,) weighs in the mean; None if all weigh the same."""
+        """The weight (n,) of each sample in the mean; None if all are equal."""
         return weight
 
     def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        """Weighted mean over the rows of a batch."""
+        """Weighted mean over the samples of a batch."""
         return self._mean(self.of_rows(code, x, y), y, weight)
 
     def in_pieces(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        """The same, for rows `x` that may be too many for the device: they may be on the host."""
+        """The same for samples `x` that may not fit on the device, and may be on the host."""
         pieces = zip(*(t.split(_PIECE_ROWS) for t in (code, x, y)), strict=True)
         losses = [self.of_rows(c, some.to(c.device), labels) for c, some, labels in pieces]
         return self._mean(torch.cat(losses), y, weight)
@@ -42,7 +42,7 @@ class PrimaryLoss(nn.Module, ABC):
 
 
 class Reconstruction(PrimaryLoss):
-    """Mean squared error of what `decoder` makes of the codes, over rows and features."""
+    """Mean squared error of the reconstructions of `decoder`, over samples and features."""
 
     name = "reconstruction"
 
@@ -61,7 +61,7 @@ class Reconstruction(PrimaryLoss):
 
 
 class Classification(PrimaryLoss):
-    """Cross-entropy of a linear layer on the codes, over the rows that have a label."""
+    """Cross-entropy of a linear layer on the codes, over the samples that have a label."""
 
     name = "classification"
 

@@ -1,4 +1,4 @@
-"""The soft nearest neighbour losses of a network's layers, and a primary loss beside them."""
+"""The soft nearest neighbor losses of the layers of a network, and a primary loss."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -15,61 +15,62 @@ from ._base import EmbeddingObjective, Loss
 from ._loss import bounded_exp
 from ._primary import Classification, PrimaryLoss
 
-#: Overfitting is judged by the loss of held-out rows at the best of these multiples of the
-#: temperature. At the temperature itself it grows with confidence, even while classes are told
-#: apart better.
+#: Overfitting is judged by the loss of held-out samples at the best of these multiples of the
+#: temperature. At the temperature itself it grows with confidence, even while classes become better
+#: separated.
 _MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
-#: With less disagreement among the training rows there is nothing for q to resist, and with more
-#: it takes its full value.
+#: With less disagreement among the training samples than the first, q is 0. With more than the
+#: second, it has its full value.
 _CLEAN, _NOISY = 0.1, 0.2
 
-#: A tensor q is no less, because 0 is a case of its own. The loss is the same up to rounding.
+#: A tensor q is not smaller, because 0 is a special case. The loss is the same up to rounding.
 _LEAST_Q = 1e-6
 
 
 class SNNLObjective(EmbeddingObjective):
-    """A primary loss, if any, and the soft nearest neighbour losses of a network's layers.
+    """A primary loss, if any, and the soft nearest neighbor losses of a network's layers.
 
     Parameters
     ----------
     network : nn.Module
-        From rows (n, n_features) to codes (n, n_components).
+        From samples (n, n_features) to codes (n, n_components).
 
     metric : {"sqeuclidean", "cosine"}
-        The distance between the answers of a layer.
+        The distance between the activations of a layer.
 
     temperatures : sequence of float
         The temperature of each epoch.
 
     q : sequence of float, default=None
-        Of the family of row losses (1 - p^q) / q, in each epoch. None: always 0.
+        The q of each epoch, in the loss (1 - p^q) / q. If None, always 0.
 
     adapts_q : bool, default=False
-        Whether `adapt_to` lowers `q` if the training rows agree with their labels.
+        Whether `adapt_to` lowers `q` if the training samples agree with their labels.
 
     learned : bool, default=False
-        Whether each layer's temperature is a parameter, which starts at the first of them.
+        Whether the temperature of each layer is a trainable parameter, which starts at the first
+        of them.
 
     layers : sequence of str, default=(CODE,)
         Names of the modules of the network whose losses are added up.
 
     code_units : int, default=None
-        How many of the first units of each layer the loss sees. None: all.
+        The loss is computed on this many of the first units of each layer. If None, on all.
 
     primary : PrimaryLoss, default=None
-        What is minimised beside. None: nothing.
+        A loss that is minimized together with it. If None, there is none.
 
     snnl_weight : float, default=1.0
-        Of the soft nearest neighbour losses beside the primary loss; without one only its
-        sign counts.
+        Weight of the soft nearest neighbor losses beside the primary loss. Without a primary loss
+        only its sign matters.
 
     partly_labeled : bool, default=False
-        Whether some rows may have no label, -1.
+        Whether some samples may have no label, -1.
 
     class_weight : sequence of float, default=None
-        How much the rows of each class count in the mean. As neighbors they count as they are:
-        a rare row that stood for hundreds would decide the losses of all rows around it.
+        Weights of the classes in the mean. They do not apply to samples as neighbors: a rare sample
+        with the weight of hundreds would dominate the losses of all samples around it.
     """
 
     def __init__(
@@ -119,19 +120,19 @@ class SNNLObjective(EmbeddingObjective):
         return self._seen(super().codes(x))
 
     def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:
-        answers = run_layers(self.network, batch.x, self.layers)
-        return self._loss(answers, batch, epoch)
+        outputs = run_layers(self.network, batch.x, self.layers)
+        return self._loss(outputs, batch, epoch)
 
     def held_out(self, rows: Batch, training_rows: Batch | None) -> Tensor:
         self.eval()
         names = {*self.layers, CODE}
-        answers = apply_layers(self.network, rows.x, names)
+        outputs = apply_layers(self.network, rows.x, names)
         training = None
         if self.snnl_weight != 0 and training_rows is not None:
             x, y, weight, *_ = training_rows
             training = apply_layers(self.network, x, names), y, weight
         with torch.no_grad():
-            total, _ = self._loss(answers, rows, -1, training)
+            total, _ = self._loss(outputs, rows, -1, training)
         return total
 
     def adapt_to(self, training_rows: Batch | None) -> None:
@@ -142,7 +143,7 @@ class SNNLObjective(EmbeddingObjective):
         self._set_q(min(max(factor, 0.0), 1.0))
 
     def _set_q(self, factor: float) -> None:
-        """Take so many times the q that was given, in each epoch."""
+        """Multiply the given q of each epoch by this factor."""
         self._q_factor = factor
         self.q = [factor * q for q in self._given_q]
         plan = torch.tensor([self.temperatures, self.q], dtype=torch.float32, device="cpu")
@@ -156,8 +157,8 @@ class SNNLObjective(EmbeddingObjective):
         self._set_q(state["q_factor"])
 
     def disagreement(self, training_rows: Batch) -> Tensor:
-        """The probability with which a training row picks a neighbor of another class, among the
-        codes as they are; if distances are bounded, at the best of several temperatures.
+        """The probability with which a training sample picks a neighbor of another class among the
+        current codes. If distances are bounded, at the best of several temperatures.
         """
         self.eval()
         x, y, weight, *_ = training_rows
@@ -179,9 +180,9 @@ class SNNLObjective(EmbeddingObjective):
         return torch.stack(probabilities).min()
 
     def overfitting(self, rows: Batch, training_rows: Batch) -> tuple[Tensor, Tensor]:
-        """What tells overfitting, of the codes alone: the loss of held-out rows among training
-        rows, at a higher temperature, and the probability with which a training row picks a
-        neighbor of another class.
+        """The two numbers that show overfitting, computed on the codes alone: the loss of held-out
+        samples among training samples, at the best of several temperatures, and the probability
+        with which a training sample picks a neighbor of another class.
         """
         self.eval()
         x, y, weight, *_ = training_rows
@@ -208,17 +209,17 @@ class SNNLObjective(EmbeddingObjective):
 
     def _loss(
         self,
-        answers: Mapping[str, Tensor],
+        outputs: Mapping[str, Tensor],
         rows: Batch,
         epoch: int | Tensor,
         training: tuple[Mapping[str, Tensor], Tensor, Tensor | None] | None = None,
     ) -> Loss:
-        """The loss of rows from their layers' answers; with `training` they look for their
-        neighbours among those rows' answers instead of their own.
+        """The loss of samples from their activations. With `training`, their neighbors are
+        searched among the activations of training samples instead.
         """
         x, y, weight, target, _ = rows
         label_weight = rows.label_weight
-        code = answers[CODE]
+        code = outputs[CODE]
         total = code.new_zeros(())
         parts: dict[str, Tensor] = {}
         if self.primary is not None:
@@ -231,7 +232,7 @@ class SNNLObjective(EmbeddingObjective):
                 code, x if target is None else target, y, weight_in_mean
             )
         if self.snnl_weight != 0:
-            snnl = self._snnl(answers, y, label_weight, epoch, training)
+            snnl = self._snnl(outputs, y, label_weight, epoch, training)
             if self.primary is None:
                 return snnl if self.snnl_weight > 0 else -snnl, {}
             parts["snnl"] = snnl
@@ -240,16 +241,16 @@ class SNNLObjective(EmbeddingObjective):
 
     def _snnl(
         self,
-        answers: Mapping[str, Tensor],
+        outputs: Mapping[str, Tensor],
         y: Tensor,
         weight: Tensor | None,
         epoch: int | Tensor,
         training: tuple[Mapping[str, Tensor], Tensor, Tensor | None] | None,
     ) -> Tensor:
-        """Sum of the layers' soft nearest neighbour losses."""
+        """Sum of the layers' soft nearest neighbor losses."""
         neighbor_weight = self._weight_of_labeled(y, weight)
         sample_weight = self._in_mean(y, neighbor_weight)
-        q = self._q(epoch) if self.training else 0.0  # a held-out row counts, however far
+        q = self._q(epoch) if self.training else 0.0  # every held-out sample counts
         losses = []
         for layer, temperature in zip(self.layers, self._temperatures(epoch), strict=True):
             among: dict[str, Any] = {}
@@ -258,15 +259,15 @@ class SNNLObjective(EmbeddingObjective):
                     neighbor_weight = torch.ones_like(y, dtype=torch.float32)
                 among["neighbor_weight"] = neighbor_weight
             if training is not None:
-                training_answers, training_y, training_weight = training
+                training_outputs, training_y, training_weight = training
                 among = {
-                    "neighbors": self._seen(training_answers[layer]),
+                    "neighbors": self._seen(training_outputs[layer]),
                     "neighbor_labels": training_y,
                     "neighbor_weight": self._weight_of_labeled(training_y, training_weight),
                 }
             losses.append(
                 soft_nearest_neighbor_loss(
-                    self._seen(answers[layer]),
+                    self._seen(outputs[layer]),
                     y,
                     temperature,
                     q=q,
@@ -277,18 +278,18 @@ class SNNLObjective(EmbeddingObjective):
             )
         return functools.reduce(torch.add, losses)
 
-    def _seen(self, answer: Tensor) -> Tensor:
-        """The units of a layer that the loss sees."""
-        return answer if self.code_units is None else answer[:, : self.code_units]
+    def _seen(self, output: Tensor) -> Tensor:
+        """The units of a layer on which the loss is computed."""
+        return output if self.code_units is None else output[:, : self.code_units]
 
     def _weight_of_labeled(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
-        """A row without a label is no row of the loss and nobody's neighbour: it weighs 0."""
+        """The weights of labeled samples; samples without a label are excluded by weight 0."""
         if not self.partly_labeled:
             return weight
         return (y >= 0).to(torch.float32) if weight is None else weight * (y >= 0)
 
     def _in_mean(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
-        """The weights of the rows in the mean: with those of their classes, in training alone."""
+        """The weights of the samples in the mean, with those of their classes during training."""
         if self._class_weight is None or not self.training:
             return weight
         of_class = self._class_weight.index_select(0, y.clamp_min(0))
@@ -304,7 +305,7 @@ class SNNLObjective(EmbeddingObjective):
         return [self.temperatures[epoch]] * len(self.layers)
 
     def _q(self, epoch: int | Tensor) -> float | Tensor:
-        # By what was given, not by what it was adapted to: a recorded step stays as it was, and one
+        # Decided by the given q, not by the adapted one: a recorded step does not change, and one
         # that is recorded later, when a training is resumed, must be the same.
         if len(set(self._given_q)) == 1:
             return self.q[0]
@@ -333,7 +334,7 @@ class SNNLObjective(EmbeddingObjective):
         temperatures = [] if self.log_temperatures is None else [self.log_temperatures]
         chosen = {id(parameter) for parameter in temperatures}
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in chosen]
-        # Weight decay would draw each temperature to 1.
+        # Weight decay would move each temperature toward 1.
         return [{"params": others}, {"params": temperatures, "weight_decay": 0.0}]
 
 

@@ -19,13 +19,13 @@ class TripletObjective(EmbeddingObjective):
     Parameters
     ----------
     network : nn.Module
-        From rows (n, n_features) to codes (n, n_components).
+        From samples (n, n_features) to codes (n, n_components).
 
     metric : {"sqeuclidean", "cosine"}
         The distance between codes.
 
     margin : float or "soft"
-        By which a negative should be farther than a positive.
+        By how much a negative should be farther than a positive.
 
     mining : {"all", "semihard", "hard", "random"}
         Which triplets of a batch are learned from.
@@ -52,10 +52,10 @@ class TripletObjective(EmbeddingObjective):
         return loss, {}
 
     def held_out(self, rows: Batch, training_rows: Batch | None) -> Tensor:
-        """Of each held-out row the soft loss of one triplet, whatever the margin and the mining:
-        its nearest neighbour of its class with its nearest of another, which a
-        nearest-neighbour classifier decides between. (The mean over active triplets would not
-        do: the better the codes, the fewer and harder these are; and a hinge ends at 0.)
+        """The soft loss of one triplet for each held-out sample, for every margin and mining: its
+        nearest neighbor of its class and its nearest neighbor of another class, between which a
+        nearest-neighbor classifier decides. (The mean over active triplets is not suitable: the
+        better the codes, the fewer and harder these are. A hinge is not either: it ends at 0.)
         """
         self.eval()
         x, y, weight, *_ = rows

@@ -1,4 +1,4 @@
-"""Fitted estimators as files: to open again without pickle, and to serve without torch."""
+"""Fitted estimators as files: saved and loaded without pickle, or exported to run without torch."""
 
 from ._estimators import load, save
 from ._onnx import export_onnx

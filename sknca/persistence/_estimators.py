@@ -1,4 +1,4 @@
-"""Estimators to files and back."""
+"""Save estimators to files, and load them."""
 
 import os
 from collections.abc import Callable
@@ -23,8 +23,7 @@ from ..objectives import Reconstruction
 from ..training import isolated
 from ._networks import Makers, build_objective, describe_objective
 
-#: What `fit` sets, networks aside, and of what type it is. No other attribute is read from a
-#: file.
+#: The fitted attributes except networks, and their types. No other attribute is read from a file.
 _OF_EMBEDDINGS: dict[str, Any] = {
     "_centre": np.ndarray | None,
     "_n_features_out": int,
@@ -48,7 +47,7 @@ _FITTED: dict[type[BaseEstimator], dict[str, Any]] = {
     },
     TripletEmbedding: _OF_EMBEDDINGS,
 }
-#: What may be there.
+#: Attributes that may be present.
 _OPTIONAL: dict[str, Any] = {
     "classes_": np.ndarray,
     "feature_names_in_": np.ndarray,
@@ -57,7 +56,7 @@ _OPTIONAL: dict[str, Any] = {
 }
 _CLASSES = {estimator_class.__name__: estimator_class for estimator_class in _FITTED}
 
-#: Parameters that may be modules and functions of the user's own, which no file holds.
+#: Parameters that may be custom modules and functions, which files do not contain.
 _OWN = ("encoder", "decoder", "temperature_schedule")
 
 _PREFIX = "objective."
@@ -67,36 +66,37 @@ def save(
     estimator: SNNLEmbedding | TripletEmbedding | SoftNeighborsClassifier,
     path: str | os.PathLike[str],
 ) -> None:
-    """Write a fitted estimator to a file that is read without pickle.
+    """Save a fitted estimator to a file that is loaded without pickle.
 
-    The file is one of the safetensors format: the weights as tensors; parameters and fitted
-    attributes as JSON; and a checksum of it all. It is written at once: where that fails, a
-    file that was there before is as it was.
+    The file has the safetensors format. It contains the weights as tensors, the parameters and
+    fitted attributes as JSON, and a checksum of everything. It is written atomically: if writing
+    fails, an existing file is unchanged.
 
-    Modules and functions of your own (`encoder`, `decoder`, a callable `temperature_schedule`)
-    are not written: of networks it is the state dict, and :func:`load` must be given the rest.
-    Nor are metadata requests and callbacks, which concern a later `fit` only.
+    Custom modules and functions (`encoder`, `decoder`, a callable `temperature_schedule`) are not
+    saved. Of networks the state dict is saved, and the module or callable must be passed to
+    :func:`load`. Metadata requests and callbacks, which only a later `fit` uses, are not saved
+    either.
 
     Parameters
     ----------
     estimator : SNNLEmbedding, TripletEmbedding or SoftNeighborsClassifier
-        Fitted.
+        The fitted estimator.
 
     path : str or path-like
-        Where to write. A file that is there is replaced.
+        Path of the file. An existing file is replaced.
 
     Raises
     ------
     ValueError
-        If it is no estimator of sknca, or a parameter or label is an object that a file cannot
-        hold, as a `RandomState`; `set_params` can put another in its place.
+        If the estimator is not one of sknca, or a parameter or label is an object that files
+        cannot contain, for example a `RandomState`. Replace such a parameter with `set_params`.
 
     NotFittedError
         If the estimator is not fitted.
 
     See Also
     --------
-    load : The way back.
+    load : Loads the file.
 
     Examples
     --------
@@ -143,31 +143,31 @@ def save(
     if not isinstance(estimator, SoftNeighborsClassifier):
         objective = estimator._objective
         if objective.network is not estimator.network_:
-            raise ValueError("network_ is not the one that fit set, and cannot be saved.")
+            raise ValueError("network_ was replaced after fit, and cannot be saved.")
         described = describe_objective(objective, given)
         content["objective"] = encode(described, "objective", arrays)
         for name, value in objective.state_dict().items():
             if not isinstance(value, torch.Tensor):
-                raise ValueError(f"{name}, a state that is no tensor, cannot be saved.")
+                raise ValueError(f"{name} is not a tensor, and cannot be saved.")
             arrays[_PREFIX + name] = value.numpy(force=True)
     write_atomically(path, pack(content, arrays))
 
 
 def step_of_pipeline(estimator: Any, done: str, *classes: type[BaseEstimator]) -> str:
-    """Which step of a pipeline, if it is one, can be `done`; a sentence to end an error with."""
+    """Which step of a pipeline, if it is one, can be `done`: the end of an error message."""
     if not isinstance(estimator, Pipeline):
         return ""
     for name, step in estimator.steps:
         if isinstance(step, classes):
             return (
-                f" Of this pipeline, the step pipeline[{name!r}] can be {done}; joblib keeps all "
-                "of it, and the page on saving tells how to serve it."
+                f" The step pipeline[{name!r}] can be {done}. joblib saves the whole pipeline; see "
+                "the page on saving for how to serve it."
             )
-    return f" No step of this pipeline can be {done}; joblib keeps all of it."
+    return f" No step of this pipeline can be {done}. joblib saves the whole pipeline."
 
 
 def _check_subclass(estimator: Any, base: type[BaseEstimator], known: set[str]) -> None:
-    """Refuse one with a state that a file of the base class would lose."""
+    """Refuse a subclass with attributes that a file of the base class would lose."""
     networks = {"network_", "decoder_"}
     lost = sorted(
         name
@@ -176,8 +176,8 @@ def _check_subclass(estimator: Any, base: type[BaseEstimator], known: set[str]) 
     )
     if lost:
         raise ValueError(
-            f"{type(estimator).__name__} cannot be saved: a file holds what {base.__name__} fits, "
-            f"but not {', '.join(lost)}."
+            f"{type(estimator).__name__} cannot be saved: files contain the fitted attributes of "
+            f"{base.__name__}, but not {', '.join(lost)}."
         )
 
 
@@ -190,31 +190,30 @@ def load(
     temperature_schedule: Callable[[int], float] | None = None,
     estimator_class: type[BaseEstimator] | None = None,
 ) -> Any:
-    """Read an estimator that :func:`save` wrote.
+    """Load an estimator that :func:`save` wrote.
 
-    Its codes are those of the estimator that was saved, bit for bit on the same kind of
-    device. It can be fitted again, and with `warm_start=True` goes on where that one stopped.
-    Nothing in the file is executed.
+    Its codes are those of the saved estimator, bit for bit on the same kind of device. It can be
+    fitted again, and with `warm_start=True` its training continues. Nothing in the file is
+    executed.
 
     Parameters
     ----------
     path : str or path-like
-        The file.
+        Path of the file.
 
     device : str or torch.device, default=None
-        Where the network is to lie, as the parameter `device` of the embeddings, which stays
-        as it was. None is the device of the fit, or the CPU, with a warning, where that is
-        not there.
+        Device of the network. If None, it is the device of the fit or, with a warning, the CPU if
+        that is not available. The parameter `device` of the estimator does not change.
 
     encoder, decoder : torch.nn.Module or callable, default=None
-        To be given if the estimator had an encoder or decoder of your own, and then such as
-        `fit` had. The weights come from the file.
+        Required if the estimator had a custom encoder or decoder: the same module or callable that
+        it was fitted with. The weights come from the file.
 
     temperature_schedule : callable, default=None
-        To be given if the estimator's was a callable.
+        Required if the estimator had a callable `temperature_schedule`.
 
     estimator_class : type, default=None
-        To be given if the estimator was of a class of your own, derived from one of sknca.
+        Required if the estimator was of a subclass of an estimator of sknca: this subclass.
 
     Returns
     -------
@@ -224,17 +223,17 @@ def load(
     Raises
     ------
     ValueError
-        If the file is truncated, altered, of another kind or of a newer format, or what is
-        given does not fit it; or `device` is not there.
+        If the file is truncated, altered, of another kind or of a newer format, if an argument
+        does not fit it, or if `device` is not available.
 
     Warns
     -----
     UserWarning
-        If `device` is None and the device of the fit is not there.
+        If `device` is None and the device of the fit is not available.
 
     See Also
     --------
-    save : With an example.
+    save : Saves the file. It has an example.
     """
     resolved = None if device is None else resolve_device(device)
     own = {
@@ -247,7 +246,7 @@ def load(
     try:
         check_is_whole(data)
         estimator = _build(data, {name: value for name, value in own.items() if value is not None})
-    # Whoever can write a checksum can write anything under it, and it may fail in any way.
+    # A file with a correct checksum may still contain anything, and fail in any way.
     except Exception as error:
         reason = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
@@ -261,16 +260,17 @@ def load(
 def _build(data: bytes, own: dict[str, Any]) -> Any:
     content, arrays = unpack(data)
     if "class" not in content:
-        raise ValueError("it is a checkpoint of a fit, from which the same fit goes on")
+        raise ValueError("it is a checkpoint of a fit: pass it to fit as checkpoint=...")
     if content["class"] not in _CLASSES:
-        raise ValueError(f"it holds an estimator of an unknown class, {content['class']!r}")
+        raise ValueError(f"it contains an estimator of an unknown class, {content['class']!r}")
     for name in (*_OWN, "estimator_class"):
         if name in content["given"] and name not in own:
             raise ValueError(
-                f"its {name} was your own, which no file holds: give it to load, as {name}=..."
+                f"its {name} was a custom one, which files do not contain: pass it to load as "
+                f"{name}=..."
             )
         if name in own and name not in content["given"]:
-            raise ValueError(f"{name} was given, but the estimator had none of your own")
+            raise ValueError(f"{name} was given, but the estimator had no custom one")
     parameters = {name: decode(value, arrays) for name, value in content["parameters"].items()}
     base = _CLASSES[content["class"]]
     estimator_class = own.pop("estimator_class", base)
@@ -283,10 +283,10 @@ def _build(data: bytes, own: dict[str, Any]) -> Any:
         if name in content["fitted"]:
             value = decode(content["fitted"][name], arrays)
             if not isinstance(value, expected):
-                raise ValueError(f"its attribute {name} is of another type, {type(value)}")
+                raise ValueError(f"its attribute {name} has a wrong type, {type(value)}")
             setattr(estimator, name, value)
         elif name in required:
-            raise ValueError(f"it lacks the attribute {name}")
+            raise ValueError(f"the attribute {name} is missing")
     if not isinstance(estimator, SoftNeighborsClassifier):
         _set_networks(estimator, decode(content["objective"], arrays), arrays, own)
     _check_shapes(estimator)
@@ -302,7 +302,9 @@ def _set_networks(
         if name.startswith(_PREFIX)
     }
     widths = estimator.n_features_in_, estimator._n_features_out
-    with isolated(0, torch.device("cpu")):  # new networks draw weights, if only to lose them
+    with isolated(
+        0, torch.device("cpu")
+    ):  # new networks draw initial weights, which are then replaced
         objective = build_objective(described, tensors, *widths, own)
     estimator._encoder_of_fit = estimator.encoder
     estimator._objective = objective
@@ -312,7 +314,7 @@ def _set_networks(
 
 
 def _check_shapes(estimator: Any) -> None:
-    """Refuse fitted arrays that do not fit one another, or are of a wrong dtype."""
+    """Refuse fitted arrays that do not fit each other, or have a wrong dtype."""
     n_features = estimator.n_features_in_
     expected: dict[str, tuple[int, ...]] = {"feature_names_in_": (n_features,)}
     if hasattr(estimator, "classes_"):
@@ -320,11 +322,11 @@ def _check_shapes(estimator: Any) -> None:
     if isinstance(estimator, SoftNeighborsClassifier):
         sizes = estimator._class_sizes
         if sizes.dtype.kind not in "iu" or (sizes < 0).any():
-            raise ValueError("its _class_sizes are not all integers of 0 or more")
+            raise ValueError("its _class_sizes are not all non-negative integers")
         for name in ("_rows", "_log_weight"):
             dtype = getattr(estimator, name).dtype
             if dtype.kind != "f":
-                raise ValueError(f"its {name} is of dtype {dtype}, which is not a float")
+                raise ValueError(f"its {name} has dtype {dtype}, which is not floating-point")
         n_rows = sum(sizes.tolist())
         expected["_rows"] = n_rows, n_features
         expected["_log_weight"] = (n_rows,)
@@ -334,4 +336,4 @@ def _check_shapes(estimator: Any) -> None:
     for name, shape in expected.items():
         array = getattr(estimator, name, None)
         if array is not None and array.shape != shape:
-            raise ValueError(f"its {name} is of shape {array.shape}, where {shape} fits the rest")
+            raise ValueError(f"its {name} has shape {array.shape}, but must have shape {shape}")

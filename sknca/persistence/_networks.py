@@ -1,4 +1,4 @@
-"""What is to be known of a network and its objective, beside their tensors, to build them again."""
+"""Descriptions of networks and objectives, from which they are built again with their tensors."""
 
 import math
 from collections.abc import Callable, Container, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..estimators._encoders import make_network, width_of_answer
+from ..estimators._encoders import make_network, width_of_output
 from ..networks import ACTIVATIONS, MLP, SkipMLP, UnitCode, encoder_of
 from ..objectives import (
     Classification,
@@ -19,12 +19,12 @@ from ..objectives import (
     TripletObjective,
 )
 
-#: The user's own encoder and decoder: modules, or callables that make them.
+#: Custom encoder and decoder: modules, or callables that return them.
 Makers = Mapping[str, nn.Module | Callable[[int, int], nn.Module]]
 
 _ACTIVATION_NAMES = {type(make()): name for name, make in ACTIVATIONS.items()}
 
-#: Those of the constructors that are attributes too.
+#: Parameters of the constructors that are also attributes.
 _PARAMETERS = {
     SNNLObjective: "metric temperatures layers code_units snnl_weight partly_labeled",
     TripletObjective: "metric margin mining",
@@ -37,7 +37,7 @@ def describe_objective(objective: EmbeddingObjective, given: Container[str]) -> 
     Raises
     ------
     ValueError
-        If a network is neither of sknca nor among the parameters that are `given` to load.
+        If a network is neither of sknca nor one of the `given` parameters, which load gets.
     """
     network = objective.network
     encoder = encoder_of(network)
@@ -57,20 +57,20 @@ def describe_objective(objective: EmbeddingObjective, given: Container[str]) -> 
 
 
 def _describe(network: nn.Module, name: str, given: Container[str]) -> dict[str, Any] | None:
-    """Of a network of sknca what its tensors do not tell; None of one that is `given`."""
+    """What the tensors of a network of sknca do not contain; None if the network is `given`."""
     if type(network) not in (MLP, SkipMLP):
         if name not in given:
             raise ValueError(
-                f"{name} must be the module or callable that the fitted network comes from, "
-                "to be saved; it was set to another value after fit."
+                f"{name} was changed after fit. To save the estimator, set it to the module or "
+                "callable from which the fitted network was made."
             )
         return None
     layers = list(network.get_submodule("hidden").children())
     kinds = {(type(one.get_submodule("1")), one.get_submodule("2").p) for one in layers}
-    # Where there is no hidden layer, nothing is to be told.
+    # Without hidden layers there is nothing to describe.
     activation, dropout = kinds.pop() if kinds else (nn.ReLU, 0.0)
     if kinds or activation not in _ACTIVATION_NAMES:
-        raise ValueError(f"The {name}'s layers were changed after fit, and cannot be saved.")
+        raise ValueError(f"The layers of the {name} were changed after fit, and cannot be saved.")
     described = {"activation": _ACTIVATION_NAMES[activation], "dropout": dropout}
     return described | ({"gain": network.gain} if isinstance(network, SkipMLP) else {})
 
@@ -82,7 +82,7 @@ def build_objective(
     n_components: int,
     makers: Makers,
 ) -> EmbeddingObjective:
-    """The objective, and in it the network, from what `describe_objective` told.
+    """The objective with its network, from the description of `describe_objective`.
 
     Raises
     ------
@@ -139,16 +139,16 @@ def _build(
     maker: nn.Module | Callable[[int, int], nn.Module] | None,
     name: str,
 ) -> nn.Module:
-    """A network for these tensors, which it does not hold yet."""
+    """A network for these tensors, before they are loaded into it."""
     if described is None and maker is None:
-        raise ValueError(f"it does not describe its {name}, which was not your own")
+        raise ValueError(f"it does not describe its {name}, which was not a custom one")
     default = SkipMLP if "skip.weight" in tensors else MLP
     sizes: list[int] = []
     if described is not None:
         maker = None
         while f"hidden.{len(sizes)}.0.weight" in tensors:
             sizes.append(len(tensors[f"hidden.{len(sizes)}.0.weight"]))
-        # Before anything is made, so that no file makes more than it holds.
+        # Checked first, so that a file cannot cause larger networks than it contains.
         *hidden, output = pairwise([n_inputs, *sizes, n_outputs])
         for i, (fan_in, fan_out) in enumerate(hidden):
             _check_shape(tensors, f"hidden.{i}.0.weight", (fan_out, fan_in))
@@ -168,7 +168,7 @@ def _build(
     network.to("cpu", torch.float32)
     if described is None:
         rows = torch.zeros(2, n_inputs, device="cpu", dtype=torch.float32)
-        width_of_answer(network, rows, n_outputs, name)
+        width_of_output(network, rows, n_outputs, name)
     elif isinstance(network, SkipMLP):
         network.gain = float(described["gain"])
         if not 0 < network.gain < math.inf:
@@ -179,4 +179,4 @@ def _build(
 def _check_shape(tensors: Mapping[str, Tensor], name: str, expected: tuple[int, int]) -> None:
     shape = tuple(tensors[name].shape)
     if shape != expected or 0 in shape:
-        raise ValueError(f"its tensor {name} is of shape {shape}, where {expected} fits the others")
+        raise ValueError(f"its tensor {name} has shape {shape}, but must have shape {expected}")

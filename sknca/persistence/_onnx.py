@@ -1,4 +1,4 @@
-"""The way from rows to codes as an ONNX graph."""
+"""Export of `transform`, or of a whole pipeline, to an ONNX graph."""
 
 import copy
 import importlib.util
@@ -27,49 +27,49 @@ def export_onnx(
     input_dtype: Literal["float32", "float64"] = "float32",
     X: Any = None,
 ) -> None:
-    """Write what `transform` computes as an ONNX graph, which runs without torch and sknca.
+    """Export `transform` as an ONNX graph, which runs without torch and sknca.
 
-    Its input is "X", rows of shape (n_samples, n_features); its output is "codes", float32 of
-    shape (n_samples, n_components). It takes any number of rows.
+    The input of the graph is "X", samples of shape (n_samples, n_features). Its output is "codes",
+    float32 of shape (n_samples, n_components). The number of samples is free.
 
-    Of a pipeline with an embedding in it, all is written to the one graph: the steps before, the
-    embedding, and a classifier behind it, whose outputs "label" and "probabilities" are then
-    those of the graph. The steps of scikit-learn are converted by skl2onnx, which knows most of
-    them. A :class:`SoftNeighborsClassifier` comes right behind the embedding.
+    A pipeline with an embedding is exported as one graph: the steps before the embedding, the
+    embedding, and a classifier after it, whose outputs "label" and "probabilities" are then the
+    outputs of the graph. The steps of scikit-learn are converted by skl2onnx, which supports most
+    of them. A :class:`SoftNeighborsClassifier` must come directly after the embedding.
 
     Parameters
     ----------
     estimator : SNNLEmbedding, TripletEmbedding or Pipeline
-        Fitted.
+        The fitted estimator.
 
     path : str or path-like
-        Where to write. A file that is there is replaced.
+        Path of the file. An existing file is replaced.
 
     input_dtype : {"float32", "float64"}, default="float32"
-        The dtype of "X". Rows far from zero, of which float32 keeps too few digits, are
-        better sent as float64: before all else the graph subtracts the centre of the training
-        rows (with the default encoder), and goes on in float32.
+        The dtype of "X". Use "float64" for features far from zero, of which float32 keeps too few
+        digits: the graph first subtracts the center of the training samples (with the built-in
+        encoder), and then continues in float32.
 
     X : DataFrame, default=None
-        A row or more, as the pipeline takes them, if it takes tables. Each column then is an
-        input of the graph, of its name and shape (n_samples, 1). Only names and dtypes are read.
+        One sample or more, if the pipeline takes tables. Each column is then an input of the graph,
+        with its name and with shape (n_samples, 1). Only names and dtypes are read.
 
     Raises
     ------
     ValueError
-        If it is no embedding of sknca and no pipeline with one, torch cannot export an encoder
-        of your own, or skl2onnx does not know a step.
+        If the estimator is neither an embedding of sknca nor a pipeline with one, if torch cannot
+        export a custom encoder, or if skl2onnx does not support a step.
 
     ImportError
         If onnx, onnxscript or, for a pipeline, skl2onnx is not installed. The extra `onnx`
-        brings them.
+        installs them.
 
     NotFittedError
         If the estimator is not fitted.
 
     See Also
     --------
-    save : A file that :func:`load` makes the estimator of again.
+    save : Saves the estimator, for :func:`load`.
 
     Examples
     --------
@@ -102,15 +102,15 @@ def export_onnx(
     (embedding,) = found
     if type(embedding).transform is not SNNLEmbedding.transform:
         raise ValueError(
-            f"{type(embedding).__name__} cannot be exported: its transform is its own, and the "
-            "graph would be that of sknca."
+            f"{type(embedding).__name__} cannot be exported: it overrides transform, but the graph "
+            "would compute the transform of sknca."
         )
     check_is_fitted(estimator)
     needed = ["onnx", "onnxscript"] + ["skl2onnx"] * isinstance(estimator, Pipeline)
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
-            f"export_onnx needs {' and '.join(missing)}, which the extra 'onnx' of sknca brings."
+            f"export_onnx needs {' and '.join(missing)}. The extra 'onnx' of sknca installs it."
         )
     if isinstance(estimator, Pipeline):
         from ._onnx_pipeline import graph_of_pipeline
@@ -125,7 +125,7 @@ def export_onnx(
 def _graph_of_embedding(
     embedding: SNNLEmbedding | TripletEmbedding, dtype: torch.dtype, entry: str
 ) -> Any:
-    """The graph of `transform`, from rows of a dtype, called `entry`, to "codes"."""
+    """The graph of `transform`, from samples of a dtype, called `entry`, to "codes"."""
     rows = torch.zeros(2, embedding.n_features_in_, dtype=dtype, device="cpu")
     try:
         return _graph_of(_Transform(embedding, dtype), rows, entry, "codes")
@@ -150,26 +150,26 @@ def _graph_of(module: nn.Module, rows: Tensor, entry: str, exit_: str) -> Any:
 
 
 class _Transform(nn.Module):
-    """Of float rows their codes, as `transform` computes them."""
+    """The codes of floating-point samples, as `transform` computes them."""
 
-    centre: Tensor | None  # (n_features,)
+    center: Tensor | None  # (n_features,)
 
     def __init__(self, estimator: SNNLEmbedding | TripletEmbedding, dtype: torch.dtype) -> None:
         super().__init__()
         self.network = copy.deepcopy(estimator.network_).cpu()
-        self.register_buffer("centre", None)
+        self.register_buffer("center", None)
         if estimator._centre is not None:
-            self.centre = torch.tensor(estimator._centre, dtype=dtype, device="cpu")
+            self.center = torch.tensor(estimator._centre, dtype=dtype, device="cpu")
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x if self.centre is None else x - self.centre
+        x = x if self.center is None else x - self.center
         codes: Tensor = self.network(x.to(torch.float32))
         return codes.to(torch.float32)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torch's exporter says of its own code and of packages that are not there."""
+    """Without the messages of torch's exporter about its own code and about missing packages."""
     logger = logging.getLogger(QUIET_LOGGER_OF_EXPORT)
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 
-#: From a module, its input and the names of both ends to a graph.
+#: From a module, its input, and the names of input and output to a graph.
 Exporter = Callable[[nn.Module, Tensor, str, str], onnx.ModelProto]
 
 
@@ -33,7 +33,7 @@ def graph_of_pipeline(
     kinds = SNNLEmbedding, TripletEmbedding
     places = [i for i, (_, step) in enumerate(steps) if isinstance(step, kinds)]
     if len(places) != 1:
-        raise ValueError(f"A pipeline to export needs one embedding of sknca, got {pipeline!r}.")
+        raise ValueError(f"The pipeline must contain one embedding of sknca, got {pipeline!r}.")
     before, (_, embedding), after = steps[: places[0]], steps[places[0]], steps[places[0] + 1 :]
 
     if not before:
@@ -55,14 +55,14 @@ def graph_of_pipeline(
 def _graph_of_codes(
     embedding: Any, after: list[tuple[str, Any]], export: Exporter
 ) -> onnx.ModelProto:
-    """What comes behind the embedding: from codes."""
+    """The graph of the steps after the embedding, from codes."""
     from skl2onnx.common.data_types import FloatTensorType
 
     (_, last), width = after[-1], embedding._n_features_out
     if not isinstance(last, SoftNeighborsClassifier):
         return _converted(Pipeline(after), [("code_rows", FloatTensorType([None, width]))])
     if len(after) > 1:
-        raise ValueError("Between the embedding and a SoftNeighborsClassifier no step is exported.")
+        raise ValueError("A SoftNeighborsClassifier must come directly after the embedding.")
     graph = export(_Probabilities(last), torch.zeros(2, width), "code_rows", "probabilities")
     # The label is that of the largest probability.
     classes = last.classes_
@@ -82,7 +82,7 @@ def _graph_of_codes(
 
 
 class _Probabilities(nn.Module):
-    """Of codes the probability of each class."""
+    """The probability of each class, from codes."""
 
     def __init__(self, classifier: SoftNeighborsClassifier) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class _Probabilities(nn.Module):
 
 
 def _types_of_inputs(pipeline: Pipeline, X: Any, dtype: str) -> list[tuple[str, Any]]:
-    """Names and types of what comes in: a matrix "X", or, of a table, each of its columns."""
+    """Names and types of the inputs: a matrix "X", or each column of a table."""
     from skl2onnx.common import data_types
 
     if not hasattr(X, "columns"):
@@ -132,14 +132,14 @@ def _joined(
     first: onnx.ModelProto, second: onnx.ModelProto, output: str, entry: str
 ) -> onnx.ModelProto:
     """One graph, in which the output of the first is the input of the second."""
-    # Two exporters write two versions of the format, of which the older says all that is needed.
+    # Two exporters write two versions of the format; the older is sufficient.
     ir_version = min(first.ir_version, second.ir_version)
     opsets = {one.domain: one.version for model in (first, second) for one in model.opset_import}
     for model in (first, second):
         model.ir_version = ir_version
         del model.opset_import[:]
         model.opset_import.extend(onnx.helper.make_opsetid(*opset) for opset in opsets.items())
-    # Names inside, which both may have chosen alike.
+    # Both graphs may contain the same internal names.
     second = onnx.compose.add_prefix(second, f"{entry}_", rename_inputs=False, rename_outputs=False)
     joined: onnx.ModelProto = onnx.compose.merge_models(first, second, io_map=[(output, entry)])
     return joined

@@ -1,4 +1,4 @@
-"""Pictures of embeddings, in the manner of scikit-learn's displays. They need matplotlib."""
+"""Plots of embeddings, in the style of scikit-learn's displays. They need matplotlib."""
 
 from ._embedding import EmbeddingDisplay
 from ._entanglement import EntanglementDisplay

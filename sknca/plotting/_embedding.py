@@ -1,4 +1,4 @@
-"""Codes as points of a picture."""
+"""Scatter plots of codes."""
 
 from __future__ import annotations
 
@@ -31,44 +31,44 @@ if TYPE_CHECKING:
 
 
 class EmbeddingDisplay:
-    """Scatter plot of an embedding, its classes in colours.
+    """Scatter plot of an embedding, with a color for each class.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_embedding` to create one.
     All parameters are stored as attributes.
 
-    A supervised embedding always parts the rows that it was trained on. What it is worth its
-    test rows show, which are drawn apart from them.
+    A supervised embedding always separates the samples that it was trained on. Only test samples
+    show whether it overfits. They are drawn with a dark edge, and the training samples are pale.
 
     Parameters
     ----------
     points : ndarray of shape (n_samples, 1) or (n_samples, 2)
-        Where the rows stand. With one coordinate each class gets a strip of its own.
+        Coordinates of the samples. With one coordinate, each class is drawn in its own strip.
 
     y : ndarray of shape (n_samples,)
-        Their labels; None, NaN or `pandas.NA` where there is none. Points without a label are grey.
+        Labels of the samples. Samples without a label (None, NaN or `pandas.NA`) are gray.
 
     points_test : ndarray of shape (n_test, 1) or (n_test, 2), default=None
-        Where the test rows stand, if there are any.
+        Coordinates of the test samples. If None, there are none.
 
     y_test : ndarray of shape (n_test,), default=None
-        Their labels.
+        Labels of the test samples.
 
     xlabel, ylabel : str, default=None
-        What the axes are. None: nothing is said.
+        Labels of the axes. If None, the axes have no label.
 
     Attributes
     ----------
     scatter_ : matplotlib PathCollection
-        The points.
+        The points of the samples.
 
     scatter_test_ : matplotlib PathCollection or None
-        Those of the test rows.
+        The points of the test samples.
 
     legend_ : matplotlib Legend or None
-        What names up to ten classes, and tells training from test rows.
+        The legend. It names up to ten classes, and training and test samples.
 
     colorbar_ : matplotlib Colorbar or None
-        What names the classes where there are more.
+        The color bar, which names the classes if there are more than ten.
 
     ax_ : matplotlib Axes
         Axes with the points.
@@ -78,7 +78,7 @@ class EmbeddingDisplay:
 
     See Also
     --------
-    LossCurveDisplay : The training of an embedding, epoch by epoch.
+    LossCurveDisplay : Losses of an embedding over the epochs of its training.
 
     Examples
     --------
@@ -126,20 +126,20 @@ class EmbeddingDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on. If `None`, a new figure and axes is created.
+            Axes to draw on. If None, a new figure and new axes are created.
 
         legend : bool, default=True
-            Whether to name the classes, by a legend or, if there are more than ten, by a
-            colour bar.
+            Whether to name the classes: with a legend or, if there are more than ten, with a
+            color bar.
 
         scatter_kw, scatter_test_kw : dict, default=None
-            Keywords for `matplotlib.axes.Axes.scatter`, of all points and of those of the
-            test rows. The colours are those of the classes, and `cmap` sets them.
+            Keyword arguments of `matplotlib.axes.Axes.scatter`, for all points and for those of the
+            test samples only. `cmap` sets the colors of the classes.
 
         Returns
         -------
         display : EmbeddingDisplay
-            The object itself.
+            This display.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class EmbeddingDisplay:
         any_unlabeled = any(is_missing(y).any() for y in every_y)
         default = {
             "cmap": class_colors(len(classes)),
-            "plotnonfinite": True,  # what has no label gets the colour of bad values
+            "plotnonfinite": True,  # samples without a label get the color of bad values
             "vmin": -0.5,
             "vmax": len(classes) - 0.5,
             "s": 10,
@@ -182,8 +182,8 @@ class EmbeddingDisplay:
             ax.set_yticks(np.arange(len(names)), names)
             ax.yaxis.set_inverted(True)
         else:
-            # A distance between codes is as long in one direction as in another. Axes that share
-            # both their limits with others must give way in size instead.
+            # A distance between codes must have the same length in both directions. Axes that share
+            # both their limits with others change their size instead.
             groups = (ax.get_shared_x_axes(), ax.get_shared_y_axes())
             shared = all(len(group.get_siblings(ax)) > 1 for group in groups)
             ax.set_aspect("equal", adjustable="box" if shared else "datalim")
@@ -196,9 +196,9 @@ class EmbeddingDisplay:
         return self
 
     def _explain(self, classes: NDArray[Any], *, any_unlabeled: bool) -> None:
-        """Say which colour is which class, and which points are test rows."""
+        """Name the color of each class, and the markers of training and test samples."""
         handles: list[Line2D] = []
-        if self.points.shape[1] == 2:  # a strip has its class beside it
+        if self.points.shape[1] == 2:  # the strips are named on the axis
             handles, self.colorbar_ = name_classes(self.scatter_, classes, self.ax_)
             if any_unlabeled:
                 handles.append(dot("no label", color=UNLABELED))
@@ -229,43 +229,42 @@ class EmbeddingDisplay:
         scatter_kw: dict[str, Any] | None = None,
         scatter_test_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the codes that a fitted transformer gives rows.
+        """Draw the codes of samples, computed by a fitted transformer.
 
         Parameters
         ----------
         estimator : estimator instance
             Any fitted transformer, or a fitted :class:`~sklearn.pipeline.Pipeline` that ends
-            with one: of a pipeline that ends with a classifier, `pipeline[:-1]`.
+            with one. If a pipeline ends with a classifier, pass `pipeline[:-1]`.
 
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         y : array-like of shape (n_samples,)
-            Their labels.
+            Labels of the samples.
 
         X_test : array-like of shape (n_test, n_features), default=None
-            Test rows, to be marked apart.
+            Test samples, drawn with a dark edge.
 
         y_test : array-like of shape (n_test,), default=None
-            The labels of `X_test`.
+            Labels of `X_test`.
 
         ax, legend, scatter_kw, scatter_test_kw
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------
         display : EmbeddingDisplay
-            Drawn. Of codes of more than two components it is the first two principal
-            components, found from the codes of `X`; the labels of the axes say so, and how
-            much of the variance each has.
+            The display, drawn. If codes have more than two components, the first two principal
+            components of the codes of `X` are drawn, and the labels of the axes show the fraction
+            of the variance of each.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         ValueError
-            If the estimator is no transformer, or the data or the keywords are not as
-            described.
+            If the estimator is not a transformer, or the data or the keywords are not as described.
         """
         method = f"{cls.__name__}.from_estimator"
         check_matplotlib_support(method)
@@ -300,25 +299,26 @@ class EmbeddingDisplay:
         Parameters
         ----------
         codes : array-like of shape (n_samples, n_components)
-            Codes, as `transform` gives them.
+            Codes, as `transform` returns them.
 
         y : array-like of shape (n_samples,)
-            Their labels.
+            Labels of the samples.
 
         codes_test : array-like of shape (n_test, n_components), default=None
-            Codes of test rows, to be marked apart.
+            Codes of test samples, drawn with a dark edge.
 
         y_test : array-like of shape (n_test,), default=None
-            The labels of `codes_test`.
+            Labels of `codes_test`.
 
         ax, legend, scatter_kw, scatter_test_kw
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------
         display : EmbeddingDisplay
-            Drawn. Of more than two components it is the first two principal components, found
-            from `codes`; the labels of the axes say so, and how much of the variance each has.
+            The display, drawn. If codes have more than two components, the first two principal
+            components of `codes` are drawn, and the labels of the axes show the fraction of the
+            variance of each.
 
         Raises
         ------
@@ -330,7 +330,7 @@ class EmbeddingDisplay:
         check_matplotlib_support(f"{cls.__name__}.from_embedding")
         if (codes_test is None) != (y_test is None):
             raise ValueError(
-                "Test rows and y_test must be given together; "
+                "Test samples and y_test must be given together; "
                 f"got y_test={'None' if y_test is None else '...'}."
             )
         points, labels = _check_codes(codes, y)
@@ -345,7 +345,7 @@ class EmbeddingDisplay:
                 )
         axes = ["Component 1", "Component 2" if n_components > 1 else "Class"]
         if n_components > 2:
-            with np.errstate(invalid="ignore"):  # where all codes are one
+            with np.errstate(invalid="ignore"):  # if all codes are equal
                 pca = PCA(2, random_state=0).fit(points)
             points = pca.transform(points)
             points_test = None if points_test is None else pca.transform(points_test)
@@ -368,7 +368,7 @@ class EmbeddingDisplay:
 
 
 def _classes(every_y: list[NDArray[Any]]) -> NDArray[Any]:
-    """The labels that there are."""
+    """The labels that occur."""
     present = [labels for labels in map(labels_of, every_y) if len(labels)]
     classes: NDArray[Any] = unique_labels(*present) if present else np.array([])
     return classes
@@ -389,11 +389,11 @@ def _with_own(default: dict[str, Any], own: dict[str, Any] | None) -> dict[str, 
     for name in ("c", "color"):
         if name in style:
             raise ValueError(
-                f"Points have the colours of their classes, not {name}={style[name]!r}; cmap sets "
-                "them."
+                f"{name}={style[name]!r} cannot be set, because points have the colors of their "
+                "classes. Use cmap instead."
             )
     style["cmap"] = plt.get_cmap(style["cmap"]).with_extremes(bad=UNLABELED)
-    if own and own.get("norm") is not None:  # it has limits of its own
+    if own and own.get("norm") is not None:  # it has its own limits
         style = {k: v for k, v in style.items() if k not in ("vmin", "vmax") or k in own}
     return style
 

@@ -1,4 +1,4 @@
-"""Where in a network the classes come apart."""
+"""In which layers of a network the classes are separated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class EntanglementDisplay:
-    """Entanglement of the classes, layer by layer.
+    """Entanglement of the classes in each layer of a network.
+
+    Lower means better separated.
 
     It is recommended to use :meth:`from_estimator` to create one. All parameters are stored
     as attributes.
@@ -25,24 +27,24 @@ class EntanglementDisplay:
     ----------
     entanglement : dict from str to float
         The entanglement of each layer, as
-        :meth:`~sknca.SNNLEmbedding.layer_entanglement` gives it.
+        :meth:`~sknca.SNNLEmbedding.layer_entanglement` returns it.
 
     entanglement_test : dict from str to float, default=None
-        That of test rows in the same layers, if there are any.
+        The entanglement of test samples in the same layers. If None, there are none.
 
     name : str, default=None
-        What to call the network in the legend.
+        Name of the network in the legend. If None, it has no name.
 
     ylabel : str, default=None
-        What is drawn. None: "Entanglement".
+        Label of the vertical axis. If None, it is "Entanglement".
 
     Attributes
     ----------
     line_ : matplotlib Line2D
-        The entanglement.
+        The line of the samples.
 
     line_test_ : matplotlib Line2D or None
-        That of test rows.
+        The line of the test samples.
 
     ax_ : matplotlib Axes
         Axes with the lines.
@@ -52,7 +54,7 @@ class EntanglementDisplay:
 
     See Also
     --------
-    sknca.metrics.entanglement_score : What is drawn.
+    sknca.metrics.entanglement_score : The score that is drawn.
 
     Examples
     --------
@@ -85,16 +87,16 @@ class EntanglementDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on; those of another display to compare networks of the same layers.
-            If `None`, a new figure and axes is created.
+            Axes to draw on. To compare networks with the same layers, pass the axes of another
+            display. If None, a new figure and new axes are created.
 
         line_kw : dict, default=None
-            Keywords for `matplotlib.axes.Axes.plot`, of both lines.
+            Keyword arguments of `matplotlib.axes.Axes.plot`, for both lines.
 
         Returns
         -------
         display : EntanglementDisplay
-            The object itself.
+            This display.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         from matplotlib.lines import Line2D
@@ -132,7 +134,7 @@ class EntanglementDisplay:
         ax: Axes | None = None,
         line_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the entanglement of rows in each layer of an embedding.
+        """Draw the entanglement of the classes in each layer of an embedding.
 
         Parameters
         ----------
@@ -140,34 +142,34 @@ class EntanglementDisplay:
             A fitted :class:`~sknca.SNNLEmbedding`.
 
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         y : array-like of shape (n_samples,)
-            Their labels.
+            Labels of the samples.
 
         X_test : array-like of shape (n_test, n_features), default=None
-            Test rows, for a line of their own.
+            Test samples, for a second line.
 
         y_test : array-like of shape (n_test,), default=None
-            The labels of `X_test`.
+            Labels of `X_test`.
 
         temperature : float, default=1.0
-            Positive, in units of the distance. Lines of different temperatures do not
-            compare.
+            A positive number, in units of the distance. Lines of different temperatures are not
+            comparable.
 
         metric : {"sqeuclidean", "cosine"}, default="cosine"
-            The distance between the answers of a layer.
+            The distance between the activations of a layer.
 
         name : str, default=None
-            What to call the network in the legend.
+            Name of the network in the legend. If None, it has no name.
 
         ax, line_kw
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------
         display : EntanglementDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -176,8 +178,7 @@ class EntanglementDisplay:
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If it cannot tell the entanglement of its layers, or the data are not as
-            described.
+            If the estimator has no `layer_entanglement`, or the data are not as described.
         """
         method = f"{cls.__name__}.from_estimator"
         check_matplotlib_support(method)

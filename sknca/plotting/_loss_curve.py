@@ -1,4 +1,4 @@
-"""The training of an embedding, epoch by epoch."""
+"""Losses of an embedding during its training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-#: Of a record of `history_`, the parts of the loss. Whatever else it says is not drawn as one.
+#: The parts of the loss in a record of `history_`. Other entries are not drawn as losses.
 PARTS = ("reconstruction", "classification", "snnl")
 
 
@@ -32,28 +32,28 @@ class LossCurveDisplay:
         Training loss.
 
     parts : dict from str to ndarray of shape (n_epochs,), default=None
-        What it is made of: the primary loss, and the soft nearest neighbour loss before its
-        weight.
+        The parts of the training loss: the primary loss, and the soft nearest neighbor loss before
+        it is multiplied by its weight.
 
     validation_loss : ndarray of shape (n_epochs,), default=None
-        Validation loss. Its lowest is marked: the epoch whose weights `fit` kept.
+        Validation loss. Its minimum is marked: `fit` kept the weights of this epoch.
 
     temperature : ndarray of shape (n_epochs,) or (n_epochs, n_layers), default=None
-        Temperature. Where it changes, it is drawn on an axis of its own.
+        Temperature. If it changes, it is drawn on its own axis.
 
     Attributes
     ----------
     lines_ : list of matplotlib Line2D
-        Training loss, validation loss and the parts, as far as they are there.
+        Training loss, validation loss and the parts, if given.
 
     best_epoch_ : int or None
-        The epoch with the lowest validation loss, from 0, as in `history_`.
+        The epoch with the lowest validation loss. Epochs are counted from 0, as in `history_`.
 
     best_line_ : matplotlib Line2D or None
-        What marks it.
+        The marker of this epoch.
 
     temperature_lines_ : list of matplotlib Line2D
-        One for each temperature; none where it does not change.
+        One line for each temperature. Empty if the temperature does not change.
 
     temperature_ax_ : matplotlib Axes or None
         Axes with the temperature.
@@ -66,7 +66,7 @@ class LossCurveDisplay:
 
     See Also
     --------
-    EmbeddingDisplay : What came of it.
+    EmbeddingDisplay : Scatter plot of an embedding.
 
     Examples
     --------
@@ -99,15 +99,15 @@ class LossCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on. If `None`, a new figure and axes is created.
+            Axes to draw on. If None, a new figure and new axes are created.
 
         line_kw : dict, default=None
-            Keywords for `matplotlib.axes.Axes.plot`, of all losses.
+            Keyword arguments of `matplotlib.axes.Axes.plot`, for all losses.
 
         Returns
         -------
         display : LossCurveDisplay
-            The object itself.
+            This display.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         from matplotlib.lines import Line2D
@@ -158,7 +158,7 @@ class LossCurveDisplay:
             label="temperature" if n_layers == 1 else f"temperatures of {n_layers} layers",
         )
         self.temperature_ax_.set_ylabel("Temperature")
-        # Behind the losses and the legend, and with it the background.
+        # The temperature and the background are drawn behind the losses and the legend.
         self.ax_.set_zorder(self.temperature_ax_.get_zorder() + 1)
         self.temperature_ax_.patch.set(visible=visible, facecolor=background.get_facecolor())
         background.set_visible(False)
@@ -167,21 +167,21 @@ class LossCurveDisplay:
     def from_estimator(
         cls, estimator: Any, *, ax: Axes | None = None, line_kw: dict[str, Any] | None = None
     ) -> Self:
-        """Draw the last training of an embedding.
+        """Draw the losses of the last `fit` of an embedding.
 
         Parameters
         ----------
         estimator : estimator instance
-            A fitted :class:`~sknca.SNNLEmbedding` or :class:`~sknca.TripletEmbedding`. Of a
-            pipeline, the step that is one.
+            A fitted :class:`~sknca.SNNLEmbedding` or :class:`~sknca.TripletEmbedding`. If it is a
+            step of a pipeline, pass this step.
 
         ax, line_kw
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------
         display : LossCurveDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class LossCurveDisplay:
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If it has no record of a training.
+            If the estimator has no record of a training.
         """
         method = f"{cls.__name__}.from_estimator"
         check_matplotlib_support(method)

@@ -1,4 +1,4 @@
-"""What the displays share: where they draw, in which colours, and how classes are named."""
+"""Shared by the displays: axes, colors, and the names of classes."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.lines import Line2D
 
-#: Ten colours that people with any kind of colour vision can tell apart. More than these no
-#: eye keeps apart.
+#: Ten colors that people with any kind of color vision can distinguish. Nobody distinguishes more.
 _COLORS = "petroff10"
 _N_COLORS = 10
 
-#: The colour of points without a label.
+#: The color of points without a label.
 UNLABELED = "0.8"
 
-#: So many labels stand beside a colour bar at most.
+#: The most labels of a color bar.
 _MAX_TICKS = 12
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
-    """`ax`, or the axes of a new figure that makes room for what stands beside them."""
+    """`ax`, or the axes of a new figure, which makes room for a legend beside them."""
     import matplotlib
     import matplotlib.pyplot as plt
 
@@ -42,8 +41,8 @@ def axes_or_new(ax: Axes | None) -> Axes:
 def with_own(
     default: Mapping[str, Any], own: Mapping[str, Any] | None, artist: type[Artist]
 ) -> dict[str, Any]:
-    """Keywords of `artist`, the user's own above the default ones, which have matplotlib's full
-    names: `lw` is `linewidth`.
+    """Keywords of `artist`: the user's replace the defaults. All get the full names of matplotlib:
+    `lw` is `linewidth`.
     """
     from matplotlib.cbook import normalize_kwargs
 
@@ -51,7 +50,7 @@ def with_own(
 
 
 def class_colors(n_classes: int) -> Colormap:
-    """A colour for each class."""
+    """A color for each class."""
     import matplotlib
     from matplotlib.colors import ListedColormap
 
@@ -82,14 +81,14 @@ def labels_of(y: NDArray[Any]) -> NDArray[Any]:
 def name_classes(
     scatter: PathCollection, classes: NDArray[Any], ax: Axes
 ) -> tuple[list[Line2D], Colorbar | None]:
-    """What a legend says of up to ten classes; for more, a colour bar beside the axes."""
+    """Entries of a legend for up to ten classes, or a color bar for more."""
     from matplotlib.cm import ScalarMappable
 
     if len(classes) <= _N_COLORS:
         colors: Any = scatter.to_rgba(np.arange(len(classes)))
         return [dot(str(c), color=color) for c, color in zip(classes, colors, strict=True)], None
     ticks = range(0, len(classes), -(-len(classes) // _MAX_TICKS))
-    # The points may be pale; their colours are not.
+    # The points may be pale; their colors are not.
     mappable = ScalarMappable(scatter.norm, scatter.cmap)
     colorbar = ax.figure.colorbar(mappable, ax=ax, label="Class")
     colorbar.set_ticks(ticks, labels=[str(classes[tick]) for tick in ticks])

@@ -1,4 +1,4 @@
-"""Adversarial training: some batches are learned from a second time, perturbed."""
+"""Adversarial training: some batches get an extra step on perturbed samples."""
 
 import math
 from collections.abc import Mapping
@@ -51,8 +51,8 @@ class AdversarialGradient:
         total.backward()
         if leaf.grad is None:
             raise ValueError(
-                f"adversarial_radius={self.radius} needs an encoder whose codes have a "
-                "gradient in its rows."
+                f"adversarial_radius={self.radius} needs an encoder whose codes have a gradient "
+                "with respect to its input. Set it to 0."
             )
         direction = self.spread * leaf.grad  # (n, d), of the features in units of their spread
         # In units of the steepest: what is far below it is rounding, and leads nowhere.

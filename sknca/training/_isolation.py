@@ -42,7 +42,7 @@ def isolated(
         Where the training runs.
 
     of_others : bool, default=True
-        Whether code of others may draw inside. Dropout and the initialisers of a user's modules
+        Whether code of others may draw inside. Dropout and the initializers of a user's modules
         take no generator, so torch's global random numbers are seeded then, and put back after,
         and such trainings take turns. The package's own draw from a generator of their own.
 

@@ -64,7 +64,7 @@ def one_cycle(progress: float, *, warmup: float = 0.2, start: float = 0.04) -> f
 
 
 def annealed(temperature: float, epoch: int) -> float:
-    """`temperature / (1 + epoch) ** 0.55`: from classes as wholes to nearest neighbours.
+    """`temperature / (1 + epoch) ** 0.55`: from classes as wholes to nearest neighbors.
 
     References
     ----------
@@ -112,7 +112,7 @@ def temperature_plan(
     for epoch, value in enumerate(plan):
         if not (isinstance(value, SupportsFloat) and 0 < float(value) < math.inf):
             raise ValueError(
-                f"temperature_schedule must give positive temperatures, got {value} for epoch "
+                f"temperature_schedule must return positive temperatures, got {value} for epoch "
                 f"{epoch}."
             )
     return [float(value) for value in plan]

@@ -9,7 +9,7 @@ def generator(seed=0):
 
 
 def random_labels(n, n_classes, seed=0):
-    # Squared, so that some classes are rare; relabelled, so that none is empty.
+    # Squared, so that some classes are rare; relabeled, so that none is empty.
     draws = torch.rand(n, generator=generator(seed)) ** 2 * n_classes
     return draws.long().unique(return_inverse=True)[1]
 
@@ -28,12 +28,12 @@ class TestBatches:
         assert max(sizes) <= batch_size + 2
         assert min(sizes) >= max(2, n // len(sizes) - 3)
 
-    def test_no_row_is_without_a_partner(self, n, batch_size, n_classes):
+    def test_no_row_is_without_a_positive(self, n, batch_size, n_classes):
         labels = random_labels(n, n_classes)
-        has_partner = labels.bincount()[labels] > 1
+        has_positive = labels.bincount()[labels] > 1
         for batch in class_aware_batches(labels, batch_size, generator()):
             here = labels[batch].bincount(minlength=int(labels.max()) + 1)
-            assert (here[labels[batch]] >= 2)[has_partner[batch]].all()
+            assert (here[labels[batch]] >= 2)[has_positive[batch]].all()
 
     def test_drawn_anew_from_the_generator(self, n, batch_size, n_classes):
         labels = random_labels(n, n_classes)
@@ -52,12 +52,12 @@ def test_full_batch_where_all_rows_fit():
 
 def test_pairs_change_their_company():
     labels = torch.zeros(1000, dtype=torch.long)
-    partners = set()
+    positives = set()
     one = generator()
     for _ in range(50):
         batch = next(b for b in class_aware_batches(labels, 10, one) if (b == 0).any())
-        partners.update(batch.tolist())
-    assert len(partners) > 200
+        positives.update(batch.tolist())
+    assert len(positives) > 200
 
 
 @pytest.mark.parametrize("n_labeled", [2, 20, 400])

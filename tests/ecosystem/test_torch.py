@@ -27,8 +27,8 @@ def pretrained(iris):
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     for _ in range(10):
         optimizer.zero_grad()
-        answers = network(torch.tensor(X, dtype=torch.float32))
-        nn.functional.cross_entropy(answers, torch.tensor(y)).backward()
+        outputs = network(torch.tensor(X, dtype=torch.float32))
+        nn.functional.cross_entropy(outputs, torch.tensor(y)).backward()
         optimizer.step()
     return network[0]
 

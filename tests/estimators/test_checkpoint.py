@@ -233,7 +233,7 @@ OTHERS = {
 def test_another_fit_is_refused_by_name(path, what):
     fit(checkpoint=path)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="is of another fit: ") as raised:
+    with pytest.raises(ValueError, match="belongs to another fit: ") as raised:
         fit(**OTHERS[what], checkpoint=path)
     assert what in str(raised.value)
     assert path.read_bytes() == before
@@ -269,18 +269,18 @@ def test_a_damaged_file_is_refused_and_stays(path, position, damage):
     altered = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
     damaged = data[:position] if damage == "truncated" else altered
     path.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"checkpoint=.* is no file to go on from: "):
+    with pytest.raises(ValueError, match=r"checkpoint=.* cannot be continued: "):
         fit(checkpoint=path, max_iter=2)
     assert path.read_bytes() == damaged
 
 
 def test_a_foreign_file_is_refused_and_stays(path):
     path.write_text("my notes")
-    with pytest.raises(ValueError, match="is no file to go on from"):
+    with pytest.raises(ValueError, match="cannot be continued"):
         fit(checkpoint=path)
     assert path.read_text() == "my notes"
     sknca.save(fit(max_iter=1), path)
-    with pytest.raises(ValueError, match=r"sknca\.save wrote it"):
+    with pytest.raises(ValueError, match=r"written by sknca\.save"):
         fit(checkpoint=path)
     sknca.load(path)
 
@@ -290,7 +290,7 @@ def test_a_state_that_does_not_fit_is_refused(path):
     fit(checkpoint=path, encoder=encoder)
     before, edited = path.read_bytes(), lambda d, k: nn.Sequential(nn.Linear(d, k))
     edited.__qualname__ = encoder.__qualname__
-    with pytest.raises(ValueError, match="holds a state that does not fit"):
+    with pytest.raises(ValueError, match="contains a state that does not fit"):
         fit(checkpoint=path, encoder=edited)
     assert path.read_bytes() == before
 
@@ -303,7 +303,7 @@ def test_load_refuses_a_checkpoint(path):
 
 def test_a_folder_is_no_file(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere" / "fit.ckpt"):
-        with pytest.raises(ValueError, match=r"checkpoint='.*' must name a file, in a folder"):
+        with pytest.raises(ValueError, match=r"checkpoint='.*' must be a file in an existing"):
             fit(checkpoint=path)
 
 

@@ -208,7 +208,7 @@ class TestRareClasses:
     @pytest.mark.parametrize("weights", [{0: -1.0}, {0: np.nan}, {0: 0, 1: 0, 2: 0}])
     def test_weights_that_are_refused(self, weights):
         X, y = load_iris(return_X_y=True)
-        with pytest.raises(ValueError, match="class_weight must hold finite weights"):
+        with pytest.raises(ValueError, match="class_weight must contain finite"):
             SNNLEmbedding(class_weight=weights).fit(X, y)
 
     def test_validation_on_other_classes(self):

@@ -33,7 +33,7 @@ class Blocks(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Its hidden layer answers a tuple, and has the name of the code."""
+    """Its hidden layer outputs a tuple, and has the name of the code."""
 
     def __init__(self):
         super().__init__()
@@ -206,8 +206,8 @@ class TestReconstruction:
     @pytest.mark.parametrize(
         ("decoder", "message"),
         [
-            (lambda k, d: nn.Linear(k, 1), r"decoder must give .* 4\), got .* of shape \(2, 1\)"),
-            (nn.Linear(3, 4), "decoder cannot read rows of 2 features"),
+            (lambda k, d: nn.Linear(k, 1), r"decoder must return .* 4\), got .* of shape \(2, 1\)"),
+            (nn.Linear(3, 4), "decoder fails on samples of 2 features"),
             (lambda k, d: None, "decoder must return a torch.nn.Module, got None"),
         ],
     )
@@ -217,7 +217,7 @@ class TestReconstruction:
             embedding.fit(*iris)
 
     def test_nothing_to_train(self, iris):
-        with pytest.raises(ValueError, match="snnl_weight=0 leaves nothing to train"):
+        with pytest.raises(ValueError, match="snnl_weight=0 with primary_loss=None leaves nothing"):
             embed(snnl_weight=0).fit(*iris)
 
     def test_weight_alone_only_has_a_sign(self, iris):
@@ -272,7 +272,7 @@ class TestFewLabels:
         assert embedding.classes_.tolist() == [0, 1, 2]
 
     def test_it_is_an_ordinary_label_otherwise(self, few):
-        with pytest.warns(UserWarning, match="they are learned as one class"):
+        with pytest.warns(UserWarning, match="learned like any other class"):
             assert embed().fit(*few).classes_.tolist() == [-1, 0, 1, 2]
 
     def test_string_labels(self, few):
@@ -307,7 +307,7 @@ class TestFewLabels:
     def test_every_batch_meets_labels(self):
         X, y = load_digits(return_X_y=True)
         y[np.concatenate([np.flatnonzero(y == digit)[2:] for digit in range(10)])] = -1
-        # Without learning, the loss of each batch is that of all twenty labelled rows.
+        # Without learning, the loss of each batch is that of all twenty labeled rows.
         settings = {"unlabeled": -1, "primary_loss": "reconstruction", "learning_rate_init": 1e-12}
         settings["spread_labels"] = False
         losses = [
@@ -339,7 +339,7 @@ class TestFewLabels:
         ],
     )
     def test_refuses_a_value_that_cannot_stand_there(self, iris, y, unlabeled):
-        with pytest.raises(ValueError, match="cannot mark rows among labels of dtype"):
+        with pytest.raises(ValueError, match="cannot mark samples among labels of dtype"):
             embed(unlabeled=unlabeled).fit(iris[0], y)
 
     @pytest.mark.parametrize(
@@ -390,8 +390,8 @@ class TestLayerEntanglement:
             entanglement_score(codes, y, **settings), rel=1e-4
         )
         network = embedding.network_
-        centred = torch.tensor(X - np.sort(X, axis=0)[74], dtype=torch.float32)  # the median
-        first = network.hidden[0](network.squash(centred))
+        centered = torch.tensor(X - np.sort(X, axis=0)[74], dtype=torch.float32)  # the median
+        first = network.hidden[0](network.squash(centered))
         assert entanglement["hidden.0"] == pytest.approx(
             entanglement_score(first.detach().numpy(), y, **settings), rel=1e-4
         )

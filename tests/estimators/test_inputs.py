@@ -191,7 +191,7 @@ Y = np.arange(10) % 2
         (X, None, "requires y to be passed, but the target y is None"),
         (X, np.zeros(10), "number of classes has to be greater than one; got 1 class"),
         (X[:1], Y[:1], "Found array with 1 sample.* while a minimum of 2 is required"),
-        (X, np.arange(10), "only one training row of each class"),
+        (X, np.arange(10), "only one training sample of each class"),
         (X, np.linspace(0, 1, 10), "Unknown label type: continuous"),
         (X, Y[:5], "inconsistent numbers of samples"),
         (X, np.where(Y == 0, np.nan, 1.0), "Input y contains NaN"),
@@ -260,12 +260,12 @@ class Asserting(nn.Linear):
 @pytest.mark.parametrize(
     ("parameters", "y", "message"),
     [
-        ({"encoder": Tuple}, Y, "encoder must give a torch.Tensor, got tuple"),
-        ({"encoder": Asserting}, Y, "encoder cannot read rows of 3 features: no images"),
+        ({"encoder": Tuple}, Y, "encoder must return a torch.Tensor, got tuple"),
+        ({"encoder": Asserting}, Y, "encoder fails on samples of 3 features: no images"),
         (
             {"early_stopping": True, "validation_fraction": 0.5},
             np.repeat(np.arange(5), 2),
-            "early_stopping with validation_fraction=0.5 leaves only one training row of each",
+            "early_stopping with validation_fraction=0.5 leaves only one training sample of each",
         ),
         ({}, Y.astype(object), "Unknown label type: unknown"),
     ],

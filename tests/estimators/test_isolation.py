@@ -159,10 +159,10 @@ class InBfloat16(nn.Linear):
 
     def forward(self, x):
         with torch.autocast("cpu", torch.bfloat16):
-            answer = super().forward(x)
+            output = super().forward(x)
         expected = nn.functional.linear(*(t.bfloat16() for t in (x, self.weight, self.bias)))
-        assert torch.equal(answer, expected)
-        return answer.float()
+        assert torch.equal(output, expected)
+        return output.float()
 
 
 @pytest.mark.parametrize("outside", [nullcontext, partial(torch.autocast, "cpu", torch.bfloat16)])

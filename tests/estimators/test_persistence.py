@@ -93,7 +93,7 @@ def test_a_model_from_cuda_opens_without_cuda(fitted, iris):
     expected = fitted.transform(X)
     fitted.device_ = torch.device("cuda:0")  # the pickle of a fit on CUDA: weights on the CPU
     written = pickle.dumps(fitted)
-    with pytest.warns(UserWarning, match="fitted on device 'cuda:0', which is not there"):
+    with pytest.warns(UserWarning, match="fitted on device 'cuda:0', which is not available"):
         opened = pickle.loads(written)
     assert opened.device_ == torch.device("cpu")
     np.testing.assert_array_equal(opened.transform(X), expected)

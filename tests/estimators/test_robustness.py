@@ -20,7 +20,7 @@ SETTINGS = {"max_iter": 10, "random_state": 0}
 
 
 def accuracy(X, y, *steps, scoring=None):
-    """By cross-validation, of nearest neighbours behind these steps."""
+    """By cross-validation, of nearest neighbors behind these steps."""
     pipeline = make_pipeline(*steps, KNeighborsClassifier())
     return cross_val_score(pipeline, X, y, cv=3, scoring=scoring).mean()
 
@@ -86,9 +86,9 @@ def test_noise_features():
 
 def test_few_rows_of_many_classes():
     rng = np.random.default_rng(0)
-    centres = 3 * rng.normal(size=(100, 20))
+    centers = 3 * rng.normal(size=(100, 20))
     y = np.repeat(np.arange(100), 5)
-    X = centres[y] + rng.normal(size=(500, 20))
+    X = centers[y] + rng.normal(size=(500, 20))
     assert of_codes(X, y) > 0.9
 
 
@@ -120,7 +120,7 @@ def test_far_rows_are_reconstructed(iris):
     assert np.abs(again - far).mean() < 0.3
 
 
-def test_warm_start_keeps_the_centre(iris):
+def test_warm_start_keeps_the_center(iris):
     X, y = iris
     embedding = SNNLEmbedding(warm_start=True, max_iter=1, random_state=0).fit(X, y)
     embedding.set_params(learning_rate_init=1e-12)
@@ -142,7 +142,7 @@ class InUnits(torch.nn.Linear):
 
 class TestAdversarialRadius:
     def accuracies(self, embedding, X, X_test, y, y_test):
-        """Of 5 nearest neighbours, for test rows as they are, and for each moved by a length
+        """Of 5 nearest neighbors, for test rows as they are, and for each moved by a length
         of 1.2 away from the codes of its class.
         """
         codes = torch.from_numpy(embedding.fit(X, y).transform(X))

@@ -46,7 +46,7 @@ ESTIMATORS = [
 
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": (
-        "A row is no neighbour of its own, but it is one of its copy: a row given twice is not a "
+        "A row is no neighbor of its own, but it is one of its copy: a row given twice is not a "
         "row of weight 2."
     ),
 }

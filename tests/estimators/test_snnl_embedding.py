@@ -163,11 +163,11 @@ class TestEncoder:
         ("parameters", "message"),
         [
             ({"encoder": lambda d, k: "no"}, "encoder must return a torch.nn.Module, got 'no'"),
-            ({"encoder": nn.Linear(5, 2)}, "encoder cannot read rows of 4 features"),
+            ({"encoder": nn.Linear(5, 2)}, "encoder fails on samples of 4 features"),
             ({"encoder": nn.Linear(4, 2), "n_components": 3}, r"3\), got torch.float32 of .*2, 2"),
             ({"encoder": nn.Flatten(0)}, r"n_components\), got torch.float32 of shape \(8,\)"),
             ({"encoder": Integers()}, "got torch.int64 of shape"),
-            ({"encoder": nn.Identity()}, "encoder has no parameter that can be trained"),
+            ({"encoder": nn.Identity()}, "encoder has no trainable parameter"),
         ],
     )
     def test_refuses(self, iris, parameters, message):
@@ -207,7 +207,7 @@ class TestValidation:
         assert embedding.n_iter_ == 30
 
     @pytest.mark.parametrize("seed", range(5))
-    def test_held_out_rows_have_partners_in_training(self, seed):
+    def test_held_out_rows_have_positives_in_training(self, seed):
         X, y = np.random.RandomState(0).randn(6, 3), [0, 0, 1, 1, 2, 2]
         embedding = SNNLEmbedding(early_stopping=True, max_iter=2, random_state=seed)
         with pytest.warns(ConvergenceWarning):
@@ -362,14 +362,14 @@ class TestValidationOnClassesThatAreNotTrainedOn:
     def test_some_seen_and_some_not_are_refused(self, digits, embedding):
         X, y, validation = digits
         mixed = validation | {"y_val": np.where(validation["y_val"] == "6", "1", "9")}
-        with pytest.raises(ValueError, match=r"not in y: \['9'\]\. Either all of its labels are"):
+        with pytest.raises(ValueError, match=r"not in y: \['9'\]\. Either all labels of y_val"):
             embedding.fit(X, y, **mixed)
 
     @pytest.mark.parametrize("labels", [["6"], ["6", "6"], ["6", "7"]])
     def test_too_little_to_compare_is_refused(self, digits, embedding, labels):
         X, y, validation = digits
         X_val = validation["X_val"][: len(labels)]
-        with pytest.raises(ValueError, match="needs two classes and two rows of one; got classes"):
+        with pytest.raises(ValueError, match="two samples of one of them; got classes"):
             embedding.fit(X, y, X_val=X_val, y_val=labels)
 
 
@@ -408,7 +408,7 @@ class TestWarmStartRefusesAnotherNetwork:
         embedding = SNNLEmbedding(metric=metric, warm_start=True, max_iter=1, **fitted).fit(*iris)
         before = vars(embedding.set_params(**asked)).copy()
         (name,) = asked
-        with pytest.raises(ValueError, match=f"warm_start=True continues a network of {name}="):
+        with pytest.raises(ValueError, match=f"warm_start=True continues a network with {name}="):
             embedding.fit(*iris)
         assert vars(embedding) == before
 

@@ -89,7 +89,7 @@ def test_reference(data, metric, temperature, weighted):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_is_what_the_loss_of_held_out_rows_minimises(data, metric):
+def test_is_what_the_loss_of_held_out_rows_minimizes(data, metric):
     X, y, _, queries = data
     y_queries = np.arange(8) % 3
     losses = soft_nearest_neighbor_loss(
@@ -129,7 +129,7 @@ class TestNothingElseMatters:
 
     def test_company(self, iris, metric, dtype):
         X, y = np.tile(iris[0], (40, 1)).astype(dtype), iris[1]  # two blocks
-        X[7] = 1e6  # from where a common centre would be far from all the others
+        X[7] = 1e6  # from where a common center would be far from all the others
         classifier = SoftNeighborsClassifier(metric=metric, temperature=0.1)
         together = classifier.fit(X[150:300], y).predict_proba(X)
         assert np.isfinite(together).all()
@@ -175,7 +175,7 @@ def test_shared_offset_costs_nothing():
 
 
 @pytest.mark.parametrize(
-    ("fitted", "asked", "answered"),
+    ("fitted", "asked", "expected"),
     [
         (np.float64, np.float64, np.float64),
         (np.float64, np.float32, np.float64),
@@ -185,12 +185,12 @@ def test_shared_offset_costs_nothing():
         (np.int64, np.int64, np.float64),
     ],
 )
-def test_dtypes(iris, fitted, asked, answered):
+def test_dtypes(iris, fitted, asked, expected):
     X, y = 4 * iris[0], iris[1]
     probabilities = (
         SoftNeighborsClassifier().fit(X.astype(fitted), y).predict_proba(X.astype(asked))
     )
-    assert probabilities.dtype == answered
+    assert probabilities.dtype == expected
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
 
 

@@ -113,7 +113,7 @@ def test_grid_search(iris):
         ({"mining": "easy"}, "The 'mining' parameter of TripletEmbedding must be"),
         (
             {"margin": "soft", "mining": "semihard"},
-            "margin='soft' has no margin for mining='semihard' to go by",
+            "mining='semihard' needs a number as margin, got margin='soft'",
         ),
     ],
 )

@@ -132,8 +132,8 @@ def test_half_precision_is_raised(metric):
         (torch.ones(3), torch.ones(3, 1), "a must have 2 dimensions"),
         (torch.ones(3, 1), torch.ones(3, 1, 1), "b must have 2 dimensions"),
         (torch.ones(3, 1), torch.ones(3, 2), "got 1 and 2"),
-        (torch.ones(3, 0), torch.ones(3, 0), r"and a feature, got shape \(3, 0\)"),
-        (torch.ones(3, 1).long(), torch.ones(3, 1), "a must be of a floating dtype"),
+        (torch.ones(3, 0), torch.ones(3, 0), r"and at least one feature, got shape \(3, 0\)"),
+        (torch.ones(3, 1).long(), torch.ones(3, 1), "a must have a floating-point dtype"),
     ],
 )
 def test_refuses(metric, a, b, message):
@@ -148,5 +148,5 @@ def test_refuses_numpy_arrays(metric):
 
 
 def test_squared_distances_refuse_complex_rows():
-    with pytest.raises(ValueError, match="a must be of a floating dtype, got torch.complex64"):
+    with pytest.raises(ValueError, match="a must have a floating-point dtype, got torch.complex64"):
         squared_distances(torch.ones(2, 2) + 0j, torch.ones(2, 2))

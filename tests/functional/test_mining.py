@@ -9,11 +9,11 @@ from sknca.functional import mine_negatives, mine_triplets, triplet_loss
 from sknca.functional._mining import STRATEGIES, Strategy, StrategyName
 
 
-def easiest(d_ap, partner, d_an, margin, generator):
+def easiest(d_ap, is_positive, d_an, margin, generator):
     """A strategy that the package does not have: the nearest positive, the farthest negative."""
-    positive = d_ap.masked_fill(~partner, torch.inf).argmin(1)
+    positive = d_ap.masked_fill(~is_positive, torch.inf).argmin(1)
     d_an = d_an.masked_fill(d_an == torch.inf, -torch.inf)
-    anchor = (partner.any(1) & (d_an > -torch.inf).any(1)).nonzero().squeeze(1)
+    anchor = (is_positive.any(1) & (d_an > -torch.inf).any(1)).nonzero().squeeze(1)
     return anchor, positive[anchor], d_an.argmax(1)[anchor]
 
 

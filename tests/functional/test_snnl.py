@@ -71,7 +71,7 @@ class TestAgainstTheLoop:
     def test_neighbors_elsewhere(self, batch, weight, metric, block_size):
         keys, key_labels = batch
         z = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-        y = torch.tensor([5, 0, -7, 3, 2, 1])  # 5 and -7 have no partner there
+        y = torch.tensor([5, 0, -7, 3, 2, 1])  # 5 and -7 have no positive there
         losses = soft_nearest_neighbor_loss(
             z,
             y,
@@ -409,7 +409,7 @@ class TestHardCases:
         assert t.grad.isfinite()
 
     def test_underflow_keeps_value_and_gradient(self):
-        # The partner is 21 away, someone else next door: every same-class sum underflows in
+        # The positive is 21 away, someone else next door: every same-class sum underflows in
         # float32 unless it has a maximum of its own.
         z = torch.tensor([[0.0], [0.5], [21.0], [21.5]], requires_grad=True)
         loss = soft_nearest_neighbor_loss(z, torch.tensor([0, 1, 0, 1]))
@@ -518,7 +518,7 @@ class TestHardCases:
         assert loss.dtype == torch.float32
         torch.testing.assert_close(loss, expected)
 
-    def test_an_overflow_is_not_a_missing_partner(self):
+    def test_an_overflow_is_not_a_missing_positive(self):
         z = torch.tensor([[0.0], [1e3], [2e3]])
         loss = soft_nearest_neighbor_loss(z, torch.tensor([0, 0, 1]), 1e-35)
         assert not loss.isfinite()
@@ -526,8 +526,8 @@ class TestHardCases:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_far_apart_classes_leave_no_denormal_number(self, dtype):
         # Processors are a hundred times slower with them.
-        centres = torch.arange(4, dtype=dtype)[:, None] * torch.logspace(-1, 4, 30)  # (4, 30)
-        z = (centres.T.reshape(-1, 1) + torch.randn(120, 1, dtype=dtype)).requires_grad_()
+        centers = torch.arange(4, dtype=dtype)[:, None] * torch.logspace(-1, 4, 30)  # (4, 30)
+        z = (centers.T.reshape(-1, 1) + torch.randn(120, 1, dtype=dtype)).requires_grad_()
         with DenormalNumbers() as denormal:
             soft_nearest_neighbor_loss(z, torch.arange(120) % 4).backward()
         assert not denormal.found_after
@@ -590,9 +590,9 @@ class TestProbabilities:
         z, y = batch
         p = soft_neighbor_probabilities(z, 0.5, y, metric=metric).sum(1)
         losses = soft_nearest_neighbor_loss(z, y, 0.5, metric=metric, reduction="none")
-        has_partner = y != 3
-        torch.testing.assert_close(p[has_partner], (-losses[has_partner]).exp())
-        assert (p[~has_partner] == 0).all()
+        has_positive = y != 3
+        torch.testing.assert_close(p[has_positive], (-losses[has_positive]).exp())
+        assert (p[~has_positive] == 0).all()
 
     def test_a_single_row_has_nobody(self):
         assert soft_neighbor_probabilities(torch.ones(1, 2)).tolist() == [[0.0]]
@@ -603,9 +603,9 @@ class TestRefuses:
         ("arguments", "message"),
         [
             ({"z": torch.ones(4)}, "z must have 2 dimensions"),
-            ({"z": torch.ones(4, 2).long()}, "z must be of a floating dtype, got torch.int64"),
-            ({"y": torch.ones(3).long()}, r"one label for each of the 4 rows, got shape \(3,\)"),
-            ({"y": torch.ones(4)}, "y must hold integer class labels, got torch.float32"),
+            ({"z": torch.ones(4, 2).long()}, "z must have a floating-point dtype, got torch.int64"),
+            ({"y": torch.ones(3).long()}, r"one label for each of the 4 samples, got shape \(3,\)"),
+            ({"y": torch.ones(4)}, "y must contain integer class labels, got torch.float32"),
             ({"temperature": 0.0}, "temperature must be positive, got 0.0"),
             ({"temperature": -1.0}, "temperature must be positive, got -1.0"),
             ({"temperature": math.nan}, "temperature must be positive, got nan"),
@@ -615,10 +615,10 @@ class TestRefuses:
             ({"reduction": "max"}, "reduction must be one of .* got 'max'"),
             ({"block_size": 0}, "block_size must be an integer of at least 1, got 0"),
             ({"block_size": 2.5}, "block_size must be an integer of at least 1, got 2.5"),
-            ({"sample_weight": torch.ones(3)}, "one weight for each of the 4 rows"),
+            ({"sample_weight": torch.ones(3)}, "one weight for each of the 4 samples"),
             ({"sample_weight": -torch.ones(4)}, "sample_weight must not be negative, got -1"),
-            ({"neighbors": torch.ones(3, 2)}, "neighbors need neighbor_labels"),
-            ({"neighbor_labels": torch.ones(3).long()}, "need neighbors"),
+            ({"neighbors": torch.ones(3, 2)}, "neighbors was given, but neighbor_labels was not"),
+            ({"neighbor_labels": torch.ones(3).long()}, "but neighbors was not"),
             (
                 {"neighbors": torch.ones(3, 5), "neighbor_labels": torch.ones(3).long()},
                 "got 2 and 5",

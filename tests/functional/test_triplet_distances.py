@@ -108,13 +108,13 @@ def test_errors(batch):
     anchors, positives, negatives = batch
     with pytest.raises(ValueError, match=r"features, got shapes \(5, 3\) and \(5, 2\)"):
         squared_l2_distance(anchors, positives[:, :2])
-    with pytest.raises(ValueError, match="a must be of a floating dtype, got torch.uint8"):
+    with pytest.raises(ValueError, match="a must have a floating-point dtype, got torch.uint8"):
         squared_l2_distance(anchors.to(torch.uint8), positives)
     with pytest.raises(TypeError, match="b must be a torch.Tensor, got ndarray"):
         squared_l2_distance(anchors, positives.numpy())
-    with pytest.raises(ValueError, match="positives must be as many as anchors.*got 4 and 5"):
+    with pytest.raises(ValueError, match="one sample for each anchor.*got 4 positives and 5"):
         triplet_margins(anchors, positives[:4], negatives)
-    with pytest.raises(ValueError, match="anchors and negatives must have as many features"):
+    with pytest.raises(ValueError, match="anchors and negatives must have the same number"):
         anchor_negative_distances(anchors, negatives[:, :2])
     with pytest.raises(TypeError, match="negatives must be a torch.Tensor"):
         anchor_negative_distances(anchors, negatives.numpy())

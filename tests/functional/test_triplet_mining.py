@@ -124,8 +124,8 @@ class TestMineTriplets:
         assert same[anchor, positive].all()
         assert not same[anchor, negative].any()
         if strategy == "hard":
-            partner = same & ~torch.eye(len(z), dtype=bool)
-            torch.testing.assert_close(d_ap, d.masked_fill(~partner, -1).amax(1)[anchor])
+            is_positive = same & ~torch.eye(len(z), dtype=bool)
+            torch.testing.assert_close(d_ap, d.masked_fill(~is_positive, -1).amax(1)[anchor])
             torch.testing.assert_close(d_an, d.masked_fill(same, torch.inf).amin(1)[anchor])
         else:
             assert (d_an < d_ap + 0.1).all()
@@ -169,15 +169,15 @@ class TestMineTriplets:
         z, y = batch()
         with pytest.raises(ValueError, match="strategy must be one of .*, got 'easy'"):
             mine_triplets(z, y, strategy="easy")
-        with pytest.raises(ValueError, match="margin must be a number .*, got 'soft'"):
+        with pytest.raises(ValueError, match="margin must be a non-negative number.*, got 'soft'"):
             mine_triplets(z, y, margin="soft")
-        with pytest.raises(ValueError, match="margin must be a number .*, got -1"):
+        with pytest.raises(ValueError, match="margin must be a non-negative number.*, got -1"):
             mine_triplets(z, y, margin=-1)
-        with pytest.raises(ValueError, match="margin must be a number .*, got nan"):
+        with pytest.raises(ValueError, match="margin must be a non-negative number.*, got nan"):
             mine_triplets(z, y, margin=math.nan)
         with pytest.raises(ValueError, match="metric must be one of"):
             mine_triplets(z, y, metric="euclidean")
-        with pytest.raises(ValueError, match="one label for each of the 12 rows"):
+        with pytest.raises(ValueError, match="one label for each of the 12 samples"):
             mine_triplets(z, y[:3])
 
 
@@ -258,7 +258,7 @@ class TestMineNegatives:
     def test_errors(self):
         with pytest.raises(ValueError, match="strategy must be .* to mine one negative.*'all'"):
             self.mine("all")
-        with pytest.raises(ValueError, match="margin must be a number"):
+        with pytest.raises(ValueError, match="margin must be a non-negative number"):
             self.mine("hard", margin="soft")
-        with pytest.raises(ValueError, match="positives must be as many"):
+        with pytest.raises(ValueError, match="positives must have one sample for each"):
             mine_negatives(self.anchors, self.positives[:2], self.negatives)

@@ -57,19 +57,19 @@ class TestLayers:
         with pytest.raises(ValueError, match="layers"):
             choose_layers(custom(), layers)
 
-    def test_answers_are_those_of_the_run(self):
+    def test_outputs_are_those_of_the_run(self):
         network, x = custom(), torch.randn(4, 3)
-        answers = run_layers(network, x, ["1", "2.0", CODE])
+        outputs = run_layers(network, x, ["1", "2.0", CODE])
         first = network[0](x).relu()
-        torch.testing.assert_close(answers["1"], first)
-        torch.testing.assert_close(answers["2.0"], network[2][0](first))
-        torch.testing.assert_close(answers[CODE], network(x))
+        torch.testing.assert_close(outputs["1"], first)
+        torch.testing.assert_close(outputs["2.0"], network[2][0](first))
+        torch.testing.assert_close(outputs[CODE], network(x))
         assert not any(module._forward_hooks for module in network.modules())
 
     def test_dropout_falls_once(self):
         network, x = mlp(dropout=0.5).train(), torch.randn(50, 3)
-        answers = run_layers(network, x, ["hidden.1", CODE])
-        torch.testing.assert_close(network.output(answers["hidden.1"]), answers[CODE])
+        outputs = run_layers(network, x, ["hidden.1", CODE])
+        torch.testing.assert_close(network.output(outputs["hidden.1"]), outputs[CODE])
 
     def test_images_are_flattened(self):
         network = nn.Sequential(
@@ -77,7 +77,7 @@ class TestLayers:
         )
         assert run_layers(network, torch.randn(5, 3), ["1"])["1"].shape == (5, 8)
 
-    def test_a_module_in_two_places_has_no_answer(self):
+    def test_a_module_in_two_places_has_no_output(self):
         act = nn.ReLU()
         network = nn.Sequential(nn.Linear(3, 5), act, nn.Linear(5, 4), act, nn.Linear(4, 2))
         assert hidden_layers(network) == ["0", "2"]
@@ -104,9 +104,9 @@ def test_apply_is_the_network_in_evaluation_mode(n):
     assert not codes.requires_grad
     assert not network.training
     torch.testing.assert_close(codes, network(x))
-    answers = apply_layers(network, x, ["hidden.0"])
-    assert list(answers) == ["hidden.0"]
-    torch.testing.assert_close(answers["hidden.0"], network.hidden[0](x))
+    outputs = apply_layers(network, x, ["hidden.0"])
+    assert list(outputs) == ["hidden.0"]
+    torch.testing.assert_close(outputs["hidden.0"], network.hidden[0](x))
 
 
 def convolutional():
@@ -141,5 +141,5 @@ def test_half_precision_is_raised(dtype):
             return super().forward(x).to(dtype)
 
     network = nn.Sequential(Half(3, 4), nn.Identity(), nn.Identity())
-    for name, answer in apply_layers(network, torch.randn(5, 3), ["0", "1", CODE]).items():
-        assert answer.dtype == torch.float32, name
+    for name, output in apply_layers(network, torch.randn(5, 3), ["0", "1", CODE]).items():
+        assert output.dtype == torch.float32, name

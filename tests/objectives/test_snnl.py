@@ -28,7 +28,7 @@ WEIGHT = torch.linspace(0.5, 2, N)
 
 
 def layer_outputs(network, x):
-    """What each layer answers, by hooks set here by hand."""
+    """What each layer outputs, by hooks set here by hand."""
     outputs = []
     layers = [*network.hidden, network]
     handles = [m.register_forward_hook(lambda _, __, out: outputs.append(out)) for m in layers]

@@ -73,9 +73,9 @@ def test_without_training_rows_held_out_rows_look_among_themselves(
             d = 1 - torch.cosine_similarity(x[i], x)
         else:
             d = (x[i] - x).square().sum(1)
-        partner = (y == y[i]) & (torch.arange(len(x)) != i)
-        if partner.any():
-            losses.append(torch.nn.functional.softplus(d[partner].min() - d[y != y[i]].min()))
+        is_positive = (y == y[i]) & (torch.arange(len(x)) != i)
+        if is_positive.any():
+            losses.append(torch.nn.functional.softplus(d[is_positive].min() - d[y != y[i]].min()))
     assert loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
 
 

@@ -226,7 +226,7 @@ def test_modules_and_functions_of_the_user(rows, path):
     np.testing.assert_array_equal(again.transform(X), embedding.transform(X))
     for name in own:
         others = {key: value for key, value in own.items() if key != name}
-        with pytest.raises(ValueError, match=f"its {name} was your own, .* as {name}=..."):
+        with pytest.raises(ValueError, match=f"its {name} was a custom one, .* as {name}=..."):
             sknca.load(path, **others)
 
 
@@ -252,7 +252,7 @@ def test_an_encoder_that_does_not_fit_is_refused(encoder, rows, path):
 
 def test_what_was_the_users_not_is_refused(small, path):
     sknca.save(small, path)
-    with pytest.raises(ValueError, match="encoder was given, but the estimator had none"):
+    with pytest.raises(ValueError, match="encoder was given, but the estimator had no custom one"):
         sknca.load(path, encoder=nn.Linear(5, 2))
 
 
@@ -263,7 +263,7 @@ def test_parameters_set_after_fit(small, rows, path):
     assert_same_attributes(small, again)
     np.testing.assert_array_equal(again.transform(rows[0]), small.transform(rows[0]))
     own = SNNLEmbedding(encoder=nn.Linear(5, 2), max_iter=1).fit(*rows).set_params(encoder=None)
-    with pytest.raises(ValueError, match="encoder must be the module or callable"):
+    with pytest.raises(ValueError, match="encoder was changed after fit"):
         sknca.save(own, path)
 
 
@@ -285,14 +285,14 @@ def test_what_a_file_cannot_hold(small, rows, path):
     with pytest.raises(ValueError, match=r"random_state=RandomState\(MT19937\) .* cannot be saved"):
         sknca.save(small, path)
     small.set_params(random_state=None).network_ = nn.Linear(5, 2)
-    with pytest.raises(ValueError, match="network_ is not the one that fit set"):
+    with pytest.raises(ValueError, match="network_ was replaced after fit"):
         sknca.save(small, path)
     changed = SNNLEmbedding(max_iter=1).fit(*rows)
     changed.network_.hidden[1][1] = nn.Tanh()
-    with pytest.raises(ValueError, match="The encoder's layers were changed after fit"):
+    with pytest.raises(ValueError, match="The layers of the encoder were changed after fit"):
         sknca.save(changed, path)
     classifier = SoftNeighborsClassifier().fit([[0], [1]], np.array([0, 1], np.longdouble))
-    with pytest.raises(ValueError, match="classes_ is of dtype float128, which cannot be saved"):
+    with pytest.raises(ValueError, match="classes_ has dtype float128, which cannot be saved"):
         sknca.save(classifier, path)
     assert not path.exists()
 
@@ -309,7 +309,7 @@ def test_a_device_that_is_not_there(small, path):
     small.device_ = torch.device("cuda:0")
     sknca.save(small, path)
     assert sknca.load(path, device="cpu").device_ == torch.device("cpu")
-    with pytest.warns(UserWarning, match="fitted on device 'cuda:0', which is not there") as caught:
+    with pytest.warns(UserWarning, match="'cuda:0', which is not available") as caught:
         assert sknca.load(path).device_ == torch.device("cpu")
     assert caught[0].filename == __file__
 
@@ -370,7 +370,7 @@ class TestSubclasses:
 
     def test_load_says_what_is_missing(self, rows, path):
         sknca.save(Own().fit(*rows), path)
-        with pytest.raises(ValueError, match="give it to load, as estimator_class="):
+        with pytest.raises(ValueError, match="pass it to load as estimator_class="):
             sknca.load(path)
         for wrong in (TripletEmbedding, dict, "Own"):
             with pytest.raises(ValueError, match="must be derived from SNNLEmbedding"):
@@ -389,7 +389,7 @@ class TestSubclasses:
 
 def test_of_a_pipeline_the_step_that_can_be_saved_is_named(rows, path):
     pipeline = make_pipeline(StandardScaler(), SNNLEmbedding(max_iter=1), KNeighborsClassifier())
-    with pytest.raises(ValueError, match=r"pipeline\['snnlembedding'\] can be saved; joblib"):
+    with pytest.raises(ValueError, match=r"pipeline\['snnlembedding'\] can be saved. joblib"):
         sknca.save(pipeline.fit(*rows), path)
     sknca.save(pipeline["snnlembedding"], path)
     with pytest.raises(ValueError, match="No step of this pipeline can be saved"):

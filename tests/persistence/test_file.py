@@ -61,12 +61,12 @@ def test_the_same_estimator_makes_the_same_file(path, small):
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\x80\x04K\x01.", b"PK\3\4" + bytes(99), b"{}" * 99])
 def test_foreign_files(path, data):
-    refused(path, data, "is no file that sknca.save wrote")
+    refused(path, data, "was not written by sknca.save")
 
 
 def test_another_safetensors_file(path):
     data = safetensors.numpy.save({"a": np.zeros(3)}, {"sknca": "{}"})
-    refused(path, data, "is no file that sknca.save wrote")
+    refused(path, data, "was not written by sknca.save")
 
 
 def test_a_missing_file_is_no_value_error(tmp_path):
@@ -162,7 +162,7 @@ def drop(section, name):
 FORGERIES = {
     "another class": (change_content("", "class", "Pipeline"), "an unknown class, 'Pipeline'"),
     "a class of another module": (change_content("", "class", "os.system"), "an unknown class"),
-    "a newer format": (change_content("", "format", 2), "is of format 2, written by sknca 0"),
+    "a newer format": (change_content("", "format", 2), "has format 2, written by sknca 0"),
     "a parameter out of range": (change_content("parameters", "max_iter", 0), "'max_iter' param"),
     "an unknown parameter": (change_content("parameters", "x", 0), "unexpected keyword"),
     "an unknown kind of value": (
@@ -173,10 +173,10 @@ FORGERIES = {
         change_content("fitted", "classes_", {"array": "_centre", "dtype": "V8"}),
         "an unknown dtype, 'V8'",
     ),
-    "an attribute that is missing": (drop("fitted", "n_iter_"), "it lacks the attribute n_iter_"),
+    "an attribute that is missing": (drop("fitted", "n_iter_"), "the attribute n_iter_ is missing"),
     "an attribute of another type": (
         change_content("fitted", "history_", "none"),
-        "its attribute history_ is of another type",
+        "its attribute history_ has a wrong type",
     ),
     "a tensor that is missing": (
         lambda content, arrays: arrays.pop("objective.network.output.bias"),
@@ -185,24 +185,24 @@ FORGERIES = {
     "a tensor too many": (change_tensor("objective.more", np.zeros(1)), "Unexpected key"),
     "a tensor of another shape": (
         change_tensor("objective.network.output.weight", np.zeros((2, 4), "float32")),
-        r"output.weight is of shape \(2, 4\), where \(2, 3\) fits the others",
+        r"output.weight has shape \(2, 4\), but must have shape \(2, 3\)",
     ),
     "a vast network": (
         change_tensor("objective.network.hidden.0.0.weight", np.zeros((10**15, 0), "float32")),
-        "hidden.0.0.weight is of shape",
+        "hidden.0.0.weight has shape",
     ),
     "another number of features": (
         change_content("fitted", "n_features_in_", 6),
-        "hidden.0.0.weight is of shape",
+        "hidden.0.0.weight has shape",
     ),
-    "another centre": (change_tensor("_centre", np.zeros(6)), "its _centre is of shape"),
+    "another center": (change_tensor("_centre", np.zeros(6)), "its _centre has shape"),
     "an encoder that is not described": (
         change_objective("encoder", None),
         "it does not describe its encoder",
     ),
     "a vast array of texts": (
         change_content("fitted", "classes_", {"texts": ["a", "b", "c"], "dtype": "<U1002"}),
-        "texts in an array that is too wide, '<U1002'",
+        "strings in an array that is too wide, '<U1002'",
     ),
     "numbers as vast texts": (
         change_content("fitted", "classes_", {"array": "classes_", "dtype": "<U99999999"}),
@@ -232,24 +232,24 @@ def change_dtype(name, dtype):
 CLASSIFIER_FORGERIES = {
     "another number of features": (
         change_tensor("_rows", np.zeros((60, 6))),
-        "its _rows is of shape",
+        "its _rows has shape",
     ),
     "a negative class size": (
         change_tensor("_class_sizes", np.array([-20, 60, 20])),
-        "its _class_sizes are not all integers of 0 or more",
+        "its _class_sizes are not all non-negative integers",
     ),
     "class sizes that overflow": (
         change_tensor("_class_sizes", np.array([2**63 - 1, 2**63 - 1, 62])),
-        "its _rows is of shape",
+        "its _rows has shape",
     ),
     "class sizes of another dtype": (
         change_dtype("_class_sizes", "<f8"),
-        "its _class_sizes are not all integers",
+        "its _class_sizes are not all non-negative integers",
     ),
-    "rows of another dtype": (change_dtype("_rows", "<i8"), "its _rows is of dtype int64"),
+    "rows of another dtype": (change_dtype("_rows", "<i8"), "its _rows has dtype int64"),
     "weights of another dtype": (
         change_dtype("_log_weight", "<m8[s]"),
-        "its _log_weight is of dtype timedelta64",
+        "its _log_weight has dtype timedelta64",
     ),
 }
 

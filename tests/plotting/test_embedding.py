@@ -88,7 +88,7 @@ class TestFromEmbedding:
         assert [tick.get_text() for tick in display.ax_.get_yticklabels()] == ["a", "b", "c"]
         assert legend_texts(display) == ["training", "test"]
 
-    def test_a_class_has_its_colour_in_legend_and_points(self):
+    def test_a_class_has_its_color_in_legend_and_points(self):
         z, y = codes(2)
         display = EmbeddingDisplay.from_embedding(z, y)
         display.figure_.draw_without_rendering()
@@ -103,7 +103,7 @@ class TestFromEmbedding:
         assert display.scatter_test_.get_array().tolist() == [3, 1]
 
     @pytest.mark.parametrize("n_classes", [10, 11, 60])
-    def test_a_colour_bar_for_many_classes(self, n_classes):
+    def test_a_color_bar_for_many_classes(self, n_classes):
         z, y = codes(2, n_classes, n=120)
         display = EmbeddingDisplay.from_embedding(z, y)
         assert (display.legend_ is None) == (display.colorbar_ is not None) == (n_classes > 10)
@@ -160,7 +160,7 @@ class TestFromEmbedding:
         z, y = codes(2)
         display = EmbeddingDisplay(z, y)
         for name in ("c", "color"):
-            with pytest.raises(ValueError, match=f"colours of their classes, not {name}='r'; cmap"):
+            with pytest.raises(ValueError, match=f"{name}='r' cannot be set.* Use cmap"):
                 display.plot(**{which: {name: "r"}})
         with pytest.raises(TypeError, match="aliases"):
             display.plot(**{which: {"lw": 1, "linewidth": 1}})
@@ -232,7 +232,7 @@ def test_test_rows_without_their_labels_are_refused(given):
 )
 @pytest.mark.parametrize("n_components", [1, 2, 3])
 @pytest.mark.parametrize("cmap", [None, "viridis"])
-def test_points_without_a_label_are_grey(labels, n_components, cmap):
+def test_points_without_a_label_are_gray(labels, n_components, cmap):
     codes = np.random.RandomState(0).randn(4, n_components)
     kw = None if cmap is None else {"cmap": cmap}
     display = EmbeddingDisplay.from_embedding(
