@@ -11,7 +11,8 @@ import sknca
 
 sys.path.insert(0, str(Path(__file__).parent))
 from gallery_pictures import show_one_panel
-from guide_pages import guide_pages
+from guide_pages import add_links_back, guide_pages
+from parameter_groups import give_parameters_ids, parameter_groups
 
 project = "sknca"
 project_copyright = "2026, the sknca developers"
@@ -39,7 +40,7 @@ myst_heading_anchors = 3
 
 # The pages of the API follow each module's __all__ (_templates/autosummary/module.rst).
 autosummary_ignore_module_all = False
-autosummary_context = {"guide_pages": guide_pages()}
+autosummary_context = {"guide_pages": guide_pages(), "parameter_groups": parameter_groups()}
 autodoc_typehints = "none"  # numpydoc's sections say the types, and shapes too
 numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
 
@@ -67,6 +68,7 @@ html_math_renderer = "mathml"
 html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": False,
+    "header_links_before_dropdown": 6,  # the reference is one of them
     "footer_start": ["copyright"],
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
@@ -105,4 +107,6 @@ def link_to_scikit_learn(app, env, node, text):
 def setup(app):
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
     app.connect("missing-reference", link_to_scikit_learn)
+    app.connect("source-read", add_links_back)
+    app.connect("doctree-read", give_parameters_ids)
     app.connect("builder-inited", show_one_panel, priority=600)  # after the gallery is made

@@ -1,6 +1,11 @@
-"""Which pages of the guide explain a public name; its page in the reference links to them."""
+"""Which pages of the guide belong to a public name or an example, with links in both directions.
+
+The page of a name in the reference begins with links to its pages of the guide. Each of these ends
+with links to its names and its examples, and each example ends with links to its pages.
+"""
 
 import importlib
+from pathlib import Path
 
 #: By module and name, pages without their suffix.
 _PAGES = {
@@ -49,6 +54,24 @@ _PAGES = {
     },
 }
 
+#: By example, pages without their suffix.
+_PAGES_OF_EXAMPLES = {
+    "plot_autoencoder_few_labels": ["guide/few_labels", "guide/layers"],
+    "plot_custom_encoder": ["howto/custom_encoder", "guide/training"],
+    "plot_entanglement_by_layer": ["guide/layers", "guide/pictures"],
+    "plot_grid_search_temperature": ["guide/metric_and_temperature", "guide/choosing_parameters"],
+    "plot_kmeans_on_codes": ["guide/scores"],
+    "plot_methods_side_by_side": ["guide/pictures", "guide/coming_from"],
+    "plot_pipeline_knn": ["guide/training", "howto/worse_than_without"],
+    "plot_retrieval_of_unseen_classes": ["howto/unseen_classes", "guide/scores"],
+    "plot_shuffled_labels": ["guide/dirty_tables", "howto/read_the_codes"],
+    "plot_streaming": ["guide/long_runs"],
+    "plot_temperature": ["guide/metric_and_temperature"],
+    "plot_triplet_vs_snnl": ["guide/triplets"],
+}
+
+_FOLDER = Path(__file__).parent
+
 
 def guide_pages():
     """By full name; every public name must have a page."""
@@ -60,4 +83,37 @@ def guide_pages():
         f"{module}.{name}": [f"/{page}" for page in of_name]
         for module, pages in _PAGES.items()
         for name, of_name in pages.items()
+    }
+
+
+def add_links_back(app, page, source):
+    """Ends pages of the guide with their names and examples, and examples with their pages."""
+    example = page.removeprefix("auto_examples/")
+    if example in _PAGES_OF_EXAMPLES:
+        links = " · ".join(f":doc:`/{name}`" for name in _PAGES_OF_EXAMPLES[example])
+        start, label, end = source[0].partition(".. _sphx_glr_download_auto_examples")
+        source[0] = f"{start}Guide: {links}\n\n{label}{end}"
+    elif page in links_back():
+        source[0] += "\n\n---\n\n" + "\n\n".join(links_back()[page]) + "\n"
+
+
+def links_back():
+    """By page of the guide, lines with links to its names and its examples."""
+    examples = {path.stem for path in (_FOLDER.parent / "examples").glob("plot_*.py")}
+    if set(_PAGES_OF_EXAMPLES) != examples:
+        raise ValueError(f"{set(_PAGES_OF_EXAMPLES) ^ examples} are no examples, or without a page")
+    lines = {}
+    for name, pages in guide_pages().items():
+        for page in pages:
+            lines.setdefault(page[1:], {}).setdefault("Reference", []).append(f"{{obj}}`~{name}`")
+    for example, pages in _PAGES_OF_EXAMPLES.items():
+        for page in pages:
+            link = f"{{doc}}`/auto_examples/{example}`"
+            lines.setdefault(page, {}).setdefault("Examples", []).append(link)
+    for page in lines:
+        if not (_FOLDER / f"{page}.md").exists():
+            raise ValueError(f"There is no page {page}.")
+    return {
+        page: [f"{kind}: {' · '.join(links)}" for kind, links in of_page.items()]
+        for page, of_page in lines.items()
     }

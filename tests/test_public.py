@@ -1,6 +1,7 @@
 """What is public: that it has a page in the reference, and that it needs no optional package."""
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import subprocess
@@ -11,7 +12,8 @@ import pytest
 
 import sknca
 
-REFERENCE = Path(__file__).parents[1] / "docs" / "api.rst"
+DOCS = Path(__file__).parents[1] / "docs"
+REFERENCE = DOCS / "api.rst"
 
 #: Rooms that users have no business in; see docs/design.md.
 INTERIOR = {
@@ -61,3 +63,35 @@ def test_public_names_are_documented(name):
 def test_importing_needs_no_optional_package():
     blocked = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL}))"
     subprocess.run([sys.executable, "-c", f"{blocked}; import {', '.join(modules())}"], check=True)
+
+
+def of_docs(name):
+    """A module that builds the pages."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("embedding", [sknca.SNNLEmbedding, sknca.TripletEmbedding])
+def test_each_parameter_is_in_one_group_of_the_reference(embedding):
+    groups = of_docs("parameter_groups").parameter_groups()[f"sknca.{embedding.__name__}"]
+    listed = [name for names in groups.values() for name in names]
+    assert sorted(listed) == sorted(embedding().get_params(deep=False))
+
+
+def test_names_and_examples_link_to_the_guide_and_back():
+    pages = of_docs("guide_pages")
+    back = {page: " ".join(lines) for page, lines in pages.links_back().items()}
+    names = [f"{module}.{name}" for module in public_modules() for name in all_of(module)]
+    assert sorted(pages.guide_pages()) == sorted(names)
+    for name, of_name in pages.guide_pages().items():
+        assert of_name
+        for page in of_name:
+            assert f"`~{name}`" in back[page.removeprefix("/")]
+    for example in (DOCS.parent / "examples").glob("plot_*.py"):
+        assert any(f"/{example.stem}`" in links for links in back.values())
+
+
+def all_of(module):
+    return importlib.import_module(module).__all__

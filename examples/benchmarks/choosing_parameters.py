@@ -112,7 +112,8 @@ def sweep(name, folder):
     lines.legend(loc="lower left", fontsize="small")
     for ax, value in zip(axes.flat[1:], drawn, strict=True):
         draw_codes(ax, {**others, parameter: value})
-        ax.set_title(f"{parameter}={value!r}")
+        title = f"{parameter}={value!r}"
+        ax.set_title(title if len(title) < 28 else title.replace("=", "=\n"))
     path = folder / f"parameter_{name}.png"
     figure.savefig(path, dpi=100)
     plt.close(figure)
