@@ -109,7 +109,7 @@ def sweep(name, folder):
     lines.set(xlabel=parameter, title="held-out accuracy, 15-NN")
     lines.grid(alpha=0.3)
     lines.margins(y=0.3)  # room for the legend
-    lines.legend(loc="lower left", fontsize="small")
+    lines.legend(loc="best", fontsize="small")
     for ax, value in zip(axes.flat[1:], drawn, strict=True):
         draw_codes(ax, {**others, parameter: value})
         title = f"{parameter}={value!r}"
