@@ -186,8 +186,10 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         The learning rate is warmed up over the first 100 batches to 0.3 times
         `learning_rate_init`, and then constant. Batches are formed within a portion. Therefore
         portions should have at least `batch_size` samples of several classes: mix some earlier
-        samples into portions of a single class. `max_iter`, `tol` and `early_stopping` are not
-        used, and `q="auto"` means 0.
+        samples into portions of a single class. Samples without a label (`unlabeled`) are left out,
+        because labels are not spread in a stream, unless `primary_loss="reconstruction"`. A portion
+        with fewer than two samples to learn from changes nothing. `max_iter`, `tol` and
+        `early_stopping` are not used, and `q="auto"` means 0.
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ _N_NEIGHBORS = 10
 
 #: At most so many rows are in the graph, because the work grows with their square. The others are
 #: one step away from it.
-_MOST_IN_GRAPH = 2**15
+_MOST_IN_GRAPH = 2**16
 
 
 class LabelSpreader:

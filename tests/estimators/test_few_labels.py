@@ -139,6 +139,18 @@ def test_warm_start_and_a_stream_after_it():
     assert not hasattr(embedding, "transduction_")
 
 
+@pytest.mark.parametrize("cls", [SNNLEmbedding, TripletEmbedding])
+def test_a_stream_leaves_samples_without_a_label_out(cls):
+    few = few_of(Y, 20)
+    labeled = few >= 0
+    streams = [make(cls).partial_fit(X[rows], few[rows]) for rows in (slice(None), labeled)]
+    streams[0].partial_fit(X_TEST, np.full(len(X_TEST), -1))  # changes nothing
+    codes = [stream.transform(X_TEST) for stream in streams]
+    np.testing.assert_array_equal(*codes)
+    assert streams[0].n_iter_ == 1
+    assert not hasattr(streams[0], "transduction_")
+
+
 def test_a_file_keeps_them(tmp_path):
     embedding = make(max_iter=2).fit(X, few_of(Y, 3))
     sknca.save(embedding, tmp_path / "few")
