@@ -61,6 +61,9 @@ if importlib.util.find_spec("umap"):
     EMBEDDINGS["UMAP, then 1-NN"] = (lambda s: umap.UMAP(n_components=10, random_state=s), True)
 METHODS = [*EMBEDDINGS, *CLASSIFIERS]
 
+#: Nothing can be learned by these from one label of each class.
+NEED_TWO_LABELS = ("labeled rows alone", "autoencoder")
+
 
 def ours(seed, **parameters):
     return SNNLEmbedding(scale=False, unlabeled=-1, random_state=seed, **parameters)
@@ -132,6 +135,8 @@ def main(sets, labels, methods, n_rows, n_draws, output):
     for n_labels in labels:
         for name in sets:
             for method in methods:
+                if n_labels == 1 and method in NEED_TWO_LABELS:
+                    continue
                 each = [
                     measure(method, name, n_labels, n_rows, seed=seed) for seed in range(n_draws)
                 ]

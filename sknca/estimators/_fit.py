@@ -150,7 +150,9 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
     if not (embedding._learns_from_unlabeled() or embedding._spreads_labels()):
         rows = rows[labels[rows] >= 0]
     if with_labels:
-        check_partners(labels[rows][labels[rows] >= 0])
+        is_labeled = labels[rows] >= 0
+        spreads = embedding._spreads_labels() and not is_labeled.all()
+        check_partners(labels[rows][is_labeled], may_be_single=spreads)
     checked = CheckedData(X, labels, weight, rows)
     if given.X_val is None and y_val is None:
         return checked

@@ -176,15 +176,20 @@ def encode_portion(
     return labels
 
 
-def check_partners(labels: NDArray[np.int64], validation_fraction: float | None = None) -> None:
+def check_partners(
+    labels: NDArray[np.int64],
+    validation_fraction: float | None = None,
+    *,
+    may_be_single: bool = False,
+) -> None:
     """Refuse labels (n,), from 0, that leave nothing to learn; if a validation fraction is given,
-    they are what it has left.
+    they are what it has left. One label of each class is enough if it `may_be_single`.
     """
     counts = np.bincount(labels)
     n_classes = np.count_nonzero(counts)
     if n_classes < 2:
         raise ValueError(f"The number of classes has to be greater than one; got {n_classes} class")
-    if counts.max() < 2:
+    if counts.max() < 2 and not may_be_single:
         subject = "y has"
         if validation_fraction is not None:
             subject = f"early_stopping with validation_fraction={validation_fraction} leaves"

@@ -45,6 +45,23 @@ def test_samples_without_a_label_teach(cls):
     assert not hasattr(alone, "transduction_")
 
 
+@pytest.mark.parametrize("cls", [SNNLEmbedding, TripletEmbedding])
+def test_one_label_of_each_class(cls):
+    few = few_of(Y, 1)
+    embedding = make(cls, scale=False, max_iter=20).fit(X, few)
+    nearest = KNeighborsClassifier(1).fit(X[few >= 0], few[few >= 0])
+    assert np.mean(embedding.transduction_ == Y) > nearest.score(X, Y) + 0.05
+    for alone in (
+        make(cls, spread_labels=False),
+        make(cls, early_stopping=True),
+        make(cls, spread_labels=False, early_stopping=True),
+    ):
+        with pytest.raises(ValueError, match="only one training sample of each class"):
+            alone.fit(X, few)
+    with pytest.raises(ValueError, match="only one training sample of each class"):
+        make(cls).fit(X[few >= 0], few[few >= 0])
+
+
 def test_classes_without_any_label_do_no_harm():
     few = few_of(Y, 5)
     few[few >= 7] = -1
