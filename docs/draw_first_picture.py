@@ -1,4 +1,4 @@
-"""The picture of README and of the site's first page, drawn afresh from its example.
+"""The picture of README and of the site's first page, redrawn from its example.
 
 python docs/draw_first_picture.py
 """

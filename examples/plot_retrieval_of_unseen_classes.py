@@ -24,10 +24,10 @@ from sknca.metrics import mean_average_precision_at_r, recall_at_k
 # are never exactly centered.
 X, y = load_digits(return_X_y=True)
 random = np.random.default_rng(0)
-moves = random.integers(3, size=(len(X), 2))
+shifts = random.integers(3, size=(len(X), 2))
 padded = np.pad(X.reshape(-1, 8, 8) / 16, ((0, 0), (1, 1), (1, 1)))  # (n, 10, 10)
 X = np.stack(
-    [image[i : i + 8, j : j + 8].ravel() for image, (i, j) in zip(padded, moves, strict=True)]
+    [image[i : i + 8, j : j + 8].ravel() for image, (i, j) in zip(padded, shifts, strict=True)]
 )
 seen = y < 6
 

@@ -1,4 +1,4 @@
-"""The loss as one writes it first: in log-space, on the whole matrix, through autograd."""
+"""The loss in its simplest form: in log space, on the whole matrix, through autograd."""
 
 import torch
 

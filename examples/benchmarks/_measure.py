@@ -1,4 +1,4 @@
-"""How the benchmarks measure: in turn, in one process, medians and their ratios."""
+"""How the benchmarks measure: methods in turn, in one process, medians and their ratios."""
 
 import statistics
 import sys

@@ -1,11 +1,12 @@
-"""Fit time against scikit-learn's NCA, at the accuracy of 5-NN on held-out rows.
+"""Fit time against scikit-learn's NCA, and the accuracy of 5-NN on held-out samples.
 
 python examples/benchmarks/against_nca.py [digits] [letter] [mnist] [scaling] [--limit 1800]
 
-letter (16000 training rows) and MNIST (10000 training rows) are read from the folder SKNCA_DATA.
-NCA has 32 components, as many as the embedding at most, and is stopped after `--limit` seconds;
-its map as it is then is what is scored. `scaling` fits 1000 to 64000 rows of 32 features, NCA as
-far as the limit lets it, each in a process of its own, whose peak memory is printed too.
+letter (16000 training samples) and MNIST (10000 training samples) are read from the folder
+SKNCA_DATA. NCA has 32 components, the default maximum of the embedding. It is stopped after
+`--limit` seconds, and the map that it has then is scored. `scaling` fits 1000 to 64000 samples of
+32 features, NCA only as far as the limit allows. Each fit runs in its own process, whose peak
+memory is printed too.
 """
 
 import argparse

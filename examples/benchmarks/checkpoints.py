@@ -1,9 +1,10 @@
-"""What a checkpoint after each epoch costs.
+"""The cost of a checkpoint after each epoch.
 
 python examples/benchmarks/checkpoints.py [--rows 60000] [--epochs 3]
 
-`fit` at its defaults on random rows as many and as wide as MNIST's, in float32, without and with
-`checkpoint`, in turn in one run. The checksum of the data is taken once, before the first epoch.
+`fit` at its defaults on random float32 samples, as many and as wide as those of MNIST, without and
+with `checkpoint`, in turn in one run. The checksum of the data is computed once, before the first
+epoch.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""What each default of SNNLEmbedding is worth: other choices beside it, one at a time.
+"""What each default of SNNLEmbedding is worth: other values of one parameter at a time.
 
 python examples/benchmarks/defaults.py [--only "plain MLP" "dropout 0.4"] [--first-split 100]
     [--condition noise-20]
 
-Judged on the data sets that selected the defaults (those of SELECTING that are at hand), and
-there on training rows alone: the training part of each split of knn_accuracy.py is parted 70 to
-30, at most 1000 rows of either, and 5 nearest neighbors behind the embedding are scored on the
-30 %. Small sets get 8 splits, others 3, whose seeds count from --first-split on: on splits that
-helped to choose something it looks better than it is. The sets that confirm are all others of
-knn_accuracy.py.
+It uses the data sets that selected the defaults (those of SELECTING that are available), and of
+these only the training samples: the training part of each split of knn_accuracy.py is split 70 to
+30, with at most 1000 samples each. 5 nearest neighbors behind the embedding are scored on the
+30 %. Small sets get 8 splits, others 3. The seeds of the splits start at --first-split: on splits
+that were used to choose a value, this value looks better than it is. All other data sets of
+knn_accuracy.py confirm the choice.
 """
 
 import argparse
@@ -45,7 +45,7 @@ ADVERSARIAL_RADIUS = 0.7
 MLP_OF_THE_SAME_SIZE = partial(MLP, hidden_layer_sizes=(256, 256), activation="relu", dropout=0.2)
 CHOICES = {
     "default": SNNLEmbedding,
-    # An encoder of one's own is given no adversarial radius unless told.
+    # A custom encoder has no adversarial radius unless it is set.
     "plain MLP": partial(
         SNNLEmbedding, encoder=MLP_OF_THE_SAME_SIZE, adversarial_radius=ADVERSARIAL_RADIUS
     ),

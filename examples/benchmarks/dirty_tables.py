@@ -1,10 +1,10 @@
-"""Tables as they come: what each kind of dirt costs behind the embedding, and behind its peers.
+"""Noisy tables: what each kind of noise costs behind the embedding, and behind other methods.
 
 python examples/benchmarks/dirty_tables.py [--only "one bad sample"] [--methods raw SNNLEmbedding]
 
-Every method is at its defaults; kNN is of 15 neighbors. Figures are means over 3 splits or draws:
+Every method is at its defaults; kNN has 15 neighbors. Figures are means over 3 splits or draws:
 accuracy, except for rare classes, where it is the average precision of held-out samples. Wrong
-labels and sentinels of 28 data sets are in knn_accuracy.py.
+labels and sentinels on 28 data sets are in knn_accuracy.py.
 """
 
 import argparse

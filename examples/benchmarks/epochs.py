@@ -1,13 +1,13 @@
-"""How many epochs a table of so many rows needs: the evidence for `max_iter="auto"`.
+"""How many epochs a table needs, by its number of samples: the evidence for `max_iter="auto"`.
 
 python examples/benchmarks/epochs.py [--names letter ...] [--epochs 4 8 16] [--seeds 3] [-o FILE]
 
-Accuracy of 5-NN on the codes of held-out samples (at most 10000 of them, among at most 20000
-training samples) after so many epochs, the mean of several seeds. The tables: letter and
-keel_penbased (one half to learn from), MNIST (its own split), in the folder SKNCA_DATA; and
-synthetic tables of 30 features in 10 classes of 4 clusters each, whose label is wrong in a tenth
-of the training samples: "synthetic_N" has N of them. Results are kept in FILE, and not computed
-again.
+Prints the accuracy of 5-NN on the codes of held-out samples after so many epochs, the mean of
+several seeds. There are at most 10000 held-out samples, and at most 20000 training samples are
+their neighbors. The tables are letter and keel_penbased (one half for training) and MNIST (its own
+split), in the folder SKNCA_DATA, and synthetic tables of 30 features in 10 classes of 4 clusters
+each, with a wrong label for a tenth of the training samples: "synthetic_N" has N of them. Results
+are stored in FILE, and not computed again.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""What a GPU gains, and how far from its products a step and the loss are.
+"""What a GPU gains, and how close a step and the loss are to the time of their matrix products.
 
 python examples/benchmarks/gpu.py [--device cuda] [--mnist]
 
-- A training step of 784 features, two hidden layers of 256 and 32 components, plain and with
-  perturbations, written (one operator launched after the other) and replayed (as `fit` does it on
-  CUDA), beside the thirteen matrix products that it consists of otherwise.
-- The loss and its gradient for many samples, beside its three products.
-- `fit` and `transform` with all defaults, of digits and with --mnist of MNIST (which scikit-learn
-  loads from OpenML), on the GPU and on the CPU.
+- A training step of 784 features, two hidden layers of 256 and 32 components, without and with
+  perturbations: as written (one operator launched after the other) and replayed (as `fit` does it
+  on CUDA), next to the thirteen matrix products that it contains.
+- The loss and its gradient for many samples, next to its three products.
+- `fit` and `transform` with all defaults, on the GPU and on the CPU: digits, and with --mnist also
+  MNIST (which scikit-learn loads from OpenML).
 
 Times are of many runs without a synchronization between them.
 """

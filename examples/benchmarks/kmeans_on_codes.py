@@ -2,12 +2,12 @@
 
     python examples/benchmarks/kmeans_on_codes.py mnist [--seeds 5]
 
-After Agarap and Azcarraga (2020): the autoencoder x-500-500-2000-d-2000-500-500-x, trained on
-10000 labeled training rows, and k-means on the codes of the official TEST rows, scored by
-cluster accuracy (ACC), normalized mutual information (NMI) and adjusted Rand index (ARI).
-Theirs is the best of four runs, ours the mean and standard deviation over the seeds; each
-seed draws other labeled rows. The other training rows are not used. In training the layers
-of the encoder are normalized by batch and disturbed by Gaussian noise; pixels are not moved.
+After Agarap and Azcarraga (2020): the autoencoder x-500-500-2000-d-2000-500-500-x is trained on
+10000 labeled training samples. k-means on the codes of the official TEST samples is scored by
+cluster accuracy (ACC), normalized mutual information (NMI) and adjusted Rand index (ARI). Their
+figures are the best of four runs; ours are the mean and standard deviation over the seeds, each
+with other labeled samples. The other training samples are not used. During training, the layers of
+the encoder are batch-normalized and get Gaussian noise. There are no adversarial examples.
 """
 
 import argparse

@@ -1,18 +1,18 @@
-"""Accuracy behind each embedding at its defaults, over many tables, clean and dirty.
+"""Accuracy behind each embedding at its defaults, on many tables, clean and noisy.
 
 python examples/benchmarks/knn_accuracy.py [--only iris wine] [--methods SNNLEmbedding NCA]
     [--condition clean noise-20 noise-40 sentinels]
 
-The data sets are scikit-learn's iris, wine, breast_cancer and digits, and whatever lies in the
-folder SKNCA_DATA. Of each, 3 splits: the official one first if there is one, else 70 % of the
-rows for training, stratified; at most 2000 rows on either side. StandardScaler comes first, then
-the embedding, then KNeighborsClassifier(5), KNeighborsClassifier(15) and SoftNeighborsClassifier,
-whose log-loss is shown too. PCA and NCA have min(d, 32) components; all else is at its defaults.
-Supervised UMAP takes part if it is installed. Below the line, as ceilings, classifiers at their
-defaults: their accuracy stands in the three columns.
+The data sets are scikit-learn's iris, wine, breast_cancer and digits, and all data sets in the
+folder SKNCA_DATA. Each has 3 splits: the official one first if there is one, otherwise 70 % of the
+samples for training, stratified; at most 2000 samples on either side. StandardScaler comes first,
+then the embedding, then KNeighborsClassifier(5), KNeighborsClassifier(15) and
+SoftNeighborsClassifier, whose log-loss is printed too. PCA and NCA have min(d, 32) components; all
+other parameters are at their defaults. Supervised UMAP is included if it is installed. Below the
+line, for comparison, are classifiers at their defaults: their accuracy is in the three columns.
 
-The conditions are of the training rows alone: 20 or 40 % of their labels replaced by another
-class's, or 0.2 % of their cells by -999.
+The conditions apply to the training samples only: 20 or 40 % of their labels are replaced by the
+label of another class, or 0.2 % of their cells by -999.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""The loss, forward and backward, against other ways to compute it and against the floor.
+"""The loss, forward and backward, against other implementations and against a lower bound.
 
 python examples/benchmarks/loss.py [256 1024 4096 16384 60000]
 
-float32, d = 32. The peers: the same formula in log-space on the whole matrix of distances,
-differentiated by autograd; the article's formula, with its epsilon; pytorch-metric-learning's
-NCALoss (squared Euclidean distance only). The floor does, in row blocks as large as the loss
-has them, nothing but one product for the distances, one exponential and two products for the
-gradient. A way is left out where its matrices would not fit into `MOST_BYTES`.
+float32, d = 32. The others are: the same formula in log space on the whole matrix of distances,
+differentiated by autograd; the formula of the article, with its epsilon; and NCALoss of
+pytorch-metric-learning (squared Euclidean distance only). The lower bound ("floor") computes, in
+blocks of the same size, only one product for the distances, one exponential and two products for
+the gradient. An implementation is omitted if its matrices would not fit into `MOST_BYTES`.
 """
 
 import argparse

@@ -2,12 +2,12 @@
 
 python examples/benchmarks/many_classes.py [epoch] [probabilities]
 
-`epoch` is the time of `SNNLEmbedding.fit` at its defaults, for each of 3 epochs, on 100000 rows of
-30 features, with 10 and with 10000 classes. `probabilities` is
-`SoftNeighborsClassifier.predict_proba` of 10000 rows among 100000 rows of 32 features and 10000
-classes, beside that of scikit-learn's brute-force `KNeighborsClassifier`, and by how much either
-raises the process's peak memory: each alone in a process, by 1000 rows at a time, because the
-probabilities of all of them are large.
+`epoch` is the time of `SNNLEmbedding.fit` at its defaults, for each of 3 epochs, on 100000 samples
+of 30 features, with 10 and with 10000 classes. `probabilities` is
+`SoftNeighborsClassifier.predict_proba` of 10000 samples among 100000 training samples of 32
+features and 10000 classes, next to that of scikit-learn's brute-force `KNeighborsClassifier`, and
+by how much either raises the peak memory of the process. Each runs alone in a process, on 1000
+samples at a time, because the probabilities of all samples need much memory.
 """
 
 import argparse

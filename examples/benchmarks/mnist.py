@@ -3,21 +3,21 @@
     python examples/benchmarks/mnist.py [--seeds 3] [--epochs 40] [--reconstruction 1000]
         [--radius 1.25] [--validate]
 
-One network, 784-1000-500-250-30 with batch normalization and with Gaussian noise on the input
-and in every hidden layer, is trained by the soft nearest neighbor loss, and by cross-entropy
-through one more linear layer, with the same batches, optimizer and schedule. Beside either loss
-stands, so many times, the mean squared error with which a ladder [1], going down from the code
-and seeing each noisy layer on its way, gives the clean pixels back. The ladder serves training
-alone (`--reconstruction 0`: there is none). Both learn from every second batch a second time, but
-in the first eighth of the epochs, moved by the radius to where the loss is higher (`--radius 0`:
-once).
+One network, 784-1000-500-250-30 with batch normalization and with Gaussian noise on the input and
+in every hidden layer, is trained with the soft nearest neighbor loss, and, through one more linear
+layer, with cross-entropy. Batches, optimizer and schedule are the same. To either loss a
+reconstruction is added, with the weight `--reconstruction`: the mean squared error with which a
+ladder [1], which goes down from the code and gets the noisy activations of each layer, restores the
+clean pixels. The ladder is used only for training (`--reconstruction 0`: there is none). From the
+second eighth of the epochs on, every second batch gets an extra step on adversarial examples,
+perturbed by the radius (`--radius 0`: no such steps).
 
-Scored are 1 and 5 nearest neighbors among the codes of the 60000 training rows, and the second
-network's own output. NCA, which holds all pairs of its rows at once, learns its map from some of
-them.
+Scored are 1 and 5 nearest neighbors among the codes of the 60000 training samples, and the second
+network's own output. NCA, which needs all pairs of its samples in memory, learns its map from some
+of them.
 
-With --validate the last 10000 training rows stand in for the test rows: on them the settings
-were chosen. The products of training are in bfloat16, which some processors do much faster.
+With --validate, the last 10000 training samples replace the test samples: the settings were chosen
+on them. The products of training are in bfloat16, which some processors compute much faster.
 
 [1] A. Rasmus, M. Berglund, M. Honkala, H. Valpola, T. Raiko. "Semi-Supervised Learning with
 Ladder Networks". NIPS 2015.
@@ -201,14 +201,14 @@ def cross_entropy_codes(X, y, X_test, epochs, reconstruction, radius, seed):
 
     for epoch in tqdm(range(epochs), "cross-entropy", unit="epoch"):
         for step, (x, labels) in enumerate(DataLoader(data, sampler=batches, batch_size=None)):
-            moves_too = radius > 0 and epoch >= epochs // 8 and step % 2 == 0  # as the embedding
+            perturbed_too = radius > 0 and epoch >= epochs // 8 and step % 2 == 0  # as the embedding
             optimizer.zero_grad()
-            leaf = x.clone().requires_grad_(moves_too)
+            leaf = x.clone().requires_grad_(perturbed_too)
             loss_at(leaf, x, labels).backward()
-            if moves_too:
-                uphill = leaf.grad / leaf.grad.abs().amax().clamp_min(1e-30)
-                moves = radius * nn.functional.normalize(uphill, dim=1)
-                loss_at(x + moves, x, labels).backward()
+            if perturbed_too:
+                direction = leaf.grad / leaf.grad.abs().amax().clamp_min(1e-30)
+                perturbation = radius * nn.functional.normalize(direction, dim=1)
+                loss_at(x + perturbation, x, labels).backward()
             optimizer.step()
             schedule.step()
     network.eval()

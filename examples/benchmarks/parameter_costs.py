@@ -1,10 +1,10 @@
-"""What each parameter of `SNNLEmbedding` costs in time.
+"""The cost in time of each parameter of `SNNLEmbedding`.
 
 python examples/benchmarks/parameter_costs.py
 
 `fit` on the digits, 10 epochs, in one thread: at the defaults and with one parameter changed, in
-turn, as a table of medians. The watch for overfitting (`early_stopping="auto"`) is off, because it
-may change the number of epochs. The times are of these shapes: on other data, measure.
+turn, as a table of medians. The check for overfitting (`early_stopping="auto"`) is off, because it
+may change the number of epochs. On data of another shape, the times differ: measure.
 """
 
 import argparse

@@ -1,13 +1,15 @@
-"""What surrounds the training: transform, grid search, memory, import.
+"""The costs besides training: transform, grid search, memory, import.
 
 python examples/benchmarks/pipeline_costs.py [transform] [serving] [grid] [memory] [import]
 
-`transform` against the bare network's forward pass on the rows of MNIST's shape; `serving` one row
-and 100000 rows of 64 features through a fitted pipeline, beside MLPClassifier, the bare network's
-forward pass, and the pipeline's ONNX file in onnxruntime; a grid search
-over 8 temperatures and 5 folds of digits with 1 and with 2 jobs; the memory that fitting 60000
-rows of 784 float32 features adds to the process's peak, in units of the data; `import sknca`
-against importing torch and scikit-learn.
+- `transform`: against the forward pass of the network alone, on samples of the shape of MNIST.
+- `serving`: one sample and 100000 samples of 64 features through a fitted pipeline, next to
+  MLPClassifier, the forward pass of the network alone, and the ONNX file of the pipeline in
+  onnxruntime.
+- `grid`: a search over 8 temperatures and 5 folds of digits, with 1 and with 2 jobs.
+- `memory`: by how much fitting 60000 samples of 784 float32 features raises the peak memory of the
+  process, in units of the data.
+- `import`: `import sknca`, against importing torch and scikit-learn.
 """
 
 import argparse

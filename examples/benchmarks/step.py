@@ -1,18 +1,18 @@
-"""A training step beside its floor, on a GPU where there is one.
+"""A training step next to its lower bound ("floor"), on a GPU if there is one.
 
 python examples/benchmarks/step.py [--device cuda] [--batch-size 256 1024]
 python examples/benchmarks/step.py parts [--batch-size 256]
 
-A step takes a batch of rows that lie on the device, runs the network (784 features, two hidden
-layers of 256, 32 components) forward and backward under the soft nearest neighbor loss, and
-AdamW. The floor does the same but for the loss: one product for the distances, an exponential,
-and through autograd the two products of their gradient (with the whole matrix at hand, so for
-batches of some thousand rows it is no floor). "streamed" takes its rows from the
-host's memory. Times are of many steps without a synchronization between them.
+A step takes a batch of samples that are on the device, runs the network (784 features, two hidden
+layers of 256, 32 components) forward and backward with the soft nearest neighbor loss, and AdamW.
+The floor does the same except for the loss: instead, it computes one product for the distances, an
+exponential, and through autograd the two products of their gradient. (It keeps the whole matrix in
+memory, so it is not a lower bound for batches of some thousand samples.) "streamed" reads its
+samples from the memory of the host. Times are of many steps without a synchronization between them.
 
 `parts` is a step of `SNNLEmbedding` at its defaults (64 features, two hidden layers of 256, 32
-components, dropout) in one thread of the CPU, part by part. Its floor is the bare matrix products
-of the step, forward and backward, and one exponential of each pair.
+components, dropout) in one thread of the CPU, part by part. Its floor is the matrix products of the
+step alone, forward and backward, and one exponential of each pair.
 """
 
 import argparse

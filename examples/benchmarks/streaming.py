@@ -1,9 +1,9 @@
-"""Digits in portions, beside `fit`.
+"""Digits in portions (`partial_fit`), next to `fit`.
 
 python examples/benchmarks/streaming.py [--portions 20] [--seeds 4]
 
-As many passes as `fit` has epochs, each in so many portions; half of the digits to learn from, the
-others classified by 5-NN. The mean of several splits.
+There are as many passes as `fit` has epochs, each in so many portions. Half of the digits are for
+training, the others are classified by 5-NN. Figures are means of several splits.
 """
 
 import argparse

@@ -1,16 +1,16 @@
-"""`fit` against loops written by hand, and against scikit-learn's MLPClassifier.
+"""`fit` against hand-written loops, and against scikit-learn's MLPClassifier.
 
 python examples/benchmarks/training_loop.py [--epochs 3] [mnist | table]
 
-The plain loop is what one writes first: a DataLoader over a TensorDataset, the loss as the dense
-formula through autograd. The bare loop is what one writes when every millisecond counts: one
-permutation an epoch, slices of it, the same loss as sknca's. All train the same network (two
-hidden layers of 256, no dropout) with the same batches of 256 rows, for as many epochs, by
-AdamW. MLPClassifier has the same hidden layers, batches and epochs. digits, or with `mnist`
-(the data in the folder SKNCA_DATA) its 60000 training rows.
+The plain loop is the usual one: a DataLoader over a TensorDataset, and the loss as the dense
+formula through autograd. The bare loop is written for speed: one permutation per epoch, slices of
+it, and the same loss as sknca's. All train the same network (two hidden layers of 256, no dropout)
+with the same batches of 256 samples, for the same number of epochs, with AdamW. MLPClassifier has
+the same hidden layers, batches and epochs. The data are digits, or with `mnist` (in the folder
+SKNCA_DATA) its 60000 training samples.
 
-`table` is 60000 rows of 30 random features in 10 classes: `SNNLEmbedding` at its defaults, with and
-without adversarial steps, beside MLPClassifier with the same hidden layers and batches.
+`table` is 60000 samples of 30 random features in 10 classes: `SNNLEmbedding` at its defaults, with
+and without adversarial steps, next to MLPClassifier with the same hidden layers and batches.
 """
 
 import argparse

@@ -2,11 +2,12 @@
 
 python examples/benchmarks/triplet_distances.py [--largest 16384]
 
-Needs pytorch-metric-learning. Codes have 128 dimensions, of 10 classes that overlap. A method
-is left out where its tensors would not fit into `MOST_BYTES`.
+Needs pytorch-metric-learning. Codes have 128 dimensions, in 10 classes that overlap. A method is
+omitted if its tensors would not fit into `MOST_BYTES`.
 
-The notebook's way lists the difference of every negative and every anchor. The peer of
-"random" draws its triplets without a look whether they violate the margin: it mines nothing.
+The notebook's way lists the difference of every negative and every anchor. The method that is
+compared with "random" draws its triplets without checking whether they violate the margin: it does
+no mining.
 """
 
 import argparse
