@@ -201,11 +201,11 @@ def cross_entropy_codes(X, y, X_test, epochs, reconstruction, radius, seed):
 
     for epoch in tqdm(range(epochs), "cross-entropy", unit="epoch"):
         for step, (x, labels) in enumerate(DataLoader(data, sampler=batches, batch_size=None)):
-            perturbed_too = radius > 0 and epoch >= epochs // 8 and step % 2 == 0  # as the embedding
+            is_perturbed = radius > 0 and epoch >= epochs // 8 and step % 2 == 0
             optimizer.zero_grad()
-            leaf = x.clone().requires_grad_(perturbed_too)
+            leaf = x.clone().requires_grad_(is_perturbed)
             loss_at(leaf, x, labels).backward()
-            if perturbed_too:
+            if is_perturbed:
                 direction = leaf.grad / leaf.grad.abs().amax().clamp_min(1e-30)
                 perturbation = radius * nn.functional.normalize(direction, dim=1)
                 loss_at(x + perturbation, x, labels).backward()
