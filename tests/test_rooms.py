@@ -14,10 +14,10 @@ PACKAGE = Path(sknca.__file__).parent
 #: All that a room may import, beside itself and the standard library.
 MAY = {
     "functional": {"torch"},
-    "networks": {"_compat", "_random", "functional", "numpy", "torch"},
-    "data": {"torch"},
-    "objectives": {"_random", "data", "functional", "networks", "torch"},
-    "training": {"_compat", "_random", "_threads", "data", "functional", "torch"},
+    "networks": {"_compat", "_random", "_sparse_rows", "functional", "numpy", "torch"},
+    "data": {"_sparse_rows", "torch"},
+    "objectives": {"_random", "_sparse_rows", "data", "functional", "networks", "torch"},
+    "training": {"_compat", "_random", "_sparse_rows", "_threads", "data", "functional", "torch"},
     "metrics": {
         *(
             "_arrays",
@@ -33,9 +33,9 @@ MAY = {
     },
     "estimators": {
         *("__version__", "_arrays", "_compat", "_devices", "_file", "_threads", "_typing"),
-        *("_values", "_warnings"),
+        *("_sparse_rows", "_values", "_warnings"),
         *("data", "functional", "metrics", "networks", "objectives", "training"),
-        *("numpy", "sklearn", "torch", "tqdm"),
+        *("numpy", "scipy", "sklearn", "torch", "tqdm"),
     },
     "persistence": {
         *(
@@ -57,6 +57,7 @@ MAY = {
     "_devices": {"_warnings", "torch"},
     "_file": {"numpy", "safetensors"},
     "_random": {"torch"},
+    "_sparse_rows": {"torch"},
     "_threads": {"joblib", "torch"},
     "_typing": set(),
     "_values": {"numpy", "torch"},

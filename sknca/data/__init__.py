@@ -2,11 +2,12 @@
 
 from ._batch import Batch
 from ._samplers import class_aware_batches, taken_of_classes
-from ._sources import RowsInMemory, RowsRead, Source, TrainingData
+from ._sources import RowsGathered, RowsInMemory, RowsRead, Source, TrainingData
 from ._split import hold_out, labeled_sample
 
 __all__ = [
     "Batch",
+    "RowsGathered",
     "RowsInMemory",
     "RowsRead",
     "Source",

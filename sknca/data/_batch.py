@@ -4,14 +4,16 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from .._sparse_rows import Rows
+
 
 class Batch(NamedTuple):
     """Some samples: their rows, labels and weights."""
 
-    x: Tensor  # (n, d)
+    x: Rows  # (n, d)
     y: Tensor  # (n,), classes from 0, -1 without a label
     weight: Tensor | None = None  # (n,)
-    target: Tensor | None = None  # (n, d), what a decoder has to return, if not x
+    target: Rows | None = None  # (n, d), what a decoder has to return, if not x
     confidence: Tensor | None = None  # (n,), how much each label counts, if some were spread
 
     @property

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .._sparse_rows import Rows
 from ._batch import Batch
 
 
@@ -16,10 +17,10 @@ class Source(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
-    def take(self, rows: Tensor, on_device: Tensor) -> Tensor:
+    def take(self, rows: Tensor, on_device: Tensor) -> Rows:
         """Some of them on the device, by their indices there and on the CPU."""
 
-    def take_at_home(self, rows: Tensor) -> Tensor:
+    def take_at_home(self, rows: Tensor) -> Rows:
         """Some of them where they are stored, by their indices on the CPU."""
 
 
@@ -79,6 +80,33 @@ class RowsRead:
 
 
 @dataclass(frozen=True)
+class RowsGathered:
+    """Rows that are gathered batch by batch, sparse ones.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (n, d)
+
+    gather : callable
+        From row indices to these rows on the CPU.
+
+    device : torch.device
+        Where they are sent.
+    """
+
+    shape: tuple[int, ...]
+    gather: Callable[[Tensor], Rows]
+    device: torch.device
+
+    def take(self, rows: Tensor, on_device: Tensor) -> Rows:
+        return self.gather(rows).to(self.device)
+
+    def take_at_home(self, rows: Tensor) -> Rows:
+        return self.gather(rows)
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """All samples, and which of them are trained on. Labels and weights are on the device."""
 
@@ -102,7 +130,7 @@ class TrainingData:
         """As `take`, but samples that are stored on the host stay there."""
         return self._batch(self.x.take_at_home(rows), rows.to(self.y.device))
 
-    def sample(self, size: int) -> Tensor:
+    def sample(self, size: int) -> Rows:
         """At most so many of the training samples, at even steps."""
         return self.x.take_at_home(self.rows[:: -(-len(self.rows) // size)])
 
@@ -115,7 +143,7 @@ class TrainingData:
         for some, same in zip(rows.split(sizes), on_device.split(sizes), strict=True):
             yield self._batch(self.x.take(some, same), same)
 
-    def _batch(self, x: Tensor, on_device: Tensor) -> Batch:
+    def _batch(self, x: Rows, on_device: Tensor) -> Batch:
         weight, confidence = (
             None if some is None else some.index_select(0, on_device)
             for some in (self.weight, self.confidence)

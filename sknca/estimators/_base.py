@@ -28,8 +28,9 @@ from ._data import apply_to_array
 from ._fit import Given, fit
 from ._frames import FLOATS, explained, validate_data
 from ._labels import is_labeled
-from ._mapped import MappedArray, check_mapped, is_mapped
+from ._mapped import check_mapped, is_mapped
 from ._parameters import EmbeddingParameters
+from ._sparse import SparseArray, check_format
 from ._stream import Stream, learn_portion
 
 
@@ -111,7 +112,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training samples. A `numpy.memmap` is read batch by batch, and may be larger than
             memory.
 
@@ -193,7 +194,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The samples of the portion.
 
         y : array-like of shape (n_samples,)
@@ -246,7 +247,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -258,11 +259,15 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         """
         check_is_fitted(self)
         # Whether all values are finite is checked later, when the rows are in the cache.
-        rows: NDArray[Any] | MappedArray
+        rows: Any
         if is_mapped(X):
             rows, _ = check_mapped(self, X, "no_validation", reset=False, least=1)
         else:
-            rows = validate_data(self, X, dtype=FLOATS, reset=False, ensure_all_finite=False)
+            check_format(X)
+            rows = validate_data(
+                self, X, dtype=FLOATS, accept_sparse="csr", reset=False, ensure_all_finite=False
+            )
+            rows = rows if isinstance(rows, np.ndarray) else SparseArray(rows)
         width = self._n_features_out
         with explained(X, type(self).__name__):
             return apply_to_array(self.network_, rows, width, self._centre)
@@ -270,5 +275,6 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32", "float16"]
         return tags

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..data import Batch, TrainingData
+from .._sparse_rows import Rows
+from ..data import Batch, RowsGathered, TrainingData
 from ..functional._metrics import METRICS
 from ..networks import MLP, SkipMLP, UnitCode, encoder_of
 from ..objectives import EmbeddingObjective
@@ -75,11 +76,13 @@ def spreader_of(
     the start among the rows, because the network has not learned anything.
     """
     encoder = encoder_of(objective.network)
-    start: Callable[[Tensor], Tensor] | None = None
+    start: Callable[[Rows], Tensor] | None = None
     if earlier is None:
 
-        def start(x: Tensor) -> Tensor:
+        def start(x: Rows) -> Tensor:
             x = x.to(embedding.device_)
+            if not isinstance(x, Tensor):  # whose first codes are their principal components
+                return objective.codes(x)
             return encoder.squash(x) if isinstance(encoder, SkipMLP) else x
 
     return LabelSpreader(objective.codes, len(embedding.classes_), max_iter, start)
@@ -98,6 +101,7 @@ def _new_network(
         activation=embedding.activation,
         dropout=chosen_dropout(embedding.dropout, n_features, len(data.rows)),
         name="encoder",
+        sparse=isinstance(data.x, RowsGathered),
     )
     if spread is not None and isinstance(encoder, SkipMLP):
         sample = data.sample(ROWS_TO_START_FROM).cpu()
@@ -114,7 +118,7 @@ def _continued_network(
     return copy.deepcopy(encoder)
 
 
-def _width(embedding: BaseEmbedding, network: nn.Module, x: Tensor) -> int:
+def _width(embedding: BaseEmbedding, network: nn.Module, x: Rows) -> int:
     """The width of the codes; without `n_components`, a ready-made encoder decides it."""
     expected = embedding.n_components
     if expected is None and not isinstance(embedding.encoder, nn.Module):

@@ -17,6 +17,7 @@ from torch import nn
 from .._file import check_is_whole, pack, unpack, write_atomically
 from .._values import decode, encode
 from .._warnings import warn_user
+from ._sparse import SparseArray
 
 #: So many bytes of an array are made contiguous together.
 _BYTES_AT_HAND = 2**24
@@ -169,9 +170,7 @@ def _meaning_of_raised(state: Mapping[str, Any], max_iter: int) -> str:
     )
 
 
-def describe_fit(
-    embedding: Any, arrays: Mapping[str, NDArray[Any] | None], *, continues: bool
-) -> dict[str, Any]:
+def describe_fit(embedding: Any, arrays: Mapping[str, Any], *, continues: bool) -> dict[str, Any]:
     """What tells a fit from others: class, parameters, and shape, dtype and checksum of arrays."""
     fit: dict[str, Any] = {"estimator": type(embedding).__name__}
     for name, value in embedding.get_params(deep=False).items():
@@ -181,7 +180,11 @@ def describe_fit(
     fit["continued by warm_start"] = continues
     for name, array in arrays.items():
         shape, dtype, sum_ = None, None, None
-        if array is not None:
+        if isinstance(array, SparseArray):
+            parts = array.matrix.data, array.matrix.indices, array.matrix.indptr
+            sum_ = "".join(checksum(part) for part in parts)
+            shape, dtype = list(array.shape), f"sparse {array.dtype.str}"
+        elif array is not None:
             shape, dtype, sum_ = list(array.shape), array.dtype.str, checksum(array)
         fit |= {f"{name}.shape": shape, f"{name}.dtype": dtype, f"the checksum of {name}": sum_}
     return fit

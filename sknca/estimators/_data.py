@@ -17,11 +17,22 @@ from torch import Tensor, nn
 
 from .._arrays import as_array
 from .._compat import check_feature_names, check_n_features
+from .._sparse_rows import Rows
 from .._threads import threads_for
 from .._warnings import warn_user
-from ..networks import CHUNK_ROWS, CODE, apply_layers, chunk_rows, device_of, largest_product
+from ..networks import (
+    CHUNK_ROWS,
+    CODE,
+    MLP,
+    apply_layers,
+    chunk_rows,
+    device_of,
+    encoder_of,
+    largest_product,
+)
 from ._frames import FLOATS, explained, one_column
 from ._mapped import MappedArray
+from ._sparse import SparseArray, check_format
 
 #: So many rows tell what a feature's mean and spread are; and so many too little of its spread.
 _ROWS_TO_COMPARE = 4096
@@ -29,6 +40,19 @@ _FEW_TO_COMPARE = 10
 
 #: So many rows are copied together, on their way through a network.
 _ROWS_AT_HAND = 8 * CHUNK_ROWS
+
+#: Sparse rows for a network that does not read them: so many entries, zeros among them, together.
+_ENTRIES_AT_HAND = 2**24
+
+
+#: Rows of an estimator, after validation.
+Array = NDArray[Any] | MappedArray | SparseArray
+
+
+def reads_sparse(network: nn.Module) -> bool:
+    """Whether a network reads sparse rows as they are."""
+    encoder = encoder_of(network)
+    return isinstance(encoder, MLP) and encoder.sparse
 
 
 def to_tensor(
@@ -61,7 +85,7 @@ def _fill(tensor: Tensor, array: NDArray[Any], centre: NDArray[np.float64] | Non
 
 
 def reader(
-    X: NDArray[Any] | MappedArray, centre: NDArray[np.float64] | None
+    X: NDArray[Any] | MappedArray | SparseArray, centre: NDArray[np.float64] | None
 ) -> Callable[[Tensor], Tensor]:
     """From indices to rows about the center, in float32, as read from the array or the file.
 
@@ -82,7 +106,7 @@ def reader(
 
 def apply_to_array(
     network: nn.Module,
-    rows: NDArray[Any] | MappedArray,
+    rows: Array,
     width: int,
     centre: NDArray[np.float64] | None = None,
 ) -> NDArray[Any]:
@@ -102,7 +126,7 @@ def apply_to_array(
 
 def apply_layers_to_array(
     network: nn.Module,
-    rows: NDArray[Any],
+    rows: Array,
     names: Sequence[str],
     centre: NDArray[np.float64] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
@@ -113,7 +137,7 @@ def apply_layers_to_array(
 
 def _outputs_in_pieces(
     network: nn.Module,
-    rows: NDArray[Any] | MappedArray,
+    rows: Array,
     names: Sequence[str],
     centre: NDArray[np.float64] | None,
     home: str | None = None,
@@ -124,22 +148,30 @@ def _outputs_in_pieces(
     # Copies, for a network may work in place; always in the same memory, which is at hand.
     device = device_of(network, default=torch.device("cpu"))
     size = min(max(_ROWS_AT_HAND, chunk_rows(network, device)), len(rows))
-    room = torch.empty(size, rows.shape[1], dtype=torch.float32, device="cpu")
+    gathers = isinstance(rows, SparseArray) and reads_sparse(network)
+    if isinstance(rows, SparseArray) and not gathers:
+        size = max(min(size, _ENTRIES_AT_HAND // rows.shape[1]), 1)
+    room = torch.empty(0 if gathers else size, rows.shape[1], dtype=torch.float32, device="cpu")
     product = largest_product(network, min(len(rows), CHUNK_ROWS))
     for start in range(0, len(rows), size):
         where = slice(start, start + size)
-        some = rows[where]
+        some: Rows
+        if isinstance(rows, SparseArray) and gathers:
+            some = rows.gather(where)
+        else:
+            array = rows[where]
+            some = _fill(room[: len(array)], array, centre)
         with threads_for(product):
-            outputs = apply_layers(network, _fill(room[: len(some)], some, centre), names)
+            outputs = apply_layers(network, some, names)
         yield where, {name: output.to(home or output.device) for name, output in outputs.items()}
 
 
-def warn_if_unlike(
-    X_val: NDArray[Any], X: NDArray[Any] | MappedArray, rows: NDArray[np.int64]
-) -> None:
+def warn_if_unlike(X_val: Array, X: Array, rows: NDArray[np.int64]) -> None:
     """Warn if validation rows do not look like those rows of `X`: of another place or another
-    spread in more than half of the features.
+    spread in more than half of the features. Of sparse rows, most features are zero in both.
     """
+    if isinstance(X, SparseArray) or isinstance(X_val, SparseArray):
+        return
     X = _without_outliers(X[rows[:: -(-len(rows) // _ROWS_TO_COMPARE)]])
     X_val = _without_outliers(X_val[:: -(-len(X_val) // _ROWS_TO_COMPARE)])
     with np.errstate(all="ignore"):  # what is not finite is seen where rows become tensors
@@ -167,7 +199,7 @@ def _without_outliers(rows: NDArray[Any]) -> NDArray[np.float64]:
 
 def check_validation_data(
     estimator: Any, X_val: Any, y_val: Any, *, with_labels: bool
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
+) -> tuple[Array, NDArray[Any] | None]:
     """The held-out rows and their labels, which are there if `fit` has labels."""
     if X_val is None or (y_val is None) == with_labels:
         raise ValueError(
@@ -176,9 +208,12 @@ def check_validation_data(
             f"y_val={'None' if y_val is None else '...'}."
         )
     check_feature_names(estimator, X_val, reset=False)
+    check_format(X_val, "X_val")
     with explained(X_val, type(estimator).__name__, "X_val"):
-        rows = check_array(as_array(X_val), dtype=FLOATS, input_name="X_val")
+        rows = check_array(as_array(X_val), dtype=FLOATS, accept_sparse="csr", input_name="X_val")
     check_n_features(estimator, rows, reset=False)
+    if not isinstance(rows, np.ndarray):
+        rows = SparseArray(rows)
     if y_val is None:
         return rows, None
     y_val = column_or_1d(one_column(y_val))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._sparse_rows import Rows
 from ..networks import ACTIVATIONS, MLP
 from ..training import torch_defaults
 from ._parameters import EmbeddingParameters
@@ -30,6 +31,7 @@ def make_network(
     activation: str,
     dropout: float,
     name: str,
+    sparse: bool = False,
 ) -> nn.Module:
     """A new network: a copy of the user's module or of what their `maker` makes, or a
     `default` after the other parameters.
@@ -50,6 +52,7 @@ def make_network(
             hidden_layer_sizes=[int(size) for size in hidden_layer_sizes],
             activation=activation,
             dropout=dropout,
+            sparse=sparse,
         )
     if isinstance(maker, nn.Module):
         return copy.deepcopy(maker)
@@ -114,7 +117,7 @@ def default_width(n_features: int) -> int:
     return min(n_features, 32)
 
 
-def width_of_output(network: nn.Module, x: Tensor, expected: int | None, name: str) -> int:
+def width_of_output(network: nn.Module, x: Rows, expected: int | None, name: str) -> int:
     """The number of columns that the network, the parameter `name`, gives for rows like `x`.
 
     Raises

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from .._compat import check_sample_weight
 from .._devices import resolve_device
+from .._sparse_rows import Rows
 from ..data import (
     Batch,
+    RowsGathered,
     RowsInMemory,
     RowsRead,
     Source,
@@ -33,13 +35,22 @@ from ..training import (
 from ._build import Earlier, PreparedData, build, spreader_of
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint, describe_fit
-from ._data import check_validation_data, draw_seed, reader, to_tensor, warn_if_unlike
+from ._data import (
+    Array,
+    check_validation_data,
+    draw_seed,
+    reader,
+    reads_sparse,
+    to_tensor,
+    warn_if_unlike,
+)
 from ._devices import home_of_rows, is_read_in_place
 from ._features import center_and_spread, common_unit
 from ._frames import FLOATS, validate_data
 from ._labels import check_partners, encode_labels, without_missing
-from ._mapped import MappedArray, check_mapped, is_mapped
+from ._mapped import check_mapped, is_mapped
 from ._settings import number_of_epochs
+from ._sparse import SparseArray, check_format, spread_of_entries
 from ._training import Training
 
 if TYPE_CHECKING:
@@ -61,11 +72,11 @@ class Given:
 class CheckedData:
     """Arrays in which labels are positions in `classes_`, -1 for samples without a label."""
 
-    X: NDArray[Any] | MappedArray  # (n, n_features)
+    X: Array  # (n, n_features)
     labels: NDArray[np.int64]  # (n,)
     weight: NDArray[np.float64] | None  # (n,), the largest is 1
     rows: NDArray[np.int64]  # (n_train,), indices of the samples to learn from
-    X_val: NDArray[Any] | None = None
+    X_val: Array | None = None
     labels_val: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
@@ -170,16 +181,26 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
 
 def check_rows(
     embedding: BaseEmbedding, X: Any, y: Any, *, reset: bool, least: int
-) -> tuple[NDArray[Any] | MappedArray, NDArray[Any] | None]:
+) -> tuple[Array, NDArray[Any] | None]:
     """Rows, at least so many, and their labels, if any, after scikit-learn's validation."""
     if is_mapped(X):
         return check_mapped(embedding, X, y, reset=reset, least=least)
-    X = validate_data(embedding, X, y, dtype=FLOATS, ensure_min_samples=least, reset=reset)
-    return (X, None) if y is None else X
+    check_format(X)
+    X = validate_data(
+        embedding,
+        X,
+        y,
+        dtype=FLOATS,
+        accept_sparse="csr",
+        ensure_min_samples=least,
+        reset=reset,
+    )
+    X, y = (X, None) if y is None else X
+    return X if isinstance(X, np.ndarray) else SparseArray(X), y
 
 
 def check_weight(
-    sample_weight: Any, X: NDArray[Any] | MappedArray
+    sample_weight: Any, X: Array
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.int64]]:
     """Weights (n,), of which only the ratios count, and the indices of those that are not 0."""
     if sample_weight is None:
@@ -202,11 +223,11 @@ def prepare(
         start = start_of_features(embedding, checked.X, checked.rows, generator)
         embedding._centre, spread = start
     device, labels = embedding.device_, checked.labels[checked.rows]
-    data = data_on_device(embedding, checked)
+    data = data_on_device(embedding, checked, is_new=is_new)
     if checked.labels_val is not None:
         assert checked.X_val is not None
         labels_val = torch.from_numpy(checked.labels_val).to(device)
-        held_out = Batch(rows_to_tensor(embedding, checked.X_val), labels_val)
+        held_out = Batch(rows_to_device(embedding, checked.X_val, is_new=is_new), labels_val)
         among_themselves = _are_unseen(embedding, checked.labels_val)
         neighbors = None if among_themselves else labeled_sample(data, generator)
         return PreparedData(data, (held_out, neighbors), spread, labels)
@@ -222,14 +243,16 @@ def prepare(
     return PreparedData(data, (held_out, labeled_sample(data, generator)), spread, labels)
 
 
-def data_on_device(embedding: BaseEmbedding, checked: CheckedData) -> TrainingData:
+def data_on_device(embedding: BaseEmbedding, checked: CheckedData, *, is_new: bool) -> TrainingData:
     """The samples as tensors."""
     device, X = embedding.device_, checked.X
     x: Source
-    if isinstance(X, MappedArray) or is_read_in_place(X, device):
+    if isinstance(X, SparseArray) and _reads_sparse(embedding, is_new=is_new):
+        x = RowsGathered(X.shape, X.gather, device)
+    elif not isinstance(X, np.ndarray) or is_read_in_place(X, device):
         x = RowsRead(X.shape, reader(X, embedding._centre), device)
     else:
-        x = RowsInMemory(rows_to_tensor(embedding, X), device)
+        x = RowsInMemory(_to_tensor(embedding, X), device)
     return TrainingData(
         x,
         torch.from_numpy(checked.labels).to(device),
@@ -238,21 +261,36 @@ def data_on_device(embedding: BaseEmbedding, checked: CheckedData) -> TrainingDa
     )
 
 
+def _reads_sparse(embedding: BaseEmbedding, *, is_new: bool) -> bool:
+    """Whether the encoder, a new one or that of an earlier fit, reads sparse rows as they are."""
+    return embedding.encoder is None if is_new else reads_sparse(embedding.network_)
+
+
 def start_of_features(
     embedding: BaseEmbedding,
-    X: NDArray[Any] | MappedArray,
+    X: Array,
     rows: NDArray[np.int64],
     generator: torch.Generator,
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """The center and the spread of the features (n_features,), for the default encoder."""
     if embedding.encoder is not None:  # it may want pixels, say, as they are
         return None, None
-    center, spread = center_and_spread(X, rows, generator)
+    center: NDArray[np.float64] | None = None
+    if isinstance(X, SparseArray):  # its zeros stay zeros
+        spread = spread_of_entries(X, rows, generator)
+    else:
+        center, spread = center_and_spread(X, rows, generator)
     return center, spread if embedding.scale else common_unit(spread)
 
 
-def rows_to_tensor(embedding: BaseEmbedding, X: NDArray[Any]) -> Tensor:
+def rows_to_device(embedding: BaseEmbedding, X: Array, *, is_new: bool) -> Rows:
     """Rows (n, n_features) in float32, about the center, on the device if there is room."""
+    if isinstance(X, SparseArray) and _reads_sparse(embedding, is_new=is_new):
+        return X.gather(slice(None)).to(embedding.device_)
+    return _to_tensor(embedding, X if isinstance(X, np.ndarray) else X[:])
+
+
+def _to_tensor(embedding: BaseEmbedding, X: NDArray[Any]) -> Tensor:
     return to_tensor(X, home_of_rows(embedding.device_, 4 * X.size), embedding._centre)
 
 

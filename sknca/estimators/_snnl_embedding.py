@@ -37,6 +37,7 @@ from ._encoders import DROPOUT, make_network, width_of_output
 from ._frames import FLOATS, validate_data
 from ._labels import weight_of_classes, without_missing
 from ._settings import AUTO_BATCH_SIZE
+from ._sparse import SparseArray, check_format
 
 #: Of `q`, if labels look wrong.
 _AUTO_Q = 0.7
@@ -582,9 +583,14 @@ class SNNLEmbedding(BaseEmbedding):
         if y is None:
             raise ValueError("layer_entanglement requires y to be passed, but the target y is None")
         y, missing = without_missing(y, self.unlabeled)
-        rows, labels = validate_data(self, X, y, dtype=FLOATS, reset=False)
+        check_format(X)
+        rows, labels = validate_data(self, X, y, dtype=FLOATS, accept_sparse="csr", reset=False)
         labeled = self._is_labeled(labels, missing)
         rows, labels = rows[labeled], labels[labeled]
+        features = rows
+        if not isinstance(rows, np.ndarray):
+            rows = SparseArray(rows)
+            features = rows.occurring()
         score = partial(
             entanglement_score,
             labels=labels,
@@ -592,7 +598,7 @@ class SNNLEmbedding(BaseEmbedding):
             metric=metric,
             device=device_of(self.network_, default=torch.device("cpu")),
         )
-        entanglement = {"input": score(rows)}
+        entanglement = {"input": score(features)}
         names = choose_layers(self.network_, "all")
         outputs = apply_layers_to_array(self.network_, rows, names, self._centre)
         for name in names:

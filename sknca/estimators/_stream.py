@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 
 from .._devices import resolve_device
 from .._threads import threads_for
@@ -16,17 +17,19 @@ from ..networks import SkipMLP, encoder_of
 from ..objectives import EmbeddingObjective
 from ..training import DivergenceError, EpochRecord, TrainingState, isolated, train
 from ._build import Earlier, PreparedData, build
-from ._data import draw_seed, to_tensor
+from ._data import Array, draw_seed
 from ._features import ROWS_TO_START_FROM
 from ._fit import (
     CheckedData,
+    check_rows,
     check_weight,
     data_on_device,
+    rows_to_device,
     start_of_features,
 )
-from ._frames import FLOATS, validate_data
 from ._labels import encode_portion, without_missing
 from ._settings import advice, make_state, make_step, product_of_a_step, size_of_batches
+from ._sparse import SparseArray
 
 if TYPE_CHECKING:
     from ._base import BaseEmbedding
@@ -45,21 +48,36 @@ _MOST_KEPT = 2**22
 class KeptRows:
     """A random sample of all rows so far, by which the center and the spread are refined."""
 
-    rows: NDArray[Any]  # (n_kept, n_features)
+    rows: NDArray[Any] | SparseArray  # (n_kept, n_features)
     n_seen: int
 
-    def with_more(self, X: NDArray[Any], seed: int) -> KeptRows:
+    def with_more(self, X: Array, seed: int) -> KeptRows:
         """Also of further rows; each row so far has the same chance to be among the kept."""
-        room = min(ROWS_TO_START_FROM, max(_MOST_KEPT // X.shape[1], 1))
-        free = max(room - len(self.rows), 0)
-        rows, rest = np.concatenate([self.rows, X[:free]]), X[free:]
+        room = ROWS_TO_START_FROM
+        if not isinstance(X, SparseArray):
+            room = min(room, max(_MOST_KEPT // X.shape[1], 1))
+        n_before = len(self.rows)
+        chosen = np.arange(min(max(room, n_before), n_before + len(X)))  # of all those before and X
+        n_rest = n_before + len(X) - len(chosen)
         n_seen = self.n_seen + len(X)
         places = np.random.default_rng([seed, n_seen]).integers(
-            np.arange(n_seen - len(rest), n_seen) + 1
+            np.arange(n_seen - n_rest, n_seen) + 1
         )
-        taken = places < len(rows)
-        rows[places[taken]] = rest[taken]  # of several for a place, the last
-        return KeptRows(rows, n_seen)
+        taken = places < len(chosen)
+        chosen[places[taken]] = len(chosen) + np.flatnonzero(taken)  # of several, the last
+        return KeptRows(_picked(self.rows, X, chosen), n_seen)
+
+
+def _picked(first: Array, second: Array, chosen: NDArray[np.int64]) -> Any:
+    """Some of all rows, those of the second array behind those of the first."""
+    if isinstance(first, SparseArray):
+        assert isinstance(second, SparseArray)
+        return SparseArray(sparse.vstack([first.matrix, second.matrix]).tocsr()[chosen])
+    is_second = chosen >= len(first)
+    rows = np.empty((len(chosen), first.shape[1]), np.promote_types(first.dtype, second.dtype))
+    rows[~is_second] = first[chosen[~is_second]]
+    rows[is_second] = second[chosen[is_second] - len(first)]
+    return rows
 
 
 @dataclass(frozen=True)
@@ -149,8 +167,7 @@ def check_portion(
         y = None
     y, missing = (None, None) if y is None else without_missing(y, embedding.unlabeled)
     least = 2 if is_new else 1
-    X = validate_data(embedding, X, y, dtype=FLOATS, ensure_min_samples=least, reset=is_new)
-    X, y = (X, None) if y is None else X
+    X, y = check_rows(embedding, X, y, reset=is_new, least=least)
     labels = encode_portion(embedding, y, len(X), missing, classes, is_new=is_new)
     weight, rows = check_weight(sample_weight, X)
     if not embedding._learns_from_unlabeled():
@@ -164,8 +181,16 @@ def keep_rows(
     """The sample of the rows so far, with those of a portion."""
     if embedding.encoder is not None:
         return None
-    X = checked.X[checked.rows]
-    return (kept or KeptRows(X[:0], 0)).with_more(X, seed)
+    X: Any = checked.X
+    is_sparse = isinstance(X, SparseArray) if kept is None else isinstance(kept.rows, SparseArray)
+    if not is_sparse:
+        X = X[checked.rows]
+    elif isinstance(X, SparseArray):
+        X = X.take(checked.rows)
+    else:
+        X = SparseArray(X[checked.rows])
+    none = X.take(slice(0)) if is_sparse else X[:0]
+    return (kept or KeptRows(none, 0)).with_more(X, seed)
 
 
 def prepare_portion(
@@ -183,7 +208,7 @@ def prepare_portion(
     if kept is not None:
         rows = np.arange(len(kept.rows))
         embedding._centre, spread = start_of_features(embedding, kept.rows, rows, generator)
-    data = data_on_device(embedding, checked)
+    data = data_on_device(embedding, checked, is_new=is_new)
     return PreparedData(data, None, spread, checked.labels[checked.rows])
 
 
@@ -200,8 +225,9 @@ def build_portion(
     encoder = encoder_of(network)
     if kept is not None and not is_new and isinstance(encoder, SkipMLP):
         assert prepared.spread is not None
-        rows = to_tensor(kept.rows, embedding.device_, embedding._centre)
-        encoder.set_scale(rows, torch.from_numpy(prepared.spread).to(rows))
+        rows = rows_to_device(embedding, kept.rows, is_new=False)
+        spread = torch.from_numpy(prepared.spread).float().to(embedding.device_)
+        encoder.set_scale(rows, spread)
     if objective.adapts:
         objective.adapt_to(None)
     return objective

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from .._compat import has_forward_hooks, has_hooks
 from .._random import FromGeneratorOfFit, generator_of_fit
+from .._sparse_rows import Rows, SparseRows
 from ..functional._metrics import unit_rows
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -87,6 +88,9 @@ class MLP(nn.Module):
 
     dropout : float
         Probability with which a hidden unit is set to zero in training.
+
+    sparse : bool, default=False
+        Whether the network reads sparse rows too.
     """
 
     def __init__(
@@ -97,31 +101,36 @@ class MLP(nn.Module):
         hidden_layer_sizes: Sequence[int],
         activation: str,
         dropout: float,
+        sparse: bool = False,
     ) -> None:
         super().__init__()
-        widths = [n_inputs, *hidden_layer_sizes]
-        self.hidden = nn.ModuleList(
-            nn.Sequential(linear(fan_in, fan_out), ACTIVATIONS[activation](), Dropout(dropout))
-            for fan_in, fan_out in pairwise(widths)
+        self.sparse = sparse
+        widths = [n_inputs, *hidden_layer_sizes, n_outputs]
+        makers = [SparseLinear if sparse else linear] + [linear] * (len(widths) - 2)
+        *layers, self.output = (
+            make(fan_in, fan_out)
+            for make, (fan_in, fan_out) in zip(makers, pairwise(widths), strict=True)
         )
-        self.output = linear(widths[-1], n_outputs)
+        self.hidden = nn.ModuleList(
+            nn.Sequential(layer, ACTIVATIONS[activation](), Dropout(dropout)) for layer in layers
+        )
 
     _is_relu = False  # and unchanged since it was made, in training mode
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Rows) -> Tensor:
         return self._run(x, None)
 
-    def _run(self, x: Tensor, skip: nn.Linear | None) -> Tensor:
+    def _run(self, x: Rows, skip: nn.Module | None) -> Tensor:
         """The outputs for `x` (n, n_inputs), plus those of a linear skip connection, if given."""
         if self._can_be_fused(x):
             hidden_layers: Any = self.hidden
             layers = [*(layer[0] for layer in hidden_layers), self.output]
             tensors = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
-            weight = None if skip is None else skip.weight
+            weight = None if skip is None else skip.get_parameter("weight")
             apply: Any = _FusedReLU.apply
             fused: Tensor = apply(x, hidden_layers[0][2].p, weight, *tensors)
             return fused
-        hidden = x
+        hidden: Any = x
         for layer in self.hidden:
             hidden = layer(hidden)
         output: Tensor = self.output(hidden)
@@ -135,7 +144,7 @@ class MLP(nn.Module):
         self._is_relu = as_made and all(type(layer[1]) is nn.ReLU for layer in layers)
         return self
 
-    def _can_be_fused(self, x: Tensor) -> bool:
+    def _can_be_fused(self, x: Rows) -> bool:
         """Whether this is a training step of a fit on a CPU, of an unchanged network with ReLU,
         without hooks that collect activations.
         """
@@ -200,6 +209,29 @@ class _FusedReLU(torch.autograd.Function):
         return grad_x, None, grad_skip, *reversed(gradients)
 
 
+class SparseLinear(nn.Module):
+    """A linear layer for rows that are mostly zero: its weight stands as the rows' columns do, so
+    that each entry meets one row of it, and its gradient is sparse.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        start = linear(in_features, out_features, bias=bias)
+        self.weight = nn.Parameter(start.weight.detach().T.contiguous())  # (in, out)
+        self.register_parameter("bias", start.bias)
+
+    def forward(self, x: Rows) -> Tensor:
+        output = x.times(self.weight) if isinstance(x, SparseRows) else x @ self.weight
+        return output if self.bias is None else output + self.bias
+
+    def extra_repr(self) -> str:
+        bias = self.bias is not None
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={bias}"
+
+
 class SkipMLP(MLP):
     """An encoder for tables: hidden layers, and a linear skip connection.
 
@@ -210,8 +242,9 @@ class SkipMLP(MLP):
 
     Parameters
     ----------
-    n_inputs, n_outputs, hidden_layer_sizes, activation, dropout
-        See `MLP`. There is at least one hidden layer.
+    n_inputs, n_outputs, hidden_layer_sizes, activation, dropout, sparse
+        See `MLP`. There is at least one hidden layer. If the network reads sparse rows, zeros stay
+        zeros.
 
     References
     ----------
@@ -227,6 +260,7 @@ class SkipMLP(MLP):
         hidden_layer_sizes: Sequence[int],
         activation: str,
         dropout: float,
+        sparse: bool = False,
     ) -> None:
         super().__init__(
             n_inputs,
@@ -234,6 +268,7 @@ class SkipMLP(MLP):
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             dropout=dropout,
+            sparse=sparse,
         )
         self.scale: Tensor  # (n_inputs,)
         self.register_buffer("scale", torch.ones(n_inputs, device="cpu", dtype=torch.float32))
@@ -241,7 +276,7 @@ class SkipMLP(MLP):
         self.register_buffer("unit", torch.ones((), device="cpu", dtype=torch.float32))
         self.offset: Tensor  # (n_inputs,), the mean once outliers are clipped
         self.register_buffer("offset", torch.zeros(n_inputs, device="cpu", dtype=torch.float32))
-        self.skip = linear(n_inputs, n_outputs, bias=False)
+        self.skip = (SparseLinear if sparse else linear)(n_inputs, n_outputs, bias=False)
         # Adam changes each weight by the same amount, and therefore the output for a row by the sum
         # of its features. With many features, smaller features under larger weights keep this
         # bounded, and change nothing else.
@@ -256,23 +291,27 @@ class SkipMLP(MLP):
         """
         return torch.where(self.scale > 0, 1 / (self.scale * self.unit), 0)
 
-    def start_from(self, x: Tensor, spread: Tensor) -> None:
+    def start_from(self, x: Rows, spread: Tensor) -> None:
         """Set the scale and the skip connection, from centered samples `x` (n, n_inputs) and the
         spread (n_inputs,) of the features.
         """
         x = self.set_scale(x, spread)
         with torch.no_grad():
-            n_found = min(
-                *x.shape, self.skip.out_features + 8
-            )  # more than needed, which is more exact
+            # More than needed, which is more exact.
+            n_found = min(*x.shape, self.skip.out_features + 8)
+            directions: Tensor  # (n_inputs, n_found)
             with FromGeneratorOfFit():
-                _, _, directions = torch.pca_lowrank(x, n_found)  # (n_inputs, n_found)
+                if isinstance(x, SparseRows):  # whose principal components are about zero too
+                    _, _, directions = torch.svd_lowrank(x.to_coo(), n_found)
+                else:
+                    _, _, directions = torch.pca_lowrank(x, n_found)
             directions = directions[:, : self.skip.out_features]
             length = self.gain * math.sqrt(x.shape[1])
-            self.skip.weight.zero_()
-            self.skip.weight[: directions.shape[1]] = directions.T / length
+            weight = self.skip.weight.T if self.sparse else self.skip.weight
+            weight.zero_()
+            weight[: directions.shape[1]] = directions.T / length
 
-    def set_scale(self, x: Tensor, spread: Tensor) -> Tensor:
+    def set_scale(self, x: Rows, spread: Tensor) -> Rows:
         """Set the scale alone, and return the samples as the skip connection reads them, before
         the subtraction of their mean.
         """
@@ -281,17 +320,32 @@ class SkipMLP(MLP):
             self.scale.copy_(torch.where(spread >= tiny, 1 / spread, 0))
             self.unit.fill_(1)
             self.offset.zero_()
-            x = torch.cat([self.squash(some) for some in x.split(256)])  # to save memory
+            if isinstance(x, SparseRows):
+                x = self.squash_sparse(x)
+                variance = x.variance().sum()
+            else:
+                x = torch.cat([self.squash(some) for some in x.split(256)])  # to save memory
+                variance = x.var(0, correction=0).sum()
             # Only of features that vary: constant ones would enlarge the others.
-            mean_variance = x.var(0, correction=0).sum() / (self.scale > 0).sum() / self.gain**2
+            mean_variance = variance / (self.scale > 0).sum() / self.gain**2
             if mean_variance > 0:
                 self.unit.copy_((_VARIANCE / mean_variance).sqrt())
+            if isinstance(x, SparseRows):
+                return x.with_values(x.values * self.unit)
             x *= self.unit
-            self.offset.copy_(x.mean(0))
+            if not self.sparse:
+                self.offset.copy_(x.mean(0))
         return x
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._run(self.squash(x), self.skip)
+    def forward(self, x: Rows) -> Tensor:
+        squashed = self.squash_sparse(x) if isinstance(x, SparseRows) else self.squash(x)
+        return self._run(squashed, self.skip)
+
+    def squash_sparse(self, x: SparseRows) -> SparseRows:
+        """As `squash`, of the stored entries: the others are zero, and stay so."""
+        values = (x.values * self.scale.index_select(0, x.columns)).clamp(-1e15, 1e15)
+        shrinking = torch.addcmul(values.new_ones(()), values, values, value=1 / 9).rsqrt()
+        return x.with_values(values * (shrinking * (self.unit * self.gain)))
 
     def squash(self, x: Tensor) -> Tensor:
         """Features in units of their spread, outliers clipped smoothly, times the gain."""
@@ -308,7 +362,7 @@ class UnitCode(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Rows) -> Tensor:
         return unit_rows(at_least_single(self.encoder(x)))
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._encoders import MLP, UnitCode, at_least_single, encoder_of
+from .._sparse_rows import Rows, SparseRows
+from ._encoders import MLP, SparseLinear, UnitCode, at_least_single, encoder_of
 
 #: Rows that go through a network together after training.
 CHUNK_ROWS = 256
@@ -25,7 +26,7 @@ _GPU_CHUNK_ROWS = 4096
 _FILLED_TO = 16
 
 #: The modules of a dense network, except those without parameters.
-_DENSE = (nn.Linear, nn.LayerNorm, nn.BatchNorm1d)
+_DENSE = (nn.Linear, SparseLinear, nn.LayerNorm, nn.BatchNorm1d)
 
 #: The name of a network's last layer: that of the network itself among its modules.
 CODE = ""
@@ -58,7 +59,7 @@ def _children(network: nn.Module) -> list[tuple[str, nn.Module]]:
     return children
 
 
-def run_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+def run_layers(network: nn.Module, x: Rows, names: Iterable[str]) -> dict[str, Tensor]:
     """The outputs of the named modules of a network for `x` (n, d), as matrices (n, units), and its
     code.
 
@@ -96,12 +97,12 @@ def run_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str,
     return outputs
 
 
-def apply(network: nn.Module, x: Tensor) -> Tensor:
+def apply(network: nn.Module, x: Rows) -> Tensor:
     """The outputs of a trained network for the rows of `x` (n, d)."""
     return apply_layers(network, x, [CODE])[CODE]
 
 
-def apply_layers(network: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+def apply_layers(network: nn.Module, x: Rows, names: Iterable[str]) -> dict[str, Tensor]:
     """The outputs of the named modules of a trained network for the rows of `x` (n, d), without
     gradient and in evaluation mode, in which the network is left.
 
@@ -132,11 +133,13 @@ def chunk_rows(network: nn.Module, device: torch.device) -> int:
 
 
 def _run_chunk(
-    network: nn.Module, x: Tensor, multiple: int, names: Iterable[str]
+    network: nn.Module, x: Rows, multiple: int, names: Iterable[str]
 ) -> dict[str, Tensor]:
     n = len(x)
     n_filled = -n % multiple
-    if n_filled:
+    if n_filled and isinstance(x, SparseRows):
+        x = x.filled_up(n_filled)
+    elif n_filled and isinstance(x, Tensor):
         x = torch.cat([x, x[-1:].expand(n_filled, *x.shape[1:])])
     return {name: output[:n] for name, output in run_layers(network, x, names).items()}
 

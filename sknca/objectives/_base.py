@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from .._sparse_rows import Rows
 from ..data import Batch
 from ..networks import apply, is_plain
 from ._primary import PrimaryLoss
@@ -49,7 +50,7 @@ class EmbeddingObjective(nn.Module, ABC):
                     module.eval()
         return self
 
-    def codes(self, x: Tensor) -> Tensor:
+    def codes(self, x: Rows) -> Tensor:
         """The codes of rows as the loss compares them, without gradient."""
         return apply(self.network, x)
 

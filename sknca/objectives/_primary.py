@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from .._sparse_rows import Rows, dense
 from ..networks import linear
 
 #: Held-out samples for which a primary loss is computed together.
@@ -17,18 +18,18 @@ class PrimaryLoss(nn.Module, ABC):
     name: str
 
     @abstractmethod
-    def of_rows(self, code: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def of_rows(self, code: Tensor, x: Rows, y: Tensor) -> Tensor:
         """The loss (n,) of each sample."""
 
     def weight_of_rows(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
         """The weight (n,) of each sample in the mean; None if all are equal."""
         return weight
 
-    def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+    def forward(self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None) -> Tensor:
         """Weighted mean over the samples of a batch."""
         return self._mean(self.of_rows(code, x, y), y, weight)
 
-    def in_pieces(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+    def in_pieces(self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None) -> Tensor:
         """The same for samples `x` that may not fit on the device, and may be on the host."""
         pieces = zip(*(t.split(_PIECE_ROWS) for t in (code, x, y)), strict=True)
         losses = [self.of_rows(c, some.to(c.device), labels) for c, some, labels in pieces]
@@ -50,13 +51,13 @@ class Reconstruction(PrimaryLoss):
         super().__init__()
         self.decoder = decoder
 
-    def of_rows(self, code: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        errors: Tensor = (self.decoder(code) - x).square()
+    def of_rows(self, code: Tensor, x: Rows, y: Tensor) -> Tensor:
+        errors: Tensor = (self.decoder(code) - dense(x)).square()
         return errors.flatten(1).mean(1)
 
-    def forward(self, code: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+    def forward(self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None) -> Tensor:
         if weight is None:  # one operator instead of several
-            return nn.functional.mse_loss(self.decoder(code), x)
+            return nn.functional.mse_loss(self.decoder(code), dense(x))
         return super().forward(code, x, y, weight)
 
 
@@ -69,7 +70,7 @@ class Classification(PrimaryLoss):
         super().__init__()
         self.head = linear(n_components, n_classes)
 
-    def of_rows(self, code: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def of_rows(self, code: Tensor, x: Rows, y: Tensor) -> Tensor:
         return nn.functional.cross_entropy(self.head(code), y, ignore_index=-1, reduction="none")
 
     def weight_of_rows(self, y: Tensor, weight: Tensor | None) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._sparse_rows import Rows
 from ..data import Batch
 from ..functional import soft_nearest_neighbor_loss
 from ..functional._metrics import METRICS
@@ -116,7 +117,7 @@ class SNNLObjective(EmbeddingObjective):
             start = torch.full((len(self.layers),), self.temperatures[0], device="cpu").log()
             self.log_temperatures = nn.Parameter(start)
 
-    def codes(self, x: Tensor) -> Tensor:
+    def codes(self, x: Rows) -> Tensor:
         return self._seen(super().codes(x))
 
     def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:

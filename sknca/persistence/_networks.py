@@ -72,6 +72,8 @@ def _describe(network: nn.Module, name: str, given: Container[str]) -> dict[str,
     if kinds or activation not in _ACTIVATION_NAMES:
         raise ValueError(f"The layers of the {name} were changed after fit, and cannot be saved.")
     described = {"activation": _ACTIVATION_NAMES[activation], "dropout": dropout}
+    if network.sparse:
+        described["sparse"] = True
     return described | ({"gain": network.gain} if isinstance(network, SkipMLP) else {})
 
 
@@ -144,17 +146,22 @@ def _build(
         raise ValueError(f"it does not describe its {name}, which was not a custom one")
     default = SkipMLP if "skip.weight" in tensors else MLP
     sizes: list[int] = []
+    sparse = False
     if described is not None:
         maker = None
+        sparse = bool(described.get("sparse", False))
         while f"hidden.{len(sizes)}.0.weight" in tensors:
-            sizes.append(len(tensors[f"hidden.{len(sizes)}.0.weight"]))
+            shape = tensors[f"hidden.{len(sizes)}.0.weight"].shape
+            sizes.append(shape[-1 if sparse and not sizes else 0])
         # Checked first, so that a file cannot cause larger networks than it contains.
-        *hidden, output = pairwise([n_inputs, *sizes, n_outputs])
-        for i, (fan_in, fan_out) in enumerate(hidden):
-            _check_shape(tensors, f"hidden.{i}.0.weight", (fan_out, fan_in))
-        _check_shape(tensors, "output.weight", output[::-1])
+        names = [*(f"hidden.{i}.0.weight" for i in range(len(sizes))), "output.weight"]
+        widths = pairwise([n_inputs, *sizes, n_outputs])
+        for tensor, (fan_in, fan_out) in zip(names, widths, strict=True):
+            is_sparse = sparse and tensor == names[0]
+            _check_shape(tensors, tensor, (fan_in, fan_out) if is_sparse else (fan_out, fan_in))
         if default is SkipMLP:
-            _check_shape(tensors, "skip.weight", (n_outputs, n_inputs))
+            expected = (n_inputs, n_outputs) if sparse else (n_outputs, n_inputs)
+            _check_shape(tensors, "skip.weight", expected)
     network = make_network(
         maker,
         default,
@@ -164,6 +171,7 @@ def _build(
         activation=described["activation"] if described else "relu",
         dropout=described["dropout"] if described else 0.0,
         name=name,
+        sparse=sparse,
     )
     network.to("cpu", torch.float32)
     if described is None:

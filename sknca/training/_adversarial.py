@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .._sparse_rows import Rows, SparseRows
 from ..data import Batch
 from ._step import BatchLoss, Losses, TrainingStep
 
@@ -54,14 +55,26 @@ class AdversarialGradient:
                 f"adversarial_radius={self.radius} needs an encoder whose codes have a gradient "
                 "with respect to its input. Set it to 0."
             )
-        direction = self.spread * leaf.grad  # (n, d), of the features in units of their spread
-        # In units of the steepest: what is far below it is rounding, and leads nowhere.
-        direction /= direction.abs().amax().clamp_min(torch.finfo(direction.dtype).tiny)
-        perturbation = (self.radius * self.spread) * functional.normalize(direction, dim=1)
-        perturbed, _ = loss(batch._replace(x=x + perturbation, target=x), epoch)
+        moved = self._moved(x, leaf.grad)
+        perturbed, _ = loss(batch._replace(x=moved, target=x), epoch)
         perturbed.backward()
         # Added only so that the total is not finite if this loss is not.
         return total + 0 * perturbed, parts
+
+    def _moved(self, x: Rows, grad: Tensor) -> Rows:
+        """The rows, each so far along the gradient; of sparse rows the stored entries."""
+        spread: Tensor | float = self.spread
+        if isinstance(x, SparseRows) and isinstance(spread, Tensor):
+            spread = spread.index_select(0, x.columns)
+        direction = spread * grad  # of the features in units of their spread
+        # In units of the steepest: what is far below it is rounding, and leads nowhere.
+        direction /= direction.abs().amax().clamp_min(torch.finfo(direction.dtype).tiny)
+        if not isinstance(x, SparseRows):
+            return x + (self.radius * spread) * functional.normalize(direction, dim=1)
+        rows = x.rows()
+        squares = direction.new_zeros(len(x)).index_add(0, rows, direction.square())
+        length = squares.sqrt().clamp_min(1e-12).index_select(0, rows)
+        return x.with_values(x.values + (self.radius * spread) * (direction / length))
 
 
 class AdversarialStep:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._sparse_rows import Rows
 from ..data import TrainingData
 from ..functional._label_spreading import (
     NeighborGraph,
@@ -58,10 +59,10 @@ class LabelSpreader:
 
     def __init__(
         self,
-        codes: Callable[[Tensor], Tensor],
+        codes: Callable[[Rows], Tensor],
         n_classes: int,
         max_iter: int,
-        start: Callable[[Tensor], Tensor] | None = None,
+        start: Callable[[Rows], Tensor] | None = None,
     ) -> None:
         self._codes = codes
         self._start = start or codes

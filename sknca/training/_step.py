@@ -142,7 +142,7 @@ class ReplayedStep:
 
 
 def _tensors(batch: Batch) -> list[Tensor]:
-    return [tensor for tensor in batch if tensor is not None]
+    return [tensor for tensor in batch if isinstance(tensor, Tensor)]
 
 
 class GraphRecorder:
