@@ -49,6 +49,7 @@ __all__ = [
     "has_callbacks",
     "has_forward_hooks",
     "has_hooks",
+    "store_of_processes",
     "validate_params",
 ]
 
@@ -129,3 +130,12 @@ def adamw_step(
         amsgrad=False,
         maximize=False,
     )
+
+
+def store_of_processes() -> Any:
+    """The store by which the processes of torch's group have found each other (torch 2.13 has no
+    public name for it).
+    """
+    from torch.distributed.distributed_c10d import _get_default_store
+
+    return _get_default_store()

@@ -15,9 +15,15 @@ PACKAGE = Path(sknca.__file__).parent
 MAY = {
     "functional": {"torch"},
     "networks": {"_compat", "_random", "_sparse_rows", "functional", "numpy", "torch"},
-    "data": {"_sparse_rows", "torch"},
-    "objectives": {"_random", "_sparse_rows", "data", "functional", "networks", "torch"},
-    "training": {"_compat", "_random", "_sparse_rows", "_threads", "data", "functional", "torch"},
+    "distributed": {"_compat", "functional", "torch"},
+    "data": {"_sparse_rows", "distributed", "torch"},
+    "objectives": {
+        *("_random", "_sparse_rows", "data", "distributed", "functional", "networks", "torch"),
+    },
+    "training": {
+        *("_compat", "_random", "_sparse_rows", "_threads"),
+        *("data", "distributed", "functional", "torch"),
+    },
     "metrics": {
         *(
             "_arrays",
@@ -34,7 +40,7 @@ MAY = {
     "estimators": {
         *("__version__", "_arrays", "_compat", "_devices", "_file", "_threads", "_typing"),
         *("_sparse_rows", "_values", "_warnings"),
-        *("data", "functional", "metrics", "networks", "objectives", "training"),
+        *("data", "distributed", "functional", "metrics", "networks", "objectives", "training"),
         *("numpy", "scipy", "sklearn", "torch", "tqdm"),
     },
     "persistence": {

@@ -1,15 +1,17 @@
 """Samples: where they are stored, which of them form a batch, and which are held out."""
 
 from ._batch import Batch
-from ._samplers import class_aware_batches, taken_of_classes
+from ._samplers import SharedBatches, class_aware_batches, taken_of_classes
 from ._sources import RowsGathered, RowsInMemory, RowsRead, Source, TrainingData
-from ._split import hold_out, labeled_sample
+from ._split import MOST_NEIGHBORS, hold_out, labeled_sample
 
 __all__ = [
+    "MOST_NEIGHBORS",
     "Batch",
     "RowsGathered",
     "RowsInMemory",
     "RowsRead",
+    "SharedBatches",
     "Source",
     "TrainingData",
     "class_aware_batches",

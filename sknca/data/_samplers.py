@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..distributed._ranks import Ranks
+
 #: How many samples of one class an epoch uses for each sample of the others.
 _MOST_TO_ANOTHER = 20
 
@@ -50,6 +52,14 @@ def class_aware_batches(
     if len(thinned) < n:
         batches = class_aware_batches(labels[thinned], batch_size, generator)
         return [thinned[batch] for batch in batches]
+    return _batches_of_all(labels, batch_size, generator)
+
+
+def _batches_of_all(
+    labels: Tensor, batch_size: int, generator: torch.Generator
+) -> Sequence[Tensor]:
+    """As `class_aware_batches`, of more than one batch, and no sample is left out."""
+    n = len(labels)
     if 0 < int((labels >= 0).sum()) < n / 2:
         return _half_labeled_batches(labels, batch_size, generator)
     # In place, and deleted early: these arrays are what a fit of many samples takes of memory.
@@ -75,6 +85,82 @@ def class_aware_batches(
     return rows.tensor_split(cuts)
 
 
+class SharedBatches:
+    """The batches of one process, if each is a part of a batch of several processes.
+
+    Each process draws from its own rows, as `class_aware_batches`. All have as many batches in an
+    epoch: as many as the process with the most rows needs. The batches of the others are smaller,
+    or some of them are empty. Which class is thinned is decided by the rows of all processes.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (n,), on the CPU
+        Class of each row of this process, from 0; -1 where there is no label.
+
+    batch_size : int
+        Rows in a batch of one process, at least 2.
+
+    generator : torch.Generator
+        On the CPU.
+
+    ranks : Ranks
+        The processes.
+    """
+
+    def __init__(
+        self, labels: Tensor, batch_size: int, generator: torch.Generator, ranks: Ranks
+    ) -> None:
+        self._labels, self._generator, self._ranks = labels, generator, ranks
+        self._largest, self._n_kept = self._most_of_largest(batch_size)
+        n_unlabeled, n = int((labels < 0).sum()), len(labels)
+        if self._largest >= 0:
+            n -= int((labels == self._largest).sum()) - self._n_kept
+        # As `_half_labeled_batches` does, half of a batch.
+        is_half_labeled = n > n_unlabeled > n / 2
+        n, part = (n_unlabeled, 2) if is_half_labeled else (n, 1)
+        wanted = -(-n // max(batch_size // part, 2))
+        self._n_batches = max(1, *ranks.exchange(wanted))
+        self._batch_size = max(-(-n // self._n_batches), 2) * part
+
+    def __call__(self) -> tuple[list[Tensor], list[tuple[int, ...]]]:
+        """The rows of each batch of an epoch, and how many rows of it each process has."""
+        labels = self._labels
+        kept = torch.arange(len(labels), device="cpu")
+        if self._largest >= 0:
+            kept = _without_some_of(labels, self._largest, self._n_kept, self._generator)
+            labels = labels[kept]
+        if len(labels) <= self._batch_size and self._n_batches == 1:
+            drawn: Sequence[Tensor] = [torch.arange(len(labels), device="cpu")]
+        elif len(labels) == 0:
+            drawn = []
+        else:
+            drawn = _batches_of_all(labels, self._batch_size, self._generator)
+        places = [kept[:0]] * self._n_batches
+        for i, batch in enumerate(drawn):  # at even steps, if they are fewer
+            places[i * self._n_batches // len(drawn)] = kept[batch]
+        sizes = self._ranks.exchange([len(batch) for batch in places])
+        self._ranks.begin_steps()
+        return places, list(zip(*sizes, strict=True))
+
+    def _most_of_largest(self, batch_size: int) -> tuple[int, int]:
+        """The class of which an epoch takes a part, and how many rows of this process; -1 if it
+        takes all rows of all classes.
+        """
+        counts = self._labels[self._labels >= 0].bincount()
+        everyones = self._ranks.exchange(counts.tolist())
+        total = torch.zeros(max(map(len, everyones)), dtype=torch.long, device="cpu")
+        for some in everyones:
+            total[: len(some)] += torch.tensor(some, dtype=torch.long, device="cpu")
+        if (total > 0).sum() < 2:
+            return -1, 0
+        largest = int(total.argmax())
+        taken = int(taken_of_classes(total, batch_size * self._ranks.size)[largest])
+        if taken >= total[largest]:
+            return -1, 0
+        own = int(counts[largest]) if largest < len(counts) else 0
+        return largest, -(-own * taken // int(total[largest]))
+
+
 def taken_of_classes(counts: Tensor, batch_size: int) -> Tensor:
     """How many samples of each class (n_classes,) an epoch uses, given how many there are
     (n_classes,). A single class is used whole, and so is a class that fits into a batch.
@@ -90,8 +176,15 @@ def _thinned(labels: Tensor, batch_size: int, generator: torch.Generator) -> Ten
     if len(counts) < 2:
         return torch.arange(len(labels), device="cpu")
     largest = int(counts.argmax())
-    of_largest = (labels == largest).nonzero().squeeze(1)
     n_kept = int(taken_of_classes(counts, batch_size)[largest])
+    return _without_some_of(labels, largest, n_kept, generator)
+
+
+def _without_some_of(
+    labels: Tensor, largest: int, n_kept: int, generator: torch.Generator
+) -> Tensor:
+    """Indices of all rows but some of the largest class, of which so many are kept."""
+    of_largest = (labels == largest).nonzero().squeeze(1)
     if n_kept >= len(of_largest):
         return torch.arange(len(labels), device="cpu")
     drawn = torch.randperm(len(of_largest), generator=generator, device="cpu")[:n_kept]

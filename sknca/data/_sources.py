@@ -1,7 +1,8 @@
 """Where the samples are stored, and how a batch of them is copied to the device."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Protocol
 
 import torch
@@ -134,14 +135,22 @@ class TrainingData:
         """At most so many of the training samples, at even steps."""
         return self.x.take_at_home(self.rows[:: -(-len(self.rows) // size)])
 
-    def batches(self, places: Sequence[Tensor]) -> Iterator[Batch]:
-        """Batch after batch, each at its places among the samples that are trained on."""
+    def batches(
+        self,
+        places: Sequence[Tensor],
+        sizes_of_all: Iterable[tuple[int, ...] | None] = repeat(None),
+    ) -> Iterator[Batch]:
+        """Batch after batch, each at its places among the samples that are trained on; and the
+        sizes of its parts if several processes share each.
+        """
         sizes = [len(some) for some in places]
         rows = self.rows[torch.cat(list(places))]  # (n_train,)
         # Sent together: with its own indices, each step would wait for the device.
         on_device = rows.to(self.y.device)
-        for some, same in zip(rows.split(sizes), on_device.split(sizes), strict=True):
-            yield self._batch(self.x.take(some, same), same)
+        parts = zip(rows.split(sizes), on_device.split(sizes), sizes_of_all, strict=False)
+        for some, same, shared in parts:
+            batch = self._batch(self.x.take(some, same), same)
+            yield batch if shared is None else batch._replace(sizes=shared)
 
     def _batch(self, x: Rows, on_device: Tensor) -> Batch:
         weight, confidence = (

@@ -10,7 +10,7 @@ from ._samplers import class_aware_sample, shuffled_ranks
 from ._sources import TrainingData
 
 #: More training samples would make validation slower, but not more accurate.
-_MAX_NEIGHBORS = 4096
+MOST_NEIGHBORS = 4096
 
 
 def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -50,7 +50,7 @@ def hold_out(labels: Tensor, fraction: float, generator: torch.Generator) -> tup
 
 
 def labeled_sample(
-    data: TrainingData, generator: torch.Generator, size: int = _MAX_NEIGHBORS
+    data: TrainingData, generator: torch.Generator, size: int = MOST_NEIGHBORS
 ) -> Batch:
     """The samples (x, y, weight) that have a label, or a fixed random part of about `size` of them
     if there are more.

@@ -30,6 +30,7 @@ from ._frames import FLOATS, explained, validate_data
 from ._labels import is_labeled
 from ._mapped import check_mapped, is_mapped
 from ._parameters import EmbeddingParameters
+from ._ranks import is_first
 from ._sparse import SparseArray, check_format
 from ._stream import Stream, learn_portion
 
@@ -164,7 +165,11 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         most = None if self.max_iter == "auto" else self.max_iter
         callbacks = FitCallbacks(self, X, y, sample_weight, max_epochs=most)
         with self._all_or_nothing():
-            file = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
+            file = (
+                None
+                if checkpoint is None
+                else Checkpoint(checkpoint, checkpoint_every, writes=is_first())
+            )
             fit(self, Given(X, y, sample_weight, X_val, y_val), callbacks, file)
         return self
 

@@ -20,6 +20,7 @@ from ..objectives import EmbeddingObjective
 from ..training import LabelSpreader
 from ._encoders import check_continues, chosen_dropout, default_width, make_network, width_of_output
 from ._features import ROWS_TO_START_FROM
+from ._ranks import check_can_be_joint, sample_to_start_from, total
 
 if TYPE_CHECKING:
     from ._base import BaseEmbedding
@@ -53,6 +54,7 @@ def build(
         network = _new_network(embedding, data, prepared.spread)
     else:
         network = _continued_network(embedding, data, earlier.network)
+    check_can_be_joint(network)
     if METRICS[embedding.metric].unit_length:
         network = UnitCode(network)
     network = network.to(device, torch.float32)
@@ -99,12 +101,12 @@ def _new_network(
         embedding.n_components or default_width(n_features),
         hidden_layer_sizes=embedding.hidden_layer_sizes,
         activation=embedding.activation,
-        dropout=chosen_dropout(embedding.dropout, n_features, len(data.rows)),
+        dropout=chosen_dropout(embedding.dropout, n_features, total(len(data.rows))),
         name="encoder",
         sparse=isinstance(data.x, RowsGathered),
     )
     if spread is not None and isinstance(encoder, SkipMLP):
-        sample = data.sample(ROWS_TO_START_FROM).cpu()
+        sample = sample_to_start_from(data, ROWS_TO_START_FROM)
         encoder.start_from(sample, torch.from_numpy(spread).float())
     return encoder
 

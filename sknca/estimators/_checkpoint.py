@@ -17,6 +17,8 @@ from torch import nn
 from .._file import check_is_whole, pack, unpack, write_atomically
 from .._values import decode, encode
 from .._warnings import warn_user
+from ..distributed._ranks import ranks_of_fit
+from ._ranks import fit_of_all
 from ._sparse import SparseArray
 
 #: So many bytes of an array are made contiguous together.
@@ -38,6 +40,9 @@ class Checkpoint:
     every : int
         It is written after so many epochs, at the end, and if the fit is interrupted or fails.
 
+    writes : bool, default=True
+        Whether this process reads and writes it. In a joint fit, only the first one does.
+
     Attributes
     ----------
     found : dict or None
@@ -47,7 +52,8 @@ class Checkpoint:
         Whether that state is the end of the fit.
     """
 
-    def __init__(self, path: str | os.PathLike[str], every: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], every: int, *, writes: bool = True) -> None:
+        self._writes = writes
         self.found: dict[str, Any] | None = None
         self.is_finished = False
         self._path = Path(path)
@@ -56,6 +62,8 @@ class Checkpoint:
         self._latest: dict[str, Any] | None = None
         self._is_written = True
         check_scalar(every, "checkpoint_every", Integral, min_val=1)
+        if not writes:
+            return
         if self._path.is_dir() or not self._path.absolute().parent.is_dir():
             raise ValueError(f"checkpoint={str(path)!r} must be a file in an existing folder.")
 
@@ -112,6 +120,18 @@ class Checkpoint:
         self._content["seed"] = int(content["seed"])
         return int(content["seed"])
 
+    def open_together(self, fit: Mapping[str, Any], seed: int, max_iter: int) -> int:
+        """As `open`, in all processes of a joint fit."""
+        ranks = ranks_of_fit()
+        if ranks is None:
+            return self.open(fit, seed, max_iter)
+        fit = fit_of_all(fit)
+        if ranks.rank == 0:
+            seed = self.open(fit, seed, max_iter)
+        opened = ranks.of_first((seed, self.found, self.is_finished))
+        seed, self.found, self.is_finished = opened
+        return seed
+
     def _read(self) -> tuple[dict[str, Any], dict[str, Any]]:
         data = self._path.read_bytes()
         try:
@@ -144,6 +164,8 @@ class Checkpoint:
 
     def write(self, *, finished: bool = False) -> None:
         """Write the latest state, if it is not in the file or if it is the last."""
+        if not self._writes:
+            return
         if self._latest is None or (self._is_written and not finished):
             return
         arrays: dict[str, NDArray[Any]] = {}
@@ -175,7 +197,7 @@ def describe_fit(embedding: Any, arrays: Mapping[str, Any], *, continues: bool) 
     fit: dict[str, Any] = {"estimator": type(embedding).__name__}
     for name, value in embedding.get_params(deep=False).items():
         if name not in _FREE:
-            fit[name] = _text(value)
+            fit[name] = text_of(value)
     fit["the type of device"] = embedding.device_.type
     fit["continued by warm_start"] = continues
     for name, array in arrays.items():
@@ -199,7 +221,7 @@ def checksum(array: NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """A parameter in words that are the same in another process."""
     if isinstance(value, nn.Module):
         return f"a {type(value).__name__}"

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ._ranks import everyones, total
+
 #: More rows would tell the quartiles no better.
 ROWS_TO_START_FROM = 4096
 
@@ -42,20 +44,21 @@ def center_and_spread(
     generator : torch.Generator
         On the CPU. Draws these rows.
     """
-    sample = rows
-    if len(rows) > ROWS_TO_START_FROM:
+    sample, n = rows, total(len(rows))
+    if n > ROWS_TO_START_FROM:
         drawn = torch.randperm(len(rows), generator=generator, device="cpu")
-        sample = rows[drawn[:ROWS_TO_START_FROM].sort().values.numpy()]
+        size = -(-ROWS_TO_START_FROM * len(rows) // n)  # of this process
+        sample = rows[drawn[:size].sort().values.numpy()]
     center, spread = np.empty(X.shape[1]), np.empty(X.shape[1])
-    some_rows = X[sample]
+    some_rows = everyones(X[sample])
     for start in range(0, X.shape[1], _FEATURES_AT_HAND):
         some = slice(start, start + _FEATURES_AT_HAND)
         center[some], spread[some] = _of_features(some_rows[:, some])
-    if len(sample) < len(rows):
+    if n > ROWS_TO_START_FROM:
         constant = np.flatnonzero(spread == 0)
         for feature in constant[_vary(X, rows, constant)]:
             some = slice(feature, feature + 1)
-            center[some], spread[some] = _of_features(_column(X, rows, some))
+            center[some], spread[some] = _of_features(everyones(_column(X, rows, some)))
     return center, spread
 
 
@@ -64,11 +67,12 @@ def _vary(X: Any, rows: NDArray[np.int64], features: NDArray[np.int64]) -> NDArr
     varies = np.zeros(len(features), dtype=bool)
     if len(features) == 0:
         return varies
-    first = X[rows[:1]][:, features]
+    first = everyones(X[rows[:1]][:, features])[:1]
     for start in range(0, len(rows), ROWS_TO_START_FROM):
         some = X[rows[start : start + ROWS_TO_START_FROM]][:, features]
         varies |= (some != first).any(0)
-    return varies
+    found: NDArray[np.bool_] = np.any(everyones(varies[None]), axis=0)
+    return found
 
 
 def _of_features(X: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,8 @@ from ..data import (
     Source,
     TrainingData,
     hold_out,
-    labeled_sample,
 )
+from ..distributed._ranks import ranks_of_fit
 from ..objectives import EmbeddingObjective
 from ..training import (
     MOST_HELD_OUT,
@@ -49,6 +50,7 @@ from ._features import center_and_spread, common_unit
 from ._frames import FLOATS, validate_data
 from ._labels import check_partners, encode_labels, without_missing
 from ._mapped import check_mapped, is_mapped
+from ._ranks import any_of, check_alike, counts_of, pooled, pooled_sample, total
 from ._settings import number_of_epochs
 from ._sparse import SparseArray, check_format, spread_of_entries
 from ._training import Training
@@ -92,20 +94,33 @@ def fit(
     """Fit the embedding. A fit that the user interrupts after an epoch is kept, and goes on to
     raise.
     """
+    ranks = ranks_of_fit()
+    with nullcontext() if ranks is None else ranks.fitting():
+        _fit(embedding, given, callbacks, checkpoint)
+
+
+def _fit(
+    embedding: BaseEmbedding,
+    given: Given,
+    callbacks: FitCallbacks,
+    checkpoint: Checkpoint | None,
+) -> None:
     earlier = None
     if embedding.warm_start and hasattr(embedding, "network_"):
         classes = list(getattr(embedding, "classes_", []))
         earlier = Earlier(embedding.network_, embedding._objective, classes)
     checked = check(embedding, given, reset=earlier is None)
-    seed = draw_seed(embedding.random_state)
+    seed, ranks = draw_seed(embedding.random_state), ranks_of_fit()
+    if ranks is not None:
+        seed = ranks.of_first(seed)
     # How much a custom encoder computes for a row, only the user knows.
-    n_rows = len(checked.X) if embedding.encoder is None else None
+    n_rows = total(len(checked.X)) if embedding.encoder is None else None
     embedding.device_ = resolve_device(embedding.device, n_rows=n_rows)
-    max_iter = number_of_epochs(embedding, len(checked.rows))
+    max_iter = number_of_epochs(embedding, total(len(checked.rows)))
     if checkpoint is not None:
         continues = earlier is not None
         this_fit = describe_fit(embedding, vars(checked), continues=continues)
-        seed = checkpoint.open(this_fit, seed, max_iter)
+        seed = checkpoint.open_together(this_fit, seed, max_iter)
     interruption: TrainingInterrupted | None = None
     of_others = embedding._runs_code_of_others()
     with isolated(seed, embedding.device_, of_others=of_others) as generator:
@@ -126,7 +141,12 @@ def fit(
         validated = held_out is not None
         may_be_watched = not validated and earlier is None
         watched = may_be_watched and embedding._is_watched(labels, max_iter)
-        spreads = embedding._spreads_labels() and bool((labels < 0).any())
+        spreads = embedding._spreads_labels() and any_of(bool((labels < 0).any()))
+        if spreads and ranks is not None:
+            raise ValueError(
+                "spread_labels=True is for a single process: set spread_labels=False, and samples "
+                "without a label are not used by the loss of the labels."
+            )
         training = Training(
             embedding,
             make_objective,
@@ -156,6 +176,7 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
         y = y_val = None
     y, missing = (None, None) if y is None else without_missing(y, embedding.unlabeled)
     X, y = check_rows(embedding, given.X, y, reset=reset, least=2)
+    check_alike(embedding, given, X, y)
     labels = encode_labels(embedding, y, len(X), missing)
     weight, rows = check_weight(given.sample_weight, X)
     if not (embedding._learns_from_unlabeled() or embedding._spreads_labels()):
@@ -172,8 +193,9 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
         y_val, missing = without_missing(y_val, embedding.unlabeled, "y_val")
     X_val, y_val = check_validation_data(embedding, given.X_val, y_val, with_labels=y is not None)
     labels_val = encode_labels(embedding, y_val, len(X_val), missing, known=True)
-    found = _are_unseen(embedding, labels_val) or np.isin(labels_val, labels[rows]).any()
-    if with_labels and not found:
+    trained = np.flatnonzero(counts_of(labels[rows][labels[rows] >= 0]))
+    found = _are_unseen(embedding, labels_val) or np.isin(labels_val, trained).any()
+    if with_labels and not any_of(bool(found)):
         raise ValueError("y_val has no label of a class that is trained on.")
     warn_if_unlike(X_val, X, rows)
     return replace(checked, X_val=X_val, labels_val=labels_val)
@@ -196,7 +218,11 @@ def check_rows(
         reset=reset,
     )
     X, y = (X, None) if y is None else X
-    return X if isinstance(X, np.ndarray) else SparseArray(X), y
+    if isinstance(X, np.ndarray):
+        return X, y
+    if ranks_of_fit() is not None:
+        raise ValueError("A sparse X is for a single process: several need a dense one.")
+    return SparseArray(X), y
 
 
 def check_weight(
@@ -206,7 +232,9 @@ def check_weight(
     if sample_weight is None:
         return None, np.arange(len(X))
     weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-    return weight / weight.max(), np.flatnonzero(weight)
+    ranks = ranks_of_fit()
+    largest = weight.max() if ranks is None else max(ranks.exchange(weight.max()))
+    return weight / largest, np.flatnonzero(weight)
 
 
 def _are_unseen(embedding: BaseEmbedding, labels_val: NDArray[np.int64]) -> bool:
@@ -227,20 +255,22 @@ def prepare(
     if checked.labels_val is not None:
         assert checked.X_val is not None
         labels_val = torch.from_numpy(checked.labels_val).to(device)
-        held_out = Batch(rows_to_device(embedding, checked.X_val, is_new=is_new), labels_val)
+        held_out = pooled(
+            Batch(rows_to_device(embedding, checked.X_val, is_new=is_new), labels_val)
+        )
         among_themselves = _are_unseen(embedding, checked.labels_val)
-        neighbors = None if among_themselves else labeled_sample(data, generator)
+        neighbors = None if among_themselves else pooled_sample(data, generator)
         return PreparedData(data, (held_out, neighbors), spread, labels)
     if embedding.early_stopping is not True:
         return PreparedData(data, None, spread, labels)
-    fraction = min(embedding.validation_fraction, MOST_HELD_OUT / len(data.rows))
+    fraction = min(embedding.validation_fraction, MOST_HELD_OUT / total(len(data.rows)))
     kept, left_out = hold_out(data.labels, fraction, generator)
     if embedding._learns_from_labels():
         left = labels[kept]
         check_partners(left[left >= 0], embedding.validation_fraction)
-    held_out = data.take_at_home(data.rows[left_out])
+    held_out = pooled(data.take_at_home(data.rows[left_out]))
     data = replace(data, rows=data.rows[kept])
-    return PreparedData(data, (held_out, labeled_sample(data, generator)), spread, labels)
+    return PreparedData(data, (held_out, pooled_sample(data, generator)), spread, labels)
 
 
 def data_on_device(embedding: BaseEmbedding, checked: CheckedData, *, is_new: bool) -> TrainingData:

@@ -15,6 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._warnings import warn_user
 from ..data import taken_of_classes
+from ..distributed._ranks import ranks_of_fit
+from ._ranks import counts_of, everyones
 
 if TYPE_CHECKING:
     from ._base import BaseEmbedding
@@ -120,13 +122,17 @@ def encode_labels(
         return labels
     labeled = embedding._is_labeled(y, missing)
     if known:
-        may_be_unseen = embedding._may_validate_on_other_classes()
+        may_be_unseen = embedding._may_validate_on_other_classes() and ranks_of_fit() is None
         labels[labeled] = positions(y[labeled], embedding.classes_, may_be_unseen=may_be_unseen)
     else:
         check_classes(y[labeled])
         if embedding.unlabeled is None:
             warn_if_marked(y)
-        embedding.classes_, labels[labeled] = np.unique(y[labeled], return_inverse=True)
+        classes, labels[labeled] = np.unique(y[labeled], return_inverse=True)
+        embedding.classes_ = classes
+        if ranks_of_fit() is not None:
+            embedding.classes_ = np.unique(everyones(classes))
+            labels[labeled] = np.searchsorted(embedding.classes_, y[labeled])
     return labels
 
 
@@ -185,7 +191,7 @@ def check_partners(
     """Refuse labels (n,), from 0, that leave nothing to learn; if a validation fraction is given,
     they are what it has left. One label of each class is enough if it `may_be_single`.
     """
-    counts = np.bincount(labels)
+    counts = counts_of(labels)
     n_classes = np.count_nonzero(counts)
     if n_classes < 2:
         raise ValueError(f"The number of classes has to be greater than one; got {n_classes} class")
@@ -247,7 +253,7 @@ def weight_of_classes(
         If a class of `class_weight` is not in `y`, or a weight is negative or not finite.
     """
     if isinstance(class_weight, str):
-        counts = np.bincount(labels[labels >= 0], minlength=len(classes))
+        counts = counts_of(labels[labels >= 0], len(classes))
         taken = taken_of_classes(torch.from_numpy(counts), batch_size).numpy()
         balanced: NDArray[np.float64] = taken.sum() / (len(classes) * np.maximum(taken, 1))
         return balanced

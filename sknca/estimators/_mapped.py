@@ -47,6 +47,8 @@ class MappedArray:
         if isinstance(rows, slice):
             rows = np.arange(len(self))[rows]
         copied = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
+        if len(rows) == 0:
+            return copied
         memory = copied.reshape(-1).view(np.uint8).data
         path, start = self._file
         # Neighbors in the file are read together.

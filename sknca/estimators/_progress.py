@@ -44,7 +44,7 @@ class Progress:
 
         def watched(batch: Batch, epoch: int) -> Losses:
             losses = step(batch, epoch)
-            self.end_batch(len(batch.x))
+            self.end_batch(batch.n_samples)
             return losses
 
         return watched

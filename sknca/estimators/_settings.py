@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..distributed._ranks import ranks_of_fit
 from ..networks import SkipMLP, encoder_of, largest_product
 from ..objectives import EmbeddingObjective
 from ..training import (
@@ -78,11 +79,14 @@ def make_step(
 ) -> TrainingStep:
     """The step that the parameters mean, with adversarial steps from an epoch on."""
     objective: Any = state.objective
-    plain = Step(objective, state.optimizer)
+    ranks = ranks_of_fit()
+    plain = Step(objective, state.optimizer, average=None if ranks is None else ranks.average)
     radius, spread = _radius_and_spread(parameters, objective.network)
     if radius == 0:
         return replayed_if_it_pays([plain], state.device, batch_size)[0]
-    adversarial = replace(plain, gradient=AdversarialGradient(radius, spread))
+    largest = None if ranks is None else ranks.largest
+    gradient = AdversarialGradient(radius, spread, largest)
+    adversarial = replace(plain, gradient=gradient)
     return AdversarialStep(
         *replayed_if_it_pays([plain, adversarial], state.device, batch_size),
         fraction=parameters.adversarial_fraction,
@@ -102,10 +106,14 @@ def _radius_and_spread(
 
 
 def number_of_epochs(parameters: EmbeddingParameters, n_rows: int) -> int:
-    """What `max_iter` means for so many training samples."""
+    """What `max_iter` means for so many training samples, of all processes together."""
     if parameters.max_iter != "auto":
         return parameters.max_iter
-    return epochs_for(n_rows, size_of_batches(parameters, n_rows), parameters._most_epochs)
+    batch_size = size_of_batches(parameters, n_rows)
+    ranks = ranks_of_fit()
+    if ranks is not None:
+        batch_size = min(batch_size * ranks.size, n_rows)
+    return epochs_for(n_rows, batch_size, parameters._most_epochs)
 
 
 def size_of_batches(parameters: EmbeddingParameters, n_rows: int) -> int:

@@ -36,6 +36,7 @@ from ._data import apply_layers_to_array, apply_to_array
 from ._encoders import DROPOUT, make_network, width_of_output
 from ._frames import FLOATS, validate_data
 from ._labels import weight_of_classes, without_missing
+from ._ranks import any_of, total
 from ._settings import AUTO_BATCH_SIZE
 from ._sparse import SparseArray, check_format
 
@@ -458,7 +459,7 @@ class SNNLEmbedding(BaseEmbedding):
             code_units=self.code_units,
             primary=self._make_primary_loss(),
             snnl_weight=self.snnl_weight,
-            partly_labeled=bool((labels < 0).any()),
+            partly_labeled=any_of(bool((labels < 0).any())),
             class_weight=None if class_weight is None else class_weight.tolist(),
         )
 
@@ -494,7 +495,7 @@ class SNNLEmbedding(BaseEmbedding):
             and self.primary_loss != "reconstruction"
             and isinstance(self.layers, str)
             and max_iter >= _EPOCHS_TO_WATCH
-            and np.count_nonzero(labels >= 0) >= _ROWS_TO_WATCH
+            and total(int(np.count_nonzero(labels >= 0))) >= _ROWS_TO_WATCH
         )
 
     def _set_overfits(self, overfits: bool | None) -> None:

@@ -13,6 +13,7 @@ from scipy import sparse
 from .._devices import resolve_device
 from .._threads import threads_for
 from ..data import TrainingData
+from ..distributed._ranks import ranks_of_fit
 from ..networks import SkipMLP, encoder_of
 from ..objectives import EmbeddingObjective
 from ..training import DivergenceError, EpochRecord, TrainingState, isolated, train
@@ -106,6 +107,8 @@ def learn_portion(
     embedding: BaseEmbedding, X: Any, y: Any, sample_weight: Any, classes: Any
 ) -> None:
     """Go once over a portion of samples; the first one starts the encoder."""
+    if ranks_of_fit() is not None:
+        raise ValueError("partial_fit is for a single process: within together(), call fit.")
     is_new = not hasattr(embedding, "network_")
     checked = check_portion(embedding, X, y, sample_weight, classes, is_new=is_new)
     if len(checked.rows) < 2:  # there is no pair to learn from

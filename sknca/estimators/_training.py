@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
 
 from .._threads import threads_for
 from .._warnings import warn_user
-from ..data import Batch, TrainingData, hold_out, labeled_sample
+from ..data import Batch, TrainingData, hold_out
+from ..distributed._ranks import ranks_of_fit
 from ..objectives import EmbeddingObjective
 from ..training import (
     ROWS_TO_LOOK_AT,
@@ -24,12 +26,14 @@ from ..training import (
     TrainingState,
     fraction_to_watch,
     one_cycle,
+    reseed,
     train,
 )
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint
 from ._parameters import EmbeddingParameters
 from ._progress import progress
+from ._ranks import agreed_to_stop, interruptible, is_first, pooled_sample, total
 from ._settings import advice, make_state, make_step, product_of_a_step, size_of_batches
 
 #: One epoch in so many comes before the adversarial steps.
@@ -193,6 +197,11 @@ class Training:
         """Make a new objective, to be trained for so many epochs."""
         rate = self._parameters.learning_rate_init
         objective, make_spreader = self._make_objective(max_iter), self._make_spreader
+        ranks = ranks_of_fit()
+        if ranks is not None:
+            ranks.broadcast([*objective.parameters(), *objective.buffers()])
+            # Dropout is to be drawn independently.
+            reseed([self._generator.initial_seed(), ranks.rank], data.y.device)
         self.state = make_state(
             self._parameters,
             objective,
@@ -213,7 +222,9 @@ class Training:
             self._watched.watch.load_state_dict(found["watch"])
         self.overfits = found["overfits"]
         self._begin(data, found["max_iter"] if self.overfits else self._max_iter)
-        self.state.load_state_dict(found["state"])
+        ranks = ranks_of_fit()
+        own = {} if ranks is None else found["of_processes"][ranks.rank]
+        self.state.load_state_dict({**found["state"], **own})
 
     def _train(
         self,
@@ -224,18 +235,20 @@ class Training:
     ) -> None:
         """Train until an epoch, or to the end, and tell everybody of each."""
         given, state, objective = self._parameters, self.state, self.objective
-        batch_size = size_of_batches(given, len(data.rows))
+        n_rows, verbose = total(len(data.rows)), given.verbose if is_first() else 0
+        batch_size = size_of_batches(given, n_rows)
         first_epoch = state.max_iter // _EPOCHS_TO_ONE_WITHOUT_PERTURBATIONS
         product = product_of_a_step(given, objective.network, batch_size, state.device)
         with (
+            interruptible(),
             threads_for(product),
-            progress(type(given).__name__, state, len(data.rows), given.verbose) as shown,
+            progress(type(given).__name__, state, n_rows, verbose) as shown,
         ):
             step = make_step(given, state, batch_size, first_epoch)
             for record in train(
                 state,
                 data,
-                shown.watching(step) if given.verbose else step,
+                shown.watching(step) if verbose else step,
                 batch_size=batch_size,
                 validate=None if held_out is None else partial(objective.held_out, *held_out),
                 until=until,
@@ -249,21 +262,36 @@ class Training:
         """Whether to stop here."""
         epochs, watched = self.state.epoch, None if self.overfits is not None else self._watched
         if self.objective.adapts and epochs == self._adapts_after:
-            self.objective.adapt_to(labeled_sample(data, self._generator, ROWS_TO_LOOK_AT))
+            self.objective.adapt_to(pooled_sample(data, self._generator, ROWS_TO_LOOK_AT))
         if watched is not None:
             watched.watch.end_epoch(epochs - 1)
         if self._checkpoint is not None:
             self._checkpoint.end_epoch(epochs, self._state_dict())
-        self._asked_to_stop = self._callbacks.end_epoch(
-            lambda: self._as_if_stopped(self.objective, self.state.history)
-        )
+        self._asked_to_stop = agreed_to_stop(self._end_epoch_of_callbacks())
         return self._asked_to_stop or (watched is not None and watched.watch.is_over)
+
+    def _end_epoch_of_callbacks(self) -> bool:
+        ranks = ranks_of_fit()
+        try:
+            return self._callbacks.end_epoch(
+                lambda: self._as_if_stopped(self.objective, self.state.history)
+            )
+        except KeyboardInterrupt:
+            if ranks is None:
+                raise
+            ranks.is_interrupted = True
+            return False
 
     def _state_dict(self) -> dict[str, Any]:
         """All that a checkpoint must hold to go on from here."""
-        watched = self._watched
+        watched, ranks, state = self._watched, ranks_of_fit(), self.state.state_dict()
+        more = {}
+        if ranks is not None:
+            own = {name: state[name] for name in ("batches", "random")}
+            more["of_processes"] = ranks.exchange(own)
         return {
-            "state": self.state.state_dict(),
+            **more,
+            "state": state,
             "max_iter": self.state.max_iter,
             "planned": self._max_iter,
             "overfits": self.overfits,
@@ -272,14 +300,19 @@ class Training:
 
     def _hold_out(self, data: TrainingData, max_iter: int) -> _Watched:
         """Hold rows out, to watch for overfitting in a training of so many epochs."""
-        fraction = fraction_to_watch(self._parameters.validation_fraction, len(data.rows))
+        fraction = fraction_to_watch(self._parameters.validation_fraction, total(len(data.rows)))
         kept, left_out = hold_out(data.labels, fraction, self._generator)
         part = replace(data, rows=data.rows[kept])
         held_out, others = (
-            labeled_sample(some, self._generator, ROWS_TO_LOOK_AT)
+            pooled_sample(some, self._generator, ROWS_TO_LOOK_AT)
             for some in (replace(data, rows=data.rows[left_out]), part)
         )
-        watch = OverfittingWatch(lambda: self.objective.overfitting(held_out, others), max_iter)
+
+        def look() -> tuple[Tensor, Tensor]:
+            ranks, seen = ranks_of_fit(), self.objective.overfitting(held_out, others)
+            return seen if ranks is None else ranks.of_first(seen)
+
+        watch = OverfittingWatch(look, max_iter)
         return _Watched(part, watch, math.ceil(WATCHED_PART * max_iter))
 
     def _warn_if_not_converged(self) -> None:

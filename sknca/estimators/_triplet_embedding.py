@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .._compat import Interval, StrOptions
+from ..distributed._ranks import ranks_of_fit
 from ..functional._metrics import MetricName
 from ..functional._mining import STRATEGIES, StrategyName
 from ..objectives import EmbeddingObjective, TripletObjective
@@ -307,4 +308,9 @@ class TripletEmbedding(BaseEmbedding):
     ) -> EmbeddingObjective:
         if self.margin == "soft" and STRATEGIES[self.mining].needs_margin:
             raise ValueError(f"mining={self.mining!r} needs a number as margin, got margin='soft'.")
+        if STRATEGIES[self.mining].draws and ranks_of_fit() is not None:
+            raise ValueError(
+                f"mining={self.mining!r} is for a single process: each of several would draw other "
+                "triplets."
+            )
         return TripletObjective(network, metric=self.metric, margin=self.margin, mining=self.mining)

@@ -57,6 +57,16 @@ class Problem:
     among_themselves: bool  # the queries are the keys: row i is not its own neighbor
     block_size: int
     q: float | Tensor = 0.0  # of the family (1 - p^q) / q; a tensor () is positive
+    first: int | None = None  # the queries are the keys from this one on, if they are some of them
+
+    @property
+    def own(self) -> slice | None:
+        """Which of the keys are the queries themselves, if they are among the keys."""
+        if self.among_themselves:
+            return slice(None)
+        if self.first is None:
+            return None
+        return slice(self.first, self.first + len(self.query_labels))
 
 
 class TotalLoss(torch.autograd.Function):
@@ -216,16 +226,16 @@ def _one_block(
     mask = torch.empty_like(negatives)
     torch.ne(of_rows, of_columns, out=mask)
     torch.add(negatives, mask, alpha=nowhere, out=positives)
-    if problem.among_themselves:
-        positives.diagonal().fill_(nowhere)
+    if problem.own is not None:
+        positives.diagonal(problem.first or 0).fill_(nowhere)
     torch.eq(of_rows, of_columns, out=mask)
     negatives.add_(mask, alpha=nowhere)
     if problem.log_key_weight is None:
-        has_positive = mask.sum(1) > int(problem.among_themselves)  # (n,)
+        has_positive = mask.sum(1) > int(problem.own is not None)  # (n,)
     else:
         is_neighbor = (problem.log_key_weight > -torch.inf).to(mask.dtype)  # (m,)
         n_positives = torch.mv(mask, is_neighbor)
-        has_positive = n_positives > (is_neighbor if problem.among_themselves else 0)
+        has_positive = n_positives > (0 if problem.own is None else is_neighbor[problem.own])
 
     tops, sums = exp_rows_(both)  # (2, n, 1)
     (top_negatives, top_positives), (sum_negatives, sum_positives) = tops.unbind(), sums.unbind()
@@ -269,12 +279,14 @@ def _many_blocks(
     problem: Problem,
 ) -> _Evaluated:
     """Blocks of rows sorted by class, so that the positives of a block are in a narrow window."""
-    classes, key_classes, has_positive = _classes(problem, keys.dtype)
+    classes, key_classes, has_positive = classes_and_positives(problem, keys.dtype)
     key_order = key_classes.argsort(stable=True)
     order = key_order if problem.among_themselves else classes.argsort(stable=True)
     factors = has_positive.to(keys.dtype)
     if coefficients is not None:
         factors *= coefficients
+    place, key_place = order.argsort(), key_order.argsort()
+    own = None if problem.first is None else key_place[problem.own][order]  # (n,)
     losses, gradients = _walk(
         queries[order],
         keys[key_order],
@@ -284,8 +296,8 @@ def _many_blocks(
         has_positive[order],
         factors[order] if wants_gradient else None,
         problem,
+        own,
     )
-    place, key_place = order.argsort(), key_order.argsort()
     of_queries, of_keys, of_offset = (
         None if gradient is None else gradient[where]
         for gradient, where in zip(gradients, (place, key_place, key_place), strict=True)
@@ -293,7 +305,7 @@ def _many_blocks(
     return losses[place], has_positive, (of_queries, of_keys, of_offset)
 
 
-def _classes(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def classes_and_positives(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """A number for the class of each query (n,) and key (m,), and which queries (n,) have a
     positive. Floats: with them a comparison can write a float, ten times as fast as a boolean.
     """
@@ -307,12 +319,13 @@ def _classes(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tens
     else:
         classes = torch.where(left < right, left, -1).to(dtype)
         key_classes = torch.searchsorted(ordered, problem.key_labels).to(dtype)
-    own = int(problem.among_themselves)
+    own = problem.own
     if problem.log_key_weight is None:
-        return classes, key_classes, right - left > own
+        return classes, key_classes, right - left > int(own is not None)
     counts = (problem.log_key_weight > -torch.inf).long()  # (m,), which keys are neighbors at all
     counted = functional.pad(counts[order].cumsum(0), (1, 0))  # (m + 1,)
-    return classes, key_classes, counted[right] - counted[left] > (counts if own else 0)
+    n_own = 0 if own is None else counts[own]
+    return classes, key_classes, counted[right] - counted[left] > n_own
 
 
 def _walk(
@@ -324,6 +337,7 @@ def _walk(
     has_positive: Tensor,  # (n,)
     coefficients: Tensor | None,  # (n,), 0 without a positive; None: no gradient wanted
     problem: Problem,
+    own: Tensor | None,  # (n,), which key is the query itself
 ) -> tuple[Tensor, _Gradients]:
     """Losses and gradients, one block of rows after the other.
 
@@ -364,6 +378,8 @@ def _walk(
             window.add_(mask, alpha=nowhere)
         if problem.among_themselves:
             positives.diagonal(b.start - b.first).fill_(nowhere)
+        elif own is not None:
+            positives.scatter_(1, (own[rows] - b.first)[:, None], nowhere)
 
         top_positives, sum_positives = exp_rows_(positives)  # (b, 1)
         top_negatives, sum_negatives = exp_rows_(negatives)  # (b, 1)

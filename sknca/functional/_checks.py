@@ -106,6 +106,16 @@ def check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor | float:
     return temperature.to(z.device, z.dtype)
 
 
+def check_first(first: int, z: Tensor, neighbors: Tensor) -> None:
+    """Refuse a place of `z` among its neighbors that cannot be."""
+    last = len(neighbors) - len(z)
+    if not (isinstance(first, int) and 0 <= first <= last):
+        raise ValueError(
+            f"first_neighbor must be an integer from 0 to {last}, where {len(z)} samples fit into "
+            f"{len(neighbors)} neighbors; got {first!r}."
+        )
+
+
 def check_q(q: Any) -> None:
     if isinstance(q, Tensor):
         return  # reading it would wait for its device

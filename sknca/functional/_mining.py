@@ -52,6 +52,7 @@ class Strategy:
     counts: Literal["violating", "semihard"] | None = None
     needs_margin: bool = False  # margin="soft" has none
     each: Find | None = None
+    draws: bool = False  # at random
 
 
 def _violating(
@@ -158,7 +159,7 @@ STRATEGIES: dict[str, Strategy] = {
     "all": Strategy(_violating, counts="violating"),
     "semihard": Strategy(_semihard, _nearest_semihard, counts="semihard", needs_margin=True),
     "hard": Strategy(_listed(_hardest), _nearest_of_all, each=_hardest),
-    "random": Strategy(_listed(_random), _any_violating, each=_random),
+    "random": Strategy(_listed(_random), _any_violating, each=_random, draws=True),
 }
 
 

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from ._blocks import Problem, RowLosses, TotalLoss
+from ._blocks import Problem, RowLosses, TotalLoss, classes_and_positives
 from ._checks import (
+    check_first,
     check_labels,
     check_pair,
     check_q,
@@ -36,6 +37,7 @@ def soft_nearest_neighbor_loss(
     neighbors: Tensor | None = None,
     neighbor_labels: Tensor | None = None,
     neighbor_weight: Tensor | None = None,
+    first_neighbor: int | None = None,
 ) -> Tensor:
     r"""Soft nearest neighbor loss of codes with labels.
 
@@ -103,6 +105,11 @@ def soft_nearest_neighbor_loss(
         if None, all are 1. Without `neighbors`, they are the weights of the samples of `z` in the
         losses of other samples, and if None, `sample_weight` is used.
 
+    first_neighbor : int, default=None
+        If `z` itself is a part of `neighbors`, the row of `neighbors` where it starts. No sample is
+        then a neighbor of itself, as without `neighbors`. This is how several processes share the
+        loss of one batch, see :mod:`sknca.distributed`.
+
     Returns
     -------
     loss : Tensor of shape () or, with reduction "none", (n,)
@@ -111,8 +118,8 @@ def soft_nearest_neighbor_loss(
     Raises
     ------
     ValueError
-        If a shape, a dtype, `q`, `metric`, `reduction`, `temperature` or `block_size` is not as
-        described.
+        If a shape, a dtype, `q`, `metric`, `reduction`, `temperature`, `block_size` or
+        `first_neighbor` is not as described.
 
     Notes
     -----
@@ -158,6 +165,8 @@ def soft_nearest_neighbor_loss(
     if neighbors is None:
         if neighbor_labels is not None:
             raise ValueError("neighbor_labels was given, but neighbors was not.")
+        if first_neighbor is not None:
+            raise ValueError("first_neighbor was given, but neighbors was not.")
         keys, key_labels, key_weight = z, y, sample_weight
     else:
         if neighbor_labels is None:
@@ -165,6 +174,8 @@ def soft_nearest_neighbor_loss(
         z, keys = check_pair(z, neighbors, ("z", "neighbors"))
         key_labels = check_labels(neighbor_labels, keys, "neighbor_labels")
         key_weight = check_weight(neighbor_weight, keys, "neighbor_weight")
+        if first_neighbor is not None:
+            check_first(first_neighbor, z, keys)
     weight = check_weight(sample_weight, z, "sample_weight")
     if among_themselves:
         key_weight = check_weight(neighbor_weight, z, "neighbor_weight")
@@ -186,6 +197,7 @@ def soft_nearest_neighbor_loss(
             among_themselves=among_themselves,
             block_size=block_size,
             q=q,
+            first=first_neighbor,
         )
         if reduction == "none":
             losses: Tensor = RowLosses.apply(rows, columns, temperature, problem)
@@ -198,6 +210,28 @@ def soft_nearest_neighbor_loss(
             rows, columns, temperature, problem, weight, reduction == "mean", wants_gradient
         )
         return loss
+
+
+def counted_weight(
+    y: Tensor, sample_weight: Tensor | None, neighbor_weight: Tensor | None
+) -> Tensor:
+    """The weight () of the samples with labels `y` (n,) that have a positive: what the sum of their
+    losses is divided by in a mean; 1 if none has.
+    """
+    problem = Problem(
+        metric=check_metric("sqeuclidean"),
+        query_labels=y,
+        key_labels=y,
+        log_key_weight=None if neighbor_weight is None else neighbor_weight.log(),
+        among_themselves=True,
+        block_size=1,
+    )
+    has_positive = classes_and_positives(problem, torch.float32)[2]
+    if sample_weight is None:
+        counted = has_positive.sum().to(torch.float32)
+    else:
+        counted = sample_weight.dot(has_positive.to(sample_weight.dtype))
+    return torch.where(counted > 0, counted, 1)
 
 
 def default_block_size(n_keys: int, device: torch.device) -> int:

@@ -9,8 +9,11 @@ from torch import Tensor, nn
 
 from .._sparse_rows import Rows
 from ..data import Batch
+from ..distributed._gather import gather_rows
+from ..distributed._loss import own_part, share_of_loss
 from ..functional import soft_nearest_neighbor_loss
 from ..functional._metrics import METRICS
+from ..functional._snnl import counted_weight
 from ..networks import CODE, apply_layers, run_layers
 from ._base import EmbeddingObjective, Loss
 from ._loss import bounded_exp
@@ -218,7 +221,9 @@ class SNNLObjective(EmbeddingObjective):
         """The loss of samples from their activations. With `training`, their neighbors are
         searched among the activations of training samples instead.
         """
-        x, y, weight, target, _ = rows
+        if rows.sizes is not None:
+            return self._share(outputs, rows, rows.sizes, epoch)
+        x, y, weight, target, *_ = rows
         label_weight = rows.label_weight
         code = outputs[CODE]
         total = code.new_zeros(())
@@ -239,6 +244,61 @@ class SNNLObjective(EmbeddingObjective):
             parts["snnl"] = snnl
             total = total + self.snnl_weight * snnl
         return total, parts
+
+    def _share(
+        self, outputs: Mapping[str, Tensor], rows: Batch, sizes: Sequence[int], epoch: int | Tensor
+    ) -> Loss:
+        """The loss of a batch of which several processes have a part each: of the own part, in
+        units in which the mean over the processes is the loss of the whole batch.
+        """
+        seen = [self._seen(outputs[layer]) for layer in self.layers]
+        beside = [rows.y] if rows.weight is None else [rows.y, rows.weight]
+        everyone, y, *weights = gather_rows(torch.cat(seen, 1), sizes, beside)
+        weight = weights[0] if weights else None
+        own, code = own_part(sizes), outputs[CODE]
+        parts: dict[str, Tensor] = {}
+        total = code.new_zeros(())
+        if self.primary is not None:
+            is_classification = isinstance(self.primary, Classification)
+            in_mean = self._in_mean(y, weight) if is_classification else weight
+            of_all = self.primary.weight_of_rows(y, in_mean)
+            target = rows.x if rows.target is None else rows.target
+            losses = self.primary.of_rows(code, target, rows.y)
+            if of_all is None:
+                share = losses.sum() / len(y)
+            else:
+                tiny = torch.finfo(losses.dtype).tiny
+                share = (of_all[own] * losses).sum() / of_all.sum().clamp_min(tiny)
+            total = parts[self.primary.name] = len(sizes) * share
+        if self.snnl_weight == 0:
+            return total, parts
+        neighbor_weight = self._weight_of_labeled(y, weight)
+        sample_weight = self._in_mean(y, neighbor_weight)
+        counted = counted_weight(y, sample_weight, neighbor_weight)
+        widths = [some.shape[1] for some in seen]
+        layers = zip(seen, everyone.split(widths, 1), self._temperatures(epoch), strict=True)
+        snnl = functools.reduce(
+            torch.add,
+            [
+                share_of_loss(
+                    some,
+                    sizes,
+                    temperature,
+                    everyone=some_of_all,
+                    y=y,
+                    counted=counted,
+                    sample_weight=sample_weight,
+                    neighbor_weight=neighbor_weight,
+                    q=self._q(epoch),
+                    metric=self.metric,
+                )
+                for some, some_of_all, temperature in layers
+            ],
+        )
+        if self.primary is None:
+            return snnl if self.snnl_weight > 0 else -snnl, {}
+        parts["snnl"] = snnl
+        return total + self.snnl_weight * snnl, parts
 
     def _snnl(
         self,

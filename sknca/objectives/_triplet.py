@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .._random import generator_of_fit
 from ..data import Batch
+from ..distributed._gather import gather_rows
 from ..functional import triplet_loss
 from ..functional._triplet_loss import nearest_triplet_loss
 from ._base import EmbeddingObjective, Loss
@@ -40,13 +41,18 @@ class TripletObjective(EmbeddingObjective):
         self.mining = mining
 
     def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:
+        codes, y, weight = self.network(batch.x), batch.y, batch.label_weight
+        if batch.sizes is not None:  # each process computes the loss of the whole batch
+            beside = [y] if weight is None else [y, weight]
+            codes, y, *weights = gather_rows(codes, batch.sizes, beside)
+            weight = weights[0] if weights else None
         loss = triplet_loss(
-            self.network(batch.x),
-            batch.y,
+            codes,
+            y,
             margin=self.margin,
             strategy=self.mining,
             metric=self.metric,
-            sample_weight=batch.label_weight,
+            sample_weight=weight,
             generator=generator_of_fit(),
         )
         return loss, {}

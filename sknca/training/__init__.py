@@ -2,7 +2,7 @@
 
 from ._adamw import AdamW
 from ._adversarial import AdversarialGradient, AdversarialStep
-from ._isolation import isolated, out_of_isolation, torch_defaults
+from ._isolation import isolated, out_of_isolation, reseed, torch_defaults
 from ._label_spreader import LabelSpreader
 from ._loop import DivergenceError, TrainingInterrupted, train
 from ._overfitting import (
@@ -43,6 +43,7 @@ __all__ = [
     "out_of_isolation",
     "q_plan",
     "replayed_if_it_pays",
+    "reseed",
     "temperature_plan",
     "torch_defaults",
     "train",

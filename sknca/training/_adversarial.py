@@ -1,7 +1,7 @@
 """Adversarial training: some batches get an extra step on perturbed samples."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,9 @@ class AdversarialGradient:
     spread : float or Tensor of shape (d,), default=1.0
         That unit.
 
+    largest : callable, default=None
+        If several processes have a part of the batch each, the largest of their numbers.
+
     Raises
     ------
     ValueError
@@ -41,6 +44,7 @@ class AdversarialGradient:
 
     radius: float
     spread: Tensor | float = 1.0
+    largest: Callable[[Tensor], Tensor] | None = None  # of a number () in several processes
 
     def __call__(
         self, loss: BatchLoss, batch: Batch, epoch: int | Tensor
@@ -68,7 +72,10 @@ class AdversarialGradient:
             spread = spread.index_select(0, x.columns)
         direction = spread * grad  # of the features in units of their spread
         # In units of the steepest: what is far below it is rounding, and leads nowhere.
-        direction /= direction.abs().amax().clamp_min(torch.finfo(direction.dtype).tiny)
+        steepest = direction.abs().amax() if len(x) else direction.new_zeros(())
+        if self.largest is not None:
+            steepest = self.largest(steepest)
+        direction /= steepest.clamp_min(torch.finfo(direction.dtype).tiny)
         if not isinstance(x, SparseRows):
             return x + (self.radius * spread) * functional.normalize(direction, dim=1)
         rows = x.rows()

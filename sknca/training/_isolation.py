@@ -1,9 +1,10 @@
 """Training leaves the torch of the surrounding program as it found it."""
 
+import hashlib
 import math
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -116,6 +117,19 @@ def load_random_state(state: Mapping[str, Tensor], device: torch.device) -> None
     torch.default_generator.set_state(state["cpu"])
     if device.type != "cpu":
         torch.get_device_module(device).set_rng_state(state["device"], device)
+
+
+def reseed(seeds: Sequence[int], device: torch.device) -> None:
+    """Within `isolated` on this device, draw on from other seeds."""
+    # As many bits as a seed of torch may have, and unlike those of similar seeds.
+    digest = hashlib.blake2b(repr(list(seeds)).encode(), digest_size=7).digest()
+    seed, own = int.from_bytes(digest), generator_of_fit()
+    if own is not None:
+        own.manual_seed(seed)
+        return
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ..data import TrainingData, class_aware_batches
+from ..data import SharedBatches, TrainingData, class_aware_batches
+from ..distributed._ranks import ranks_of_fit
 from ._state import EpochRecord, TrainingState
 from ._step import TrainingStep
 
@@ -73,8 +74,11 @@ def train(
     DivergenceError
         If the loss of an epoch is not finite, or much larger than at the start.
     """
-    labels = data.labels
+    labels, ranks = data.labels, ranks_of_fit()
     until = state.max_iter if until is None else until
+    shared = None
+    if ranks is not None:
+        shared = SharedBatches(labels, batch_size, state.generator, ranks)
     while state.epoch < until and not state.stopping.should_stop:
         if on_epoch_begin is not None:
             on_epoch_begin()
@@ -85,12 +89,17 @@ def train(
         sums: dict[str, Tensor] = {}  # kept on the device: an epoch waits for it once
         first: Tensor | None = None
         # By the labels that were given: of few, each batch has some.
-        places = class_aware_batches(labels, batch_size, state.generator)
-        for i, batch in enumerate(taught.batches(places)):
+        if shared is None:
+            places = class_aware_batches(labels, batch_size, state.generator)
+            batches = taught.batches(places)
+        else:
+            places, sizes = shared()
+            batches = taught.batches(places, sizes)
+        for i, batch in enumerate(batches):
             state.set_learning_rate((epoch + i / len(places)) / state.max_iter)
             losses = step(batch, epoch)
             first = losses["loss"].clone() if first is None else first
-            size = len(batch.x)
+            size = batch.n_samples
             n_rows += size
             for name, value in losses.items():
                 if name in sums:
@@ -101,10 +110,17 @@ def train(
         record: EpochRecord = {"epoch": epoch}
         # All that is to be known of it, read together: reading waits for the device.
         assert first is not None  # there is a batch in every epoch
-        *totals, first_loss = torch.stack([*sums.values(), first]).tolist()
+        figures = torch.stack([*sums.values(), first]).tolist()
+        if ranks is not None:  # each has its share of the losses
+            figures = [
+                sum(some) / ranks.size for some in zip(*ranks.exchange(figures), strict=True)
+            ]
+        *totals, first_loss = figures
         record |= {name: total / n_rows for name, total in zip(sums, totals, strict=True)}
         record |= state.objective.settings(epoch)
         record["validation_loss"] = None if validate is None else validate().item()
+        if ranks is not None:  # what follows from it must be the same in all processes
+            record = ranks.of_first(record)
         state.history.append(record)
         if state.first_loss is None:
             state.first_loss = first_loss

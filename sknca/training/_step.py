@@ -74,12 +74,15 @@ class Step:
     objective: BatchLoss
     optimizer: Optimizer
     gradient: Gradient = gradient_of_batch
+    average: Callable[[list[Tensor]], None] | None = None  # of gradients over several processes
 
     def __call__(self, batch: Batch, epoch: int | Tensor) -> Losses:
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
         total, parts = self.gradient(self.objective, batch, epoch)
+        if self.average is not None:
+            self.average([p for group in self.optimizer.param_groups for p in group["params"]])
         self.optimizer.step()
         # A network that computes in bfloat16, say, keeps copies of its weights there
         # for as long as any autocast is open around it, and one may be.
@@ -137,7 +140,9 @@ class ReplayedStep:
         return replay()
 
     def _new_record(self, batch: Batch) -> tuple[list[Tensor], Replay]:
-        memory = Batch._make(None if tensor is None else tensor.clone() for tensor in batch)
+        memory = batch._replace(
+            **{name: value.clone() for name, value in batch._asdict().items() if value is not None}
+        )
         return _tensors(memory), self._record(lambda: self._step(memory, self._epoch))
 
 
@@ -170,7 +175,9 @@ def replayed_if_it_pays(
 ) -> list[TrainingStep]:
     """The steps of an objective, to be replayed on CUDA if they can be recorded and that pays."""
     can_be_recorded = getattr(steps[0].objective, "has_fixed_steps", False)
-    if device.type != "cuda" or not can_be_recorded or batch_size > _LARGEST_TO_RECORD:
+    is_shared = steps[0].average is not None
+    too_large = batch_size > _LARGEST_TO_RECORD
+    if device.type != "cuda" or not can_be_recorded or too_large or is_shared:
         return list(steps)
     recorder = GraphRecorder()
     return [ReplayedStep(step, device, recorder) for step in steps]

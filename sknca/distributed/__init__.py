@@ -1,0 +1,12 @@
+"""Several processes, each with a part of the samples, that train one network together.
+
+Each process calls the same functions with its own part. The loss of a batch compares each sample
+with those of all processes, exactly as one process with all of them would. The engine is
+`torch.distributed`: gloo on CPUs, NCCL on GPUs.
+"""
+
+from ._gather import gather
+from ._loss import soft_nearest_neighbor_loss
+from ._together import part_of, together
+
+__all__ = ["gather", "part_of", "soft_nearest_neighbor_loss", "together"]
