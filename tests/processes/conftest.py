@@ -9,7 +9,7 @@ WORKER = Path(__file__).with_name("worker.py")
 
 #: First two processes. Then three, and pairs of which one process fails.
 STAGES = [
-    "2:functional,exact,agree,resume,refuse",
+    "2:functional,exact,agree,resume,refuse,example",
     "3:exact,refuse_others+2:die+2:fail",
 ]
 

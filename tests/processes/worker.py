@@ -7,6 +7,7 @@ A stage is for example 2:exact,resume+3:exact: two processes with two tasks, and
 
 import json
 import os
+import runpy
 import signal
 import sys
 import time
@@ -220,6 +221,13 @@ def functional():
                 found[f"{name}.gradients"] = torch.stack([own.grad, other.grad]) / SIZE
                 found[f"{name}.gradient"] = one.grad[mine]
     save("functional", **found)
+
+
+def example():
+    """The example, without a failure."""
+    example = Path(__file__).parents[2] / "examples" / "distributed" / "train.py"
+    sys.argv = [str(example), "--max-iter=3", f"--codes={FOLDER / 'example.npy'}"]
+    runpy.run_path(str(example), run_name="__main__")
 
 
 def die():
