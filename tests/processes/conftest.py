@@ -11,6 +11,7 @@ WORKER = Path(__file__).with_name("worker.py")
 STAGES = [
     "2:functional,exact,agree,resume,refuse,example",
     "3:exact,refuse_others+2:die+2:fail",
+    "2:go_on",
 ]
 
 

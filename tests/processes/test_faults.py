@@ -1,5 +1,6 @@
 """A process that fails or ends does not leave the others waiting."""
 
+import numpy as np
 import pytest
 
 from sknca import SNNLEmbedding
@@ -21,6 +22,13 @@ def test_a_process_that_dies_ends_the_others_and_is_named(done):
 def test_the_checkpoint_of_a_fit_that_died_is_whole(done):
     check_is_whole((done / "dying").read_bytes())
     assert not list(done.glob("*.partial"))
+
+
+def test_started_again_the_fit_goes_on_and_ends_as_without_the_failure(done):
+    for rank in range(2):
+        whole, went_on = (np.load(done / f"{name}-2-{rank}.npz") for name in ("whole", "went_on"))
+        for name in went_on:
+            np.testing.assert_array_equal(whole[name], went_on[name])
 
 
 def test_a_process_that_fails_in_a_step_is_named_with_its_error(done):

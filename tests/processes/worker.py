@@ -234,6 +234,11 @@ def die():
     fit_in_file("dying", 1, [AfterEpoch(2, lambda: os.kill(os.getpid(), signal.SIGKILL), [1])])
 
 
+def go_on():
+    """The same fit, started again."""
+    save("went_on", **of_network(fit_in_file("dying", 1)))
+
+
 def fail():
     """A process raises within a step, and does not end."""
     rows = []
