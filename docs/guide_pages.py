@@ -25,6 +25,12 @@ _PAGES = {
         "load": ["saving"],
         "save": ["saving", "howto/production"],
     },
+    "sknca.distributed": {
+        "gather": ["scaling", "guide/own_loop"],
+        "part_of": ["scaling"],
+        "soft_nearest_neighbor_loss": ["scaling", "guide/own_loop"],
+        "together": ["scaling"],
+    },
     "sknca.functional": {
         "anchor_negative_distances": ["guide/triplets"],
         "anchor_positive_distances": ["guide/triplets"],

@@ -4,13 +4,14 @@ On one machine with two processes:
 
     torchrun --nproc-per-node=2 examples/distributed/train.py --checkpoint run.sknca
 
-On four machines with eight GPUs each, the same command on each of them, with the name of one of them:
+On four machines with eight GPUs each, the same command on each, with the name of one of them:
 
     torchrun --nnodes=4 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-endpoint=host0:29500 \
         --max-restarts=3 examples/distributed/train.py --checkpoint /shared/run.sknca
 
 Only the line `with together():` makes it a script for several processes. It also runs alone, with
-`python`. If a process fails, torchrun starts all of them again, and the fit goes on from the checkpoint.
+`python`. If a process fails, torchrun starts all of them again, and the fit goes on from the
+checkpoint.
 """
 
 import argparse
