@@ -108,8 +108,7 @@ def sweep(name, folder):
         lines.tick_params(axis="x", rotation=30)
     lines.set(xlabel=parameter, title="held-out accuracy, 15-NN")
     lines.grid(alpha=0.3)
-    lines.margins(y=0.3)  # room for the legend
-    lines.legend(loc="best", fontsize="small")
+    figure.legend(*lines.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     for ax, value in zip(axes.flat[1:], drawn, strict=True):
         draw_codes(ax, {**others, parameter: value})
         title = f"{parameter}={value!r}"
