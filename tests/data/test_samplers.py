@@ -1,7 +1,12 @@
+import threading
+import types
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import pytest
 import torch
 
-from sknca.data._samplers import class_aware_batches, class_aware_sample
+from sknca.data._samplers import SharedBatches, class_aware_batches, class_aware_sample
 
 
 def generator(seed=0):
@@ -118,3 +123,71 @@ class TestOneClassPrevails:
         labels = torch.tensor([1] * 5 + [0] * 90 + [-1] * 5000)
         rows = torch.cat(list(class_aware_batches(labels, 64, generator())))
         assert set(rows.tolist()) == set(range(len(labels)))
+
+
+class Exchange:
+    """What two processes tell each other, each in a thread."""
+
+    size = 2
+
+    def __init__(self):
+        self.barrier = threading.Barrier(2)
+        self.values = [None, None]
+
+    def of(self, rank):
+        return types.SimpleNamespace(
+            size=2, rank=rank, exchange=partial(self.exchange, rank), begin_steps=lambda: None
+        )
+
+    def exchange(self, rank, value):
+        self.values[rank] = value
+        self.barrier.wait(10)
+        values = list(self.values)
+        self.barrier.wait(10)
+        return values
+
+
+def shared(labels, batch_size, n_epochs=2):
+    """The places and sizes of some epochs, of two processes with these labels."""
+    exchange = Exchange()
+
+    def of_process(rank):
+        generator = torch.Generator().manual_seed(rank)
+        batches = SharedBatches(labels[rank], batch_size, generator, exchange.of(rank))
+        return [batches() for _ in range(n_epochs)]
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(of_process, range(2)))
+
+
+@pytest.mark.parametrize("n", [(100, 100), (100, 30), (200, 3), (5, 4), (64, 0), (200, 1)])
+def test_processes_have_as_many_batches_and_each_row_once(n):
+    labels = [torch.arange(k) % 3 for k in n]
+    for rank, epochs in enumerate(shared(labels, 16)):
+        for places, sizes in epochs:
+            assert len(places) == len(sizes) == max(-(-max(n) // 16), 1)
+            assert [size[rank] for size in sizes] == [len(place) for place in places]
+            assert torch.cat(places).sort().values.equal(torch.arange(n[rank]))
+            assert max(len(place) for place in places) <= 16 + 3
+
+
+def test_a_dominant_class_is_thinned_by_the_samples_of_all_processes():
+    # In the first process alone, it would be dominant.
+    mixed = [torch.tensor([0] * 2000 + [1] * 10), torch.tensor([1] * 2000)]
+    for epochs, some in zip(shared(mixed, 16, 1), mixed, strict=True):
+        assert len(torch.cat(epochs[0][0])) == len(some)
+    # In both together it is: an epoch takes 20 times as many as of the others.
+    rare = [torch.tensor([0] * 3000 + [1] * 10), torch.tensor([0] * 1000 + [1] * 20)]
+    taken = [torch.cat(epochs[0][0]) for epochs in shared(rare, 16, 1)]
+    kept = [int((labels[rows] == 0).sum()) for labels, rows in zip(rare, taken, strict=True)]
+    assert kept == [450, 150]
+
+
+def test_half_of_each_part_is_labeled_if_few_samples_are():
+    labels = [torch.tensor([0, 1] * 5 + [-1] * 190), torch.tensor([0, 1] * 10 + [-1] * 90)]
+    for epochs, some in zip(shared(labels, 20, 1), labels, strict=True):
+        places, _ = epochs[0]
+        assert len(places) == 19
+        of_unlabeled = torch.cat([place[some[place] < 0] for place in places])
+        assert of_unlabeled.sort().values.equal((some < 0).nonzero().squeeze(1))
+        assert all((some[place] >= 0).any() for place in places if len(place))

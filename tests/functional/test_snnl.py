@@ -650,3 +650,49 @@ def test_cuda_is_cpu(batch, weight, metric, dtype, block_size):
         loss.backward()
         results.append((loss.detach().cpu(), z.grad.cpu()))
     torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("block_size", [None, 3])
+def test_parts_of_a_batch_among_all_of_it_make_the_whole(metric, weighted, block_size):
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(20, 3, generator=generator, dtype=torch.float64)
+    y = torch.randint(4, (20,), generator=generator)
+    y[7] = 9  # without a positive
+    weight = torch.rand(20, generator=generator, dtype=torch.float64) if weighted else None
+    if weighted:
+        weight[3] = 0
+    how = {"metric": metric, "reduction": "sum", "q": 0.3, "block_size": block_size}
+    whole, shared = z.clone().requires_grad_(), z.clone().requires_grad_()
+    expected = soft_nearest_neighbor_loss(whole, y, 0.5, sample_weight=weight, **how)
+    parts = [
+        soft_nearest_neighbor_loss(
+            shared[part],
+            y[part],
+            0.5,
+            sample_weight=None if weight is None else weight[part],
+            neighbors=shared,
+            neighbor_labels=y,
+            neighbor_weight=weight,
+            first_neighbor=part.start,
+            **how,
+        )
+        for part in (slice(0, 0), slice(0, 8), slice(8, 9), slice(9, 20))
+    ]
+    total = sum(parts)
+    torch.testing.assert_close(total, expected)
+    total.backward()
+    expected.backward()
+    torch.testing.assert_close(shared.grad, whole.grad)
+
+
+@pytest.mark.parametrize("first", [-1, 3, 0.0])
+def test_a_place_among_the_neighbors_must_be_one(first):
+    z, y = torch.eye(4), torch.tensor([0, 0, 1, 1])
+    with pytest.raises(ValueError, match=f"first_neighbor must be an integer from 0 to 2.*{first}"):
+        soft_nearest_neighbor_loss(
+            z[:2], y[:2], neighbors=z, neighbor_labels=y, first_neighbor=first
+        )
+    with pytest.raises(ValueError, match="first_neighbor was given, but neighbors was not"):
+        soft_nearest_neighbor_loss(z, y, first_neighbor=0)

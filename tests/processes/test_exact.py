@@ -95,6 +95,11 @@ def test_the_loss_and_its_gradient_in_two_processes(done, metric, weighted, q):
             np.testing.assert_allclose(gradient, rank[f"{name}.gradient"], rtol=1e-3, atol=1e-7)
 
 
+def test_distributed_data_parallel_gets_the_gradient_of_one_process(done):
+    for rank in found(done, "functional", 2):
+        np.testing.assert_allclose(rank["ddp"], rank["ddp.expected"], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["early", "validated", "watched"])
 def test_processes_decide_alike(done, name):
     parts = found(done, name, 2)

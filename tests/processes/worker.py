@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from processes import cases
 from sknca import SNNLEmbedding
@@ -220,6 +221,15 @@ def functional():
                 found[f"{name}.expected"] = torch.stack([expected, expected, of_t]).detach()
                 found[f"{name}.gradients"] = torch.stack([own.grad, other.grad]) / SIZE
                 found[f"{name}.gradient"] = one.grad[mine]
+    # A user's loop, by torch's own averaging.
+    torch.manual_seed(0)
+    one, network = torch.nn.Linear(6, 3), torch.nn.Linear(6, 3)
+    network.load_state_dict(one.state_dict())
+    averaged = DistributedDataParallel(network)
+    x = torch.tensor(rng.normal(size=(700, 6)), dtype=torch.float32)
+    loss_of_one(one(x), y).backward()
+    soft_nearest_neighbor_loss(averaged(x[mine]), y[mine]).backward()
+    found |= {"ddp": network.weight.grad, "ddp.expected": one.weight.grad}
     save("functional", **found)
 
 
