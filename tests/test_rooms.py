@@ -55,7 +55,7 @@ MAY = {
             "objectives",
             "training",
         ),
-        *("numpy", "onnx", "safetensors", "skl2onnx", "sklearn", "torch"),
+        *("numpy", "onnx", "safetensors", "scipy", "skl2onnx", "sklearn", "torch"),
     },
     "plotting": {"_compat", "matplotlib", "numpy", "sklearn"},
     "_arrays": {"torch"},

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from scipy import sparse
 from sklearn.base import ClassifierMixin
-from sklearn.utils import check_X_y
+from sklearn.utils import Tags, check_X_y
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -22,6 +23,8 @@ from ._callbacks import FitCallbacks
 from ._estimator import Estimator
 from ._frames import FLOATS, explained, one_column, validate_data
 from ._labels import check_classes
+from ._sparse import check_format
+from ._sparse_neighbors import SparseClassProbabilities
 
 _CPU = torch.device("cpu")
 
@@ -105,7 +108,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training samples.
 
         y : array-like of shape (n_samples,)
@@ -128,7 +131,14 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         callbacks = FitCallbacks(self, X, y, sample_weight)
         with self._all_or_nothing():
             with explained(X, type(self).__name__):
-                rows, y = check_X_y(as_array(X), one_column(y), dtype=FLOATS, estimator=self)
+                check_format(X)
+                rows, y = check_X_y(
+                    as_array(X),
+                    one_column(y),
+                    dtype=FLOATS,
+                    accept_sparse="csr",
+                    estimator=self,
+                )
             check_classes(y)
             weight = check_sample_weight(sample_weight, rows, ensure_non_negative=True)
             validate_data(self, X, skip_check_array=True)  # sets the features
@@ -138,7 +148,8 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
             # By class, so that a class is a slice. Samples of weight 0 are excluded.
             order = np.argsort(labels, kind="stable")
             order = order[weight[order] > 0]
-            self._rows = rows[order].astype(np.promote_types(rows.dtype, np.float32), copy=False)
+            dtype = np.promote_types(rows.dtype, np.float32)
+            self._rows: Any = rows[order].astype(dtype, copy=False)
             self._log_weight = np.log(weight[order])
             self._class_sizes = np.bincount(labels[order], minlength=len(self.classes_))
             callbacks.end_fit()
@@ -149,7 +160,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -166,7 +177,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -186,7 +197,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -200,19 +211,40 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
             If the input is not as described, or distance / temperature is too large for the dtype.
         """
         check_is_fitted(self)
-        rows: NDArray[Any] = validate_data(self, X, dtype=FLOATS, reset=False)
+        check_format(X)
+        rows: Any = validate_data(self, X, dtype=FLOATS, accept_sparse="csr", reset=False)
         dtype = np.promote_types(rows.dtype, self._rows.dtype)
-        device = resolve_device(self.device, n_rows=len(self._rows))
+        device = resolve_device(self.device, n_rows=self._rows.shape[0])
+        if sparse.issparse(rows) or sparse.issparse(self._rows):
+            found = self._sparse_class_probabilities().log_of_sparse(rows)
+            return self._checked(found, dtype)
         with torch.autocast(device.type, enabled=False):
             probabilities = self._class_probabilities(dtype, device)
             given = _to_tensor(rows, dtype).to(probabilities.keys.dtype)
             found = probabilities.log_of(given)
+        return self._checked(found, dtype)
+
+    def _checked(self, found: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
         log_probabilities: NDArray[Any] = found.numpy().astype(dtype, copy=False)
         if np.isnan(log_probabilities).any():
             raise ValueError(
                 f"Input X contains a value too large for {dtype!r} and the temperature."
             )
         return log_probabilities
+
+    def _sparse_class_probabilities(self) -> SparseClassProbabilities:
+        return SparseClassProbabilities(
+            self._rows,
+            _to_tensor(self._class_sizes, np.int64),
+            float(self.temperature),
+            METRICS[self.metric],
+            _to_tensor(self._log_weight, np.float64),
+        )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def _class_probabilities(
         self, dtype: DTypeLike, device: torch.device = _CPU

@@ -46,15 +46,9 @@ class ClassProbabilities:
         metric: Metric,
         log_key_weight: Tensor,
     ) -> None:
-        order = class_sizes.argsort(stable=True)
-        self.place = order.argsort()
-        if bool((class_sizes.diff() < 0).any()):  # else the keys are sorted by size already
-            by_size = self.place.repeat_interleave(class_sizes).argsort(stable=True)
+        by_size = self._sort_by_size(class_sizes)
+        if by_size is not None:
             keys, log_key_weight = keys[by_size], log_key_weight[by_size]
-        # Classes of one size are reduced together, however many they are.
-        sizes, counts = class_sizes[order].unique_consecutive(return_counts=True)
-        self.widths: list[int] = (sizes * counts).tolist()
-        self.shapes = list(zip(counts.tolist(), sizes.tolist(), strict=True))
         keys = metric.prepare(keys)
         # Centered on the keys alone, so that the result does not depend on the other queries.
         self.center = keys.mean(0) if metric.shift_invariant else keys.new_zeros(())
@@ -63,6 +57,20 @@ class ClassProbabilities:
         self.offset = log_key_weight if bias is None else log_key_weight + bias / temperature
         self.metric = metric
         self.factor = metric.product / temperature
+
+    def _sort_by_size(self, class_sizes: Tensor) -> Tensor | None:
+        """Set how the classes are reduced, and return how the keys have to be sorted for that; None
+        if they are.
+        """
+        order = class_sizes.argsort(stable=True)
+        self.place = order.argsort()
+        # Classes of one size are reduced together, however many they are.
+        sizes, counts = class_sizes[order].unique_consecutive(return_counts=True)
+        self.widths: list[int] = (sizes * counts).tolist()
+        self.shapes = list(zip(counts.tolist(), sizes.tolist(), strict=True))
+        if not bool((class_sizes.diff() < 0).any()):
+            return None
+        return self.place.repeat_interleave(class_sizes).argsort(stable=True)
 
     def log_of(self, z: Tensor) -> Tensor:
         """The logarithms (n, n_classes) for samples (n, d), block by block.
@@ -81,7 +89,12 @@ class ClassProbabilities:
     def log_of_block(self, z: Tensor) -> Tensor:
         """As `log_of`, with all pairs at once."""
         queries = (self.metric.prepare(z) - self.center) * self.factor
-        logits = torch.addmm(self.offset, queries, self.keys.T)  # (b, m)
+        return self.log_of_logits(torch.addmm(self.offset, queries, self.keys.T))
+
+    def log_of_logits(self, logits: Tensor) -> Tensor:
+        """From -distance / temperature (b, m), up to a constant of each row, to the logarithms
+        (b, n_classes). It uses up the logits.
+        """
         sums = [
             _log_sums_(part.unflatten(1, shape))
             for part, shape in zip(logits.split(self.widths, dim=1), self.shapes, strict=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -121,6 +122,11 @@ def save(
             f"{step_of_pipeline(estimator, 'saved', *_FITTED)}"
         )
     check_is_fitted(estimator)
+    if isinstance(estimator, SoftNeighborsClassifier) and sparse.issparse(estimator._rows):
+        raise ValueError(
+            "A SoftNeighborsClassifier that was fitted on sparse samples cannot be saved: fit it "
+            "on codes, or pickle it."
+        )
     parameters = estimator.get_params(deep=False)
     given = [name for name in _OWN if callable(parameters.get(name))]
     known = {*_FITTED[estimator_class], *_OPTIONAL}

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 import sknca
-from sknca import SNNLEmbedding, TripletEmbedding
+from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from sknca._sparse_rows import SparseRows
 from sknca.estimators._sparse import SparseArray, spread_of_entries
 from sknca.networks import SkipMLP
@@ -337,3 +337,34 @@ def test_a_grid_search_over_a_pipeline():
     grid = {"snnlembedding__temperature": [0.1, 1.0]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(S, y)
     assert search.score(S, y) > 0.8
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("n_entries", [2**23, 64 * 7])
+def test_soft_neighbors(metric, n_entries, monkeypatch):
+    monkeypatch.setattr("sknca.estimators._sparse_neighbors._ENTRIES_AT_HAND", n_entries)
+    temperature = {"sqeuclidean": 100.0, "cosine": 0.1}[metric]
+    weight = np.linspace(0.5, 2, 300)
+    labels = np.where(y == 3, 8, y)  # classes of several sizes
+    fitted = [
+        SoftNeighborsClassifier(metric=metric, temperature=temperature).fit(
+            samples[:300], labels[:300], weight
+        )
+        for samples in (X, S)
+    ]
+    expected = fitted[0].predict_log_proba(X[300:])
+    for classifier, samples in ((fitted[1], S), (fitted[1], X), (fitted[0], S)):
+        found = classifier.predict_log_proba(samples[300:])
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    assert fitted[1].score(S[300:], labels[300:]) > 0.85
+
+
+def test_soft_neighbors_that_cannot_be_used():
+    matrix = with_index(sparse.csr_array, 1000)
+    with pytest.raises(ValueError, match="X is not a valid sparse matrix"):
+        SoftNeighborsClassifier().fit(matrix, y)
+    classifier = SoftNeighborsClassifier().fit(S, y)
+    with pytest.raises(ValueError, match="X is not a valid sparse matrix"):
+        classifier.predict(matrix)
+    with pytest.raises(ValueError, match="sparse samples"):
+        sknca.save(classifier, "never")
