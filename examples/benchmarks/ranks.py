@@ -1,6 +1,6 @@
 """Several processes that train one embedding on this machine: what a step takes.
 
-python examples/benchmarks/ranks.py [--processes 1 2 3] [--steps 60]
+python examples/benchmarks/ranks.py [--processes 1 2 3] [--steps 60] [--predict]
 
 Each process has one thread. The table has 64 features and 10 classes. The encoder is the default
 one (256, 256), with 32 components. Adversarial steps are switched off, so that all steps are alike.
@@ -124,11 +124,37 @@ def child(n_steps):
                 )
 
 
+def predict(n, features, processes, batch, step, bandwidth):
+    """What the formulas of docs/scaling.md give for a large machine."""
+    from sknca.training import epochs_for
+
+    p = 256 * (features + 1) + 256 * 257 + COMPONENTS * 257 + COMPONENTS * features
+    everyone = processes * batch
+    n_steps = n / everyone
+    sent = everyone * (4 * COMPONENTS + 12) + everyone * 4 * COMPONENTS + 8 * p
+    print(f"{n:.0e} samples, {features} features, {processes} processes x {batch} samples")
+    print(
+        f"  parameters {p}, steps in an epoch {n_steps:.0f}, epochs {epochs_for(n, everyone, 55)}"
+    )
+    print(f"  operations of a process in a step: encoder {6 * batch * p:.1e}", end=", ")
+    print(f"loss {6 * batch * everyone * COMPONENTS:.1e}")
+    print(f"  the loss takes as long as the encoder from {p / COMPONENTS:.0f} samples on")
+    print(f"  sent in a step {sent / 1e6:.1f} MB, {1e3 * sent / bandwidth:.2f} ms", end=" ")
+    print(f"at {bandwidth / 1e9:.0f} GB/s")
+    print(f"  an epoch takes {n_steps * step:.0f} s with steps of {1e3 * step:.0f} ms")
+    print(f"  samples {4e-9 * n * features:.0f} GB, {4e-9 * n * features / processes:.0f} GB each")
+    print(f"  random rows read by a process {batch / step:.0f} in a second")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--predict", action="store_true", help="only what the formulas predict")
     arguments = parser.parse_args()
+    if arguments.predict:
+        predict(10**9, 128, 64, 256, step=3e-3, bandwidth=25e9)
+        return
     print(f"{os.cpu_count()} cores")
     for size in arguments.processes:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}

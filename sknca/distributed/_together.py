@@ -72,7 +72,11 @@ def together(timeout: float | None = None) -> Iterator[None]:
             torch.cuda.set_device(place % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         limit = None if timeout is None else timedelta(seconds=timeout)
-        dist.init_process_group(backend, timeout=limit)
+        store, rank, size = next(iter(dist.rendezvous("env://")))  # type: ignore[attr-defined]
+        # After a restart, the store of torchrun still has the addresses of the processes before.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = dist.PrefixStore(f"sknca/{attempt}", store)  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     ranks = Ranks() if begun or starts else None
     try:
         with joined(None if ranks is None or ranks.size == 1 else ranks):
