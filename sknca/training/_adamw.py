@@ -12,7 +12,7 @@ from .._compat import adamw_step
 _NAMES = ("mean", "square", "step")
 
 #: So many rows are changed together: what belongs to them stays in the cache.
-_ROWS_AT_HAND = 1024
+_ROWS_AT_HAND = 256
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
