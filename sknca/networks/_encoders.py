@@ -107,13 +107,14 @@ class MLP(nn.Module):
         self.sparse = sparse
         widths = [n_inputs, *hidden_layer_sizes, n_outputs]
         makers = [SparseLinear if sparse else linear] + [linear] * (len(widths) - 2)
-        *layers, self.output = (
+        *layers, output = (
             make(fan_in, fan_out)
             for make, (fan_in, fan_out) in zip(makers, pairwise(widths), strict=True)
         )
         self.hidden = nn.ModuleList(
             nn.Sequential(layer, ACTIVATIONS[activation](), Dropout(dropout)) for layer in layers
         )
+        self.output = output
 
     _is_relu = False  # and unchanged since it was made, in training mode
 
