@@ -303,7 +303,9 @@ class SkipMLP(MLP):
             directions: Tensor  # (n_inputs, n_found)
             with FromGeneratorOfFit():
                 if isinstance(x, SparseRows):  # whose principal components are about zero too
-                    _, _, directions = torch.svd_lowrank(x.to_coo(), n_found)
+                    # On the CPU, because a GPU sums sparse products in any order.
+                    _, _, directions = torch.svd_lowrank(x.cpu().to_coo(), n_found)
+                    directions = directions.to(x.device)
                 else:
                     _, _, directions = torch.pca_lowrank(x, n_found)
             directions = directions[:, : self.skip.out_features]
@@ -323,7 +325,7 @@ class SkipMLP(MLP):
             self.offset.zero_()
             if isinstance(x, SparseRows):
                 x = self.squash_sparse(x)
-                variance = x.variance().sum()
+                variance = x.cpu().variance().sum().to(x.device)
             else:
                 x = torch.cat([self.squash(some) for some in x.split(256)])  # to save memory
                 variance = x.var(0, correction=0).sum()

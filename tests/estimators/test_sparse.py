@@ -69,6 +69,13 @@ def test_dense_samples_have_the_same_codes(name, never_dense):
     np.testing.assert_allclose(embedding.transform(X), codes, atol=1e-5 * scale)
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize("cls", [SNNLEmbedding, TripletEmbedding])
+def test_a_gpu_gives_the_same_bits_again(cls):
+    first, second = (make(cls, device="cuda").fit(S, y).transform(S) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_formats_mean_the_same(name):
     expected = make().fit(S, y).transform(S)
