@@ -49,6 +49,7 @@ __all__ = [
     "has_callbacks",
     "has_forward_hooks",
     "has_hooks",
+    "sparse_checks_as_they_are",
     "store_of_processes",
     "validate_params",
 ]
@@ -130,6 +131,14 @@ def adamw_step(
         amsgrad=False,
         maximize=False,
     )
+
+
+def sparse_checks_as_they_are() -> Any:
+    """Within it, torch checks its sparse tensors if it did before. Having been told, torch 2.11
+    does not warn that it does not.
+    """
+    checks: Any = torch.sparse.check_sparse_tensor_invariants
+    return checks(checks.is_enabled())
 
 
 def store_of_processes() -> Any:

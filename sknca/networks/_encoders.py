@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._compat import has_forward_hooks, has_hooks
+from .._compat import has_forward_hooks, has_hooks, sparse_checks_as_they_are
 from .._random import FromGeneratorOfFit, generator_of_fit
 from .._sparse_rows import Rows, SparseRows
 from ..functional._metrics import unit_rows
@@ -304,7 +304,8 @@ class SkipMLP(MLP):
             with FromGeneratorOfFit():
                 if isinstance(x, SparseRows):  # whose principal components are about zero too
                     # On the CPU, because a GPU sums sparse products in any order.
-                    _, _, directions = torch.svd_lowrank(x.cpu().to_coo(), n_found)
+                    with sparse_checks_as_they_are():
+                        _, _, directions = torch.svd_lowrank(x.cpu().to_coo(), n_found)
                     directions = directions.to(x.device)
                 else:
                     _, _, directions = torch.pca_lowrank(x, n_found)

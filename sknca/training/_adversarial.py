@@ -79,7 +79,9 @@ class AdversarialGradient:
         if not isinstance(x, SparseRows):
             return x + (self.radius * spread) * functional.normalize(direction, dim=1)
         rows = x.rows()
-        squares = direction.new_zeros(len(x)).index_add(0, rows, direction.square())
+        # Not `index_add`, whose order of summation is not fixed on a GPU.
+        counts = x.starts.diff()  # (n,)
+        squares = torch.segment_reduce(direction.square(), "sum", lengths=counts, initial=0.0)
         length = squares.sqrt().clamp_min(1e-12).index_select(0, rows)
         return x.with_values(x.values + (self.radius * spread) * (direction / length))
 
