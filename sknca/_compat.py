@@ -28,6 +28,7 @@ from sklearn.utils.validation import (
     _check_sample_weight as check_sample_weight,
 )
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from ._typing import with_types
 
@@ -38,6 +39,7 @@ __all__ = [
     "LinksToThePage",
     "StrOptions",
     "adamw_step",
+    "all_gather",
     "check_clusterings",
     "check_feature_names",
     "check_matplotlib_support",
@@ -49,6 +51,7 @@ __all__ = [
     "has_callbacks",
     "has_forward_hooks",
     "has_hooks",
+    "reduce_scatter",
     "sparse_checks_as_they_are",
     "store_of_processes",
     "validate_params",
@@ -148,3 +151,15 @@ def store_of_processes() -> Any:
     from torch.distributed.distributed_c10d import _get_default_store
 
     return _get_default_store()
+
+
+def all_gather(gathered: Tensor, part: Tensor) -> None:
+    """The parts of all processes one after the other (torch 2.13 has renamed it)."""
+    gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+    gather(gathered, part)
+
+
+def reduce_scatter(part: Tensor, whole: Tensor) -> None:
+    """The part of this process of the sum over all processes (torch 2.13 has renamed it)."""
+    scatter: Any = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+    scatter(part, whole)

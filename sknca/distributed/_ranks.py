@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from .._compat import store_of_processes
+from .._compat import all_gather, reduce_scatter, store_of_processes
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class Ranks:
             padded = rows.new_zeros(most, *rows.shape[1:])
             padded[: len(rows)] = rows
         everyone = rows.new_empty(self.size * most, *rows.shape[1:])
-        self._run(lambda: dist.all_gather_single(everyone, padded))
+        self._run(lambda: all_gather(everyone, padded))
         if min(sizes) == most:
             return everyone
         return torch.cat([part[:n] for part, n in zip(everyone.split(most), sizes, strict=True)])
@@ -111,7 +111,7 @@ class Ranks:
             for place, part in zip(padded.split(most), rows.split(list(sizes)), strict=True):
                 place[: len(part)] = part
         own = rows.new_empty(most, *rows.shape[1:])
-        self._run(lambda: dist.reduce_scatter_single(own, padded))
+        self._run(lambda: reduce_scatter(own, padded))
         return own[: sizes[self.rank]]
 
     def largest(self, value: Tensor) -> Tensor:
