@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import (
-    assert_all_finite,
     check_array,
     check_consistent_length,
     check_random_state,
@@ -30,7 +29,7 @@ from ..networks import (
     encoder_of,
     largest_product,
 )
-from ._frames import FLOATS, explained, one_column
+from ._frames import FLOATS, assert_all_finite, explained, one_column
 from ._mapped import MappedArray
 from ._sparse import SparseArray, check_format
 
@@ -79,7 +78,7 @@ def _fill(tensor: Tensor, array: NDArray[Any], centre: NDArray[np.float64] | Non
             np.subtract(array, centre, out=tensor.numpy(), casting="same_kind")
     # The sum alone mostly tells: it is finite where all are, unless they are huge.
     if not tensor.sum().isfinite() and not bool(tensor.isfinite().all()):
-        assert_all_finite(array, input_name="X")
+        assert_all_finite(array)
         raise ValueError("Input X contains infinity or a value too large for dtype('float32').")
     return tensor
 

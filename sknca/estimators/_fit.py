@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._compat import check_sample_weight
 from .._devices import resolve_device
 from .._sparse_rows import Rows
 from ..data import (
@@ -47,7 +46,7 @@ from ._data import (
 )
 from ._devices import home_of_rows, is_read_in_place
 from ._features import center_and_spread, common_unit
-from ._frames import FLOATS, validate_data
+from ._frames import FLOATS, read_weight, validate_data
 from ._labels import check_partners, encode_labels, without_missing
 from ._mapped import check_mapped, is_mapped
 from ._ranks import any_of, check_alike, counts_of, pooled, pooled_sample, total
@@ -231,7 +230,7 @@ def check_weight(
     """Weights (n,), of which only the ratios count, and the indices of those that are not 0."""
     if sample_weight is None:
         return None, np.arange(len(X))
-    weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    weight = read_weight(sample_weight, X)
     ranks = ranks_of_fit()
     largest = weight.max() if ranks is None else max(ranks.exchange(weight.max()))
     return weight / largest, np.flatnonzero(weight)

@@ -6,10 +6,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.exceptions import DataConversionWarning
+from sklearn.utils import assert_all_finite as _assert_all_finite
 from sklearn.utils.validation import validate_data as _validate_data
 
 from .._arrays import as_array
+from .._compat import check_sample_weight
 from .._warnings import warn_user
 
 #: The dtypes that rows may have. Numbers of any other become the first of them.
@@ -25,6 +28,9 @@ _OF_COLUMNS = re.compile(
     "|[Uu]nable to convert|must be a string or a real number"
 )
 
+#: What the errors of NumPy and scikit-learn are about, if they say it.
+_NAMES_SOMETHING = re.compile(r"\b(X|y|X_val|y_val|samples?|features?)\b|Complex data")
+
 #: What pandas and polars have where a value is missing, beside NaN.
 _MISSING = {"NAType", "NaTType", "NoneType"}
 
@@ -35,6 +41,25 @@ def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **options: A
     """
     with explained(X, type(estimator).__name__):
         return _validate_data(estimator, as_array(X), one_column(y), **options)
+
+
+def assert_all_finite(X: Any) -> None:
+    """As scikit-learn's, which sums the entries, and warns if the sum overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        _assert_all_finite(X, input_name="X")
+
+
+def read_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
+    """Sample weights (n,), none of which is negative, and one of which is not zero."""
+    try:
+        weight: NDArray[np.float64] = check_sample_weight(
+            sample_weight, X, ensure_non_negative=True
+        )
+    except (ValueError, TypeError) as error:
+        if re.search("[Ss]ample.weight", str(error)):
+            raise
+        raise type(error)(f"sample_weight: {error}") from error
+    return weight
 
 
 def one_column(y: Any) -> Any:
@@ -54,10 +79,14 @@ def one_column(y: Any) -> Any:
 def explained(X: Any, estimator: str, name: str = "X") -> Iterator[None]:
     """While `X`, called `name`, is read for an estimator."""
     try:
-        yield
+        # scikit-learn sums the entries to find infinite ones, and the sum may overflow.
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
     except (ValueError, TypeError) as error:
         if not hasattr(X, "columns") or not _OF_COLUMNS.search(str(error)):
-            raise
+            if _NAMES_SOMETHING.search(str(error)):
+                raise
+            raise type(error)(f"{name}: {error}") from error
         missing, others = _columns(X)
         if others:
             raise ValueError(

@@ -207,8 +207,13 @@ def check_partners(
 
 def check_classes(y: ArrayLike) -> None:
     """Refuse labels (n,) that are not classes, in scikit-learn's words."""
+    try:
+        classes = np.unique(y)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in np.asarray(y).tolist()})
+        raise TypeError(f"y must be uniformly strings or numbers. Got {kinds}.") from error
     # Each thrice: where classes are many and small scikit-learn warns of a regression's targets.
-    check_classification_targets(np.repeat(np.unique(y), 3))
+    check_classification_targets(np.repeat(classes, 3))
 
 
 def positions(

@@ -15,13 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._arrays import as_array
-from .._compat import Interval, StrOptions, check_sample_weight, fit_context
+from .._compat import Interval, StrOptions, fit_context
 from .._devices import float_of, resolve_device
 from ..functional._class_probabilities import ClassProbabilities
 from ..functional._metrics import METRICS, MetricName
 from ._callbacks import FitCallbacks
 from ._estimator import Estimator
-from ._frames import FLOATS, explained, one_column, validate_data
+from ._frames import FLOATS, explained, one_column, read_weight, validate_data
 from ._labels import check_classes
 from ._sparse import check_format
 from ._sparse_neighbors import SparseClassProbabilities
@@ -140,7 +140,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
                     estimator=self,
                 )
             check_classes(y)
-            weight = check_sample_weight(sample_weight, rows, ensure_non_negative=True)
+            weight = read_weight(sample_weight, rows)
             validate_data(self, X, skip_check_array=True)  # sets the features
             self.classes_: NDArray[Any]
             labels: NDArray[np.int64]

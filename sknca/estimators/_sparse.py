@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import assert_all_finite
 from torch import Tensor
 
 from .._sparse_rows import SparseRows
 from ._features import ROWS_TO_START_FROM
+from ._frames import assert_all_finite
 
 
 class SparseArray:
@@ -64,7 +64,7 @@ class SparseArray:
         with np.errstate(over="ignore"):
             values = torch.from_numpy(matrix.data.astype(np.float32))
         if not bool(values.isfinite().all()):
-            assert_all_finite(matrix, input_name="X")
+            assert_all_finite(matrix)
             raise ValueError("Input X contains infinity or a value too large for dtype('float32').")
         columns, starts = (
             torch.from_numpy(array.astype(np.int64)) for array in (matrix.indices, matrix.indptr)

@@ -1,0 +1,144 @@
+"""The functional losses on odd tensors, against the loops in double precision."""
+
+import os
+
+import numpy as np
+import pytest
+import reference
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from sknca.functional import (
+    cosine_distances,
+    soft_nearest_neighbor_loss,
+    squared_distances,
+    triplet_loss,
+)
+
+#: How many are tried here, of each loss. SKNCA_CASES=3000 was tried too.
+N_CASES = int(os.environ.get("SKNCA_CASES", "300")) // 3
+
+#: What a loss may differ by, relative to the largest distance that it is made of.
+_TOLERANCES = {
+    torch.float64: 1e-12,
+    torch.float32: 2e-5,
+    torch.float16: 1e-3,
+    torch.bfloat16: 8e-3,
+}
+
+generated = settings(
+    max_examples=N_CASES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def strided(z):
+    wide = torch.zeros(2 * len(z), 2 * z.shape[1] + 1, dtype=z.dtype)
+    wide[1::2, 1::2] = z
+    return wide[1::2, 1::2]
+
+
+LAYOUTS = {
+    "contiguous": lambda z: z,
+    "transposed": lambda z: z.T.contiguous().T,
+    "strided": strided,
+    "broadcast": lambda z: z[:1].expand(z.shape),
+}
+
+
+@st.composite
+def codes_and_labels(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    n, d = draw(st.integers(1, 12)), draw(st.integers(1, 5))
+    dtype = draw(st.sampled_from(list(_TOLERANCES)))
+    largest = 1e3 if dtype == torch.float16 else 1e15
+    scale = draw(st.sampled_from([1.0, 1e-8, 1e-3, 30.0, 1e3, 1e8, 1e15]))
+    offset = draw(st.sampled_from([0.0, 0.0, 1.0, 1e3, 1e6]))
+    z = rng.normal(size=(n, d)) * min(scale, largest) + min(offset, largest)
+    if draw(st.booleans()):
+        z[rng.random(n) < 0.4] = z[0]  # copies
+    z = torch.from_numpy(z).to(dtype)
+    z = LAYOUTS[draw(st.sampled_from(list(LAYOUTS)))](z)
+    y = torch.from_numpy(rng.integers(0, draw(st.sampled_from([1, 2, 3, 9])), n))
+    weight = None
+    if draw(st.booleans()):
+        weight = torch.from_numpy(rng.random(n) * (rng.random(n) < 0.7)).to(dtype)
+    return z, y, weight
+
+
+def in_double(tensor):
+    return None if tensor is None else tensor.detach().double().numpy()
+
+
+def largest_distance(z, dtype):
+    """What squared distances round relative to. Rows that are equal are centered to within the
+    rounding of their size, and of a unit.
+    """
+    rounding = torch.finfo(dtype).eps * np.abs(z).max()
+    far = max(reference.distance(a, b, "sqeuclidean") for a in z for b in z)
+    return max(far or 1.0, z.shape[1] * rounding**2)
+
+
+class TestLosses:
+    @generated
+    @given(
+        codes_and_labels(),
+        st.sampled_from(["sqeuclidean", "cosine"]),
+        st.sampled_from([1.0, 1e-6, 0.05, 30.0, 1e6]),
+        st.sampled_from([0.0, 0.3, 1.0]),
+        st.sampled_from([None, 1, 3]),
+    )
+    def test_soft_nearest_neighbor_loss(self, case, metric, temperature, q, block_size):
+        z, y, weight = case
+        rows = in_double(z)
+        size = largest_distance(rows, z.dtype) if metric == "sqeuclidean" else 1.0
+        assume(size / temperature < 1e28)  # a neighbor that is farther counts as none
+        z = z.detach().requires_grad_()
+        loss = soft_nearest_neighbor_loss(
+            z, y, temperature, q=q, metric=metric, sample_weight=weight, block_size=block_size
+        )
+        loss.backward()
+        assert loss.dtype == torch.promote_types(z.dtype, torch.float32)
+        assert z.grad.isfinite().all() or z.dtype == torch.float16  # which ends at 65504
+        expected = reference.soft_nearest_neighbor_loss(
+            rows, y.numpy(), temperature, metric, in_double(weight), q=q
+        )
+        tolerance = _TOLERANCES[z.dtype] * (1 + abs(expected) + size / temperature)
+        assert loss.item() == pytest.approx(expected, rel=0, abs=tolerance)
+
+    @generated
+    @given(
+        codes_and_labels(),
+        st.sampled_from(["sqeuclidean", "cosine"]),
+        st.sampled_from([0.0, 1.0, 1e6, "soft"]),
+        st.sampled_from(["all", "semihard", "hard"]),
+    )
+    def test_triplet_loss(self, case, metric, margin, strategy):
+        z, y, weight = case
+        z = z.detach().requires_grad_()
+        assume(margin != "soft" or strategy != "semihard")
+        loss = triplet_loss(
+            z, y, margin=margin, metric=metric, strategy=strategy, sample_weight=weight
+        )
+        loss.backward()
+        assert loss.dtype == torch.promote_types(z.dtype, torch.float32)
+        assert loss.isfinite()
+        assert z.grad.isfinite().all()
+
+    @generated
+    @given(codes_and_labels())
+    def test_distances(self, case):
+        z = case[0]
+        rows = in_double(z)
+        for metric, distances in (
+            ("sqeuclidean", squared_distances(z, z)),
+            ("cosine", cosine_distances(z, z)),
+        ):
+            expected = [[reference.distance(a, b, metric) for b in rows] for a in rows]
+            size = largest_distance(rows, z.dtype) if metric == "sqeuclidean" else 1.0
+            tolerance = 8 * _TOLERANCES[z.dtype] * size
+            np.testing.assert_allclose(in_double(distances), expected, rtol=0, atol=tolerance)
