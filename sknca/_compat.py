@@ -35,6 +35,7 @@ from ._typing import with_types
 __all__ = [
     "OUTPUT_CONFIG",
     "QUIET_LOGGER_OF_EXPORT",
+    "CallbackSupportMixin",
     "Interval",
     "LinksToThePage",
     "StrOptions",
@@ -84,8 +85,27 @@ def check_parameters(estimator: Any) -> None:
     estimator._validate_params()
 
 
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # before scikit-learn 1.9, whose estimators take no callbacks
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing: callbacks need scikit-learn 1.9."""
+
+
+class _NoCallbacks:
+    """The context of a fit without callbacks."""
+
+    def call_on_fit_task_begin(self, **_: Any) -> None: ...
+
+    def call_on_fit_task_end(self, **_: Any) -> bool:
+        return False
+
+
 def context_of_callbacks(estimator: Any, max_subtasks: int | None) -> Any:
     """The context of a fit, for its callbacks (new in scikit-learn 1.9)."""
+    if not hasattr(estimator, "_init_callback_context"):
+        return _NoCallbacks()
     return estimator._init_callback_context(max_subtasks=max_subtasks)
 
 

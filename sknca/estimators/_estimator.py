@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin
 
-from .._compat import LinksToThePage
+from .._compat import CallbackSupportMixin, LinksToThePage
 from ..training import TrainingInterrupted
 
 
