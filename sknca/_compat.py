@@ -14,6 +14,7 @@ than many a fit.
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from sklearn.base import _fit_context
 from sklearn.metrics.cluster._supervised import check_clusterings
 from sklearn.utils._optional_dependencies import check_matplotlib_support
@@ -25,7 +26,7 @@ from sklearn.utils.validation import (
     _check_n_features as check_n_features,
 )
 from sklearn.utils.validation import (
-    _check_sample_weight as check_sample_weight,
+    _check_sample_weight,
 )
 from torch import Tensor, nn
 from torch import distributed as dist
@@ -83,6 +84,14 @@ class LinksToThePage:
 def check_parameters(estimator: Any) -> None:
     """Refuse parameters that are not as the estimator's constraints say."""
     estimator._validate_params()
+
+
+def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any]:
+    """Weights (n,) as scikit-learn checks them, none of which is negative."""
+    weight: NDArray[Any] = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    if not weight.any():  # not refused before scikit-learn 1.8
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weight
 
 
 try:

@@ -29,6 +29,13 @@ _BYTES_AT_HAND = 2**24
 _FREE = {"verbose", "max_iter", "device"}
 
 
+#: What is read of a file beside the state of the training itself.
+_TYPES = {
+    **{"fit": dict, "seed": int, "finished": bool},
+    **{"planned": int, "overfits": bool | None},
+}
+
+
 class Checkpoint:
     """The file of one fit, and what was in it.
 
@@ -140,6 +147,10 @@ class Checkpoint:
             if "fit" not in content:
                 raise ValueError("it was written by sknca.save, read it with sknca.load")
             state: dict[str, Any] = decode(content["state"], arrays)
+            read = {**state, **content}
+            for name, kinds in _TYPES.items():
+                if not isinstance(read[name], kinds):
+                    raise ValueError(f"its {name} has a wrong type")
         except Exception as error:  # of any kind, whatever is in the file
             raise ValueError(
                 f"checkpoint={str(self._path)!r} cannot be continued: {error}."

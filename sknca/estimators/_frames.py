@@ -52,9 +52,7 @@ def assert_all_finite(X: Any) -> None:
 def read_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
     """Sample weights (n,), none of which is negative, and one of which is not zero."""
     try:
-        weight: NDArray[np.float64] = check_sample_weight(
-            sample_weight, X, ensure_non_negative=True
-        )
+        weight: NDArray[np.float64] = check_sample_weight(sample_weight, X)
     except (ValueError, TypeError) as error:
         if re.search("[Ss]ample.weight", str(error)):
             raise

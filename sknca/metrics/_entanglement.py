@@ -115,7 +115,7 @@ def entanglement_score(
     )
     weight = None
     if sample_weight is not None:
-        kept = check_sample_weight(sample_weight, rows, ensure_non_negative=True)
+        kept = check_sample_weight(sample_weight, rows)
         rows, targets, kept = rows[kept > 0], targets[kept > 0], kept[kept > 0]
         weight = torch.from_numpy(kept / kept.max())
     classes, codes = np.unique(targets, return_inverse=True)

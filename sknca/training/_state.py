@@ -143,7 +143,21 @@ class TrainingState:
         return copy.deepcopy(state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where the training with this `state_dict` was."""
+        """Go on where the training with this `state_dict` was.
+
+        Raises
+        ------
+        Exception
+            Of any kind, if the state is of another training, or is no state.
+        """
+        history = copy.deepcopy(state["history"])
+        if not isinstance(history, list) or not all(
+            isinstance(record["loss"], float) for record in history
+        ):
+            raise ValueError("Its history is not a list of the records of epochs.")
+        self.best = copy.deepcopy(state["best"])
+        if self.best is not None:
+            self.objective.load_state_dict(self.best)  # to find out now whether it fits
         self.objective.load_state_dict(state["objective"])
         self.objective.load_training_state(state["of_objective"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -152,6 +166,5 @@ class TrainingState:
         load_random_state(state["random"], self.device)
         if self.spreader is not None:
             self.spreader.load_state_dict(state["spread"], self.device)
-        self.history = copy.deepcopy(state["history"])
+        self.history = history
         self.first_loss = state["first_loss"]
-        self.best = copy.deepcopy(state["best"])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import tqdm.auto
-from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -14,31 +13,11 @@ from sklearn.preprocessing import StandardScaler
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 
+from .recorder import Recorder
+
+callback = pytest.importorskip("sklearn.callback", reason="callbacks need scikit-learn 1.9")
+ProgressBar, ScoringMonitor = callback.ProgressBar, callback.ScoringMonitor
 EMBEDDINGS = [SNNLEmbedding, TripletEmbedding]
-
-
-class Recorder:
-    """Writes down what it is told, and says stop after an epoch, or fails there."""
-
-    def __init__(self, stop_after=None, fail_after=None):
-        self.stop_after = stop_after
-        self.fail_after = fail_after
-        self.told = []
-
-    def setup(self, estimator, context):
-        self.told.append("setup")
-
-    def teardown(self, estimator, context):
-        self.told.append("teardown")
-
-    def on_fit_task_begin(self, estimator, context):
-        self.told.append(f"begin {context.task_name} {context.task_id}")
-
-    def on_fit_task_end(self, estimator, context):
-        self.told.append(f"end {context.task_name} {context.task_id}")
-        if context.task_name == "epoch" and context.task_id == self.fail_after:
-            raise RuntimeError("a callback failed")
-        return context.task_name == "epoch" and context.task_id == self.stop_after
 
 
 class Keeper(Recorder):

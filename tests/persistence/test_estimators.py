@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
+from versions import needs_callbacks
 
 import sknca
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
@@ -174,6 +175,7 @@ class Callback:
         pass
 
 
+@needs_callbacks
 def test_callbacks_are_not_saved(rows, path):
     embedding = SNNLEmbedding(2, max_iter=1).set_callbacks(Callback()).fit(*rows)
     again = round_trip(embedding, path)

@@ -17,9 +17,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
+from versions import needs_exporter
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding, export_onnx
 from sknca._compat import QUIET_LOGGER_OF_EXPORT
+
+pytestmark = needs_exporter
 
 
 @pytest.fixture

@@ -9,8 +9,11 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from versions import needs_exporter
 
 from sknca import SNNLEmbedding, export_onnx
+
+pytestmark = needs_exporter
 
 SERVE = """
 import sys
