@@ -114,12 +114,15 @@ def apply_to_array(
     Raises
     ------
     ValueError
-        If an entry is not finite, or too large for float32.
+        If an entry is not finite, or too large for float32; or a code is too large for float16.
     """
     dtype = rows.dtype if rows.dtype.kind == "f" else np.float64
     outputs = np.empty((len(rows), width), dtype=dtype)
     for where, some in _outputs_in_pieces(network, rows, [CODE], centre):
-        outputs[where] = some[CODE].numpy(force=True)
+        with np.errstate(over="ignore"):
+            outputs[where] = some[CODE].numpy(force=True)
+    if dtype == np.float16 and not np.isfinite(outputs).all():
+        raise ValueError("The codes of X are too large for its dtype, float16. Use float32.")
     return outputs
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..data import TrainingData
 from ..distributed._ranks import ranks_of_fit
-from ..networks import SkipMLP, encoder_of, largest_product
+from ..networks import SkipMLP, apply, encoder_of, largest_product
 from ..objectives import EmbeddingObjective
 from ..training import (
     AdamW,
@@ -26,6 +27,9 @@ from ._parameters import EmbeddingParameters
 
 #: What `batch_size="auto"` means.
 AUTO_BATCH_SIZE = 256
+
+#: So many training samples show whether a network is sane.
+_ROWS_TO_CHECK = 256
 
 #: The most components that there are if nobody says how many.
 _USUAL_WIDTH = 32
@@ -136,4 +140,16 @@ def advice(parameters: EmbeddingParameters) -> str:
     """What to do if a training diverged."""
     radius = parameters.adversarial_radius
     too = " or adversarial_radius" if radius == "auto" or radius > 0 else ""
-    return f"Scale the features (StandardScaler), or lower learning_rate_init{too}."
+    rate = parameters.learning_rate_init
+    return f"Scale the features (StandardScaler), or lower learning_rate_init={rate}{too}."
+
+
+def check_codes(parameters: EmbeddingParameters, network: nn.Module, data: TrainingData) -> None:
+    """Refuse a trained network whose codes of training samples are not finite. The loss of an epoch
+    does not show what its last step did.
+    """
+    if not bool(apply(network, data.sample(_ROWS_TO_CHECK)).isfinite().all()):
+        raise ValueError(
+            "The codes are not finite after the last epoch: the training diverged. "
+            + advice(parameters)
+        )

@@ -29,7 +29,14 @@ from ._fit import (
     start_of_features,
 )
 from ._labels import encode_portion, without_missing
-from ._settings import advice, make_state, make_step, product_of_a_step, size_of_batches
+from ._settings import (
+    advice,
+    check_codes,
+    make_state,
+    make_step,
+    product_of_a_step,
+    size_of_batches,
+)
 from ._sparse import SparseArray
 
 if TYPE_CHECKING:
@@ -248,4 +255,5 @@ def _train_once(embedding: BaseEmbedding, state: TrainingState, data: TrainingDa
         except DivergenceError as error:
             raise ValueError(f"{error} {advice(embedding)}") from error
     state.finish()
+    check_codes(embedding, objective.network, data)
     return record

@@ -34,7 +34,14 @@ from ._checkpoint import Checkpoint
 from ._parameters import EmbeddingParameters
 from ._progress import progress
 from ._ranks import agreed_to_stop, interruptible, is_first, pooled_sample, total
-from ._settings import advice, make_state, make_step, product_of_a_step, size_of_batches
+from ._settings import (
+    advice,
+    check_codes,
+    make_state,
+    make_step,
+    product_of_a_step,
+    size_of_batches,
+)
 
 #: One epoch in so many comes before the adversarial steps.
 _EPOCHS_TO_ONE_WITHOUT_PERTURBATIONS = 8
@@ -163,6 +170,7 @@ class Training:
         if self._checkpoint is None or not self._checkpoint.is_finished:
             self._run_to_end(data, held_out)
         self.state.finish()
+        check_codes(self._parameters, self.objective.network, data)
 
     def _run_to_end(self, data: TrainingData, held_out: tuple[Batch, Batch | None] | None) -> None:
         before: TrainingState | None = None

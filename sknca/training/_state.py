@@ -152,7 +152,7 @@ class TrainingState:
         """
         history = copy.deepcopy(state["history"])
         if not isinstance(history, list) or not all(
-            isinstance(record["loss"], float) for record in history
+            isinstance(record.get("loss", 0.0), float) for record in history
         ):
             raise ValueError("Its history is not a list of the records of epochs.")
         self.best = copy.deepcopy(state["best"])
