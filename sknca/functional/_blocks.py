@@ -19,7 +19,7 @@ bilinear form of `queries` and `keys`, and an `offset` for each key.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ._checks import widest_float
+from ._memory import in_smaller_blocks
 from ._metrics import Metric, common_center
 
 # A processor computes a hundred times slower with denormal numbers, and with the codes of a trained
@@ -182,9 +183,16 @@ def _evaluate(
     if problem.log_key_weight is not None:
         log_weight = problem.log_key_weight.clamp_min(_NOWHERE[keys.dtype])
         offset = log_weight if offset is None else offset + log_weight
-    walk = _one_block if len(z) <= problem.block_size else _many_blocks
-    losses, has_positive, (grad_queries, grad_keys, grad_offset) = walk(
-        queries, keys, offset, coefficients, wants_gradient, problem
+
+    def walk(block_size: int) -> _Evaluated:
+        fits = len(z) <= block_size
+        return (_one_block if fits else _many_blocks)(
+            *(queries, keys, offset, coefficients, wants_gradient),
+            problem if fits else replace(problem, block_size=block_size),
+        )
+
+    losses, has_positive, (grad_queries, grad_keys, grad_offset) = in_smaller_blocks(
+        walk, min(problem.block_size, len(z))
     )
     if grad_queries is None or grad_keys is None:
         return losses, has_positive, (None, None, None)

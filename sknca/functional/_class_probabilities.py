@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ._blocks import _NOWHERE, exp_rows_
+from ._memory import in_smaller_blocks
 from ._metrics import Metric
 
 #: Entries in a block of pairs, and a floor for the product's sake.
@@ -82,9 +83,13 @@ class ClassProbabilities:
         entries = _BLOCK_ENTRIES if self.keys.is_cpu else _GPU_BLOCK_ENTRIES
         block_size = max(_MIN_BLOCK_ROWS, entries // len(self.keys))
         found = z.new_empty(len(z), len(self.place))
-        for block, out in zip(z.split(block_size), found.split(block_size), strict=True):
-            out.copy_(self.log_of_block(block.to(self.keys.device)))
-        return found
+
+        def fill(block_size: int) -> Tensor:
+            for block, out in zip(z.split(block_size), found.split(block_size), strict=True):
+                out.copy_(self.log_of_block(block.to(self.keys.device)))
+            return found
+
+        return in_smaller_blocks(fill, min(block_size, max(len(z), 1)))
 
     def log_of_block(self, z: Tensor) -> Tensor:
         """As `log_of`, with all pairs at once."""
