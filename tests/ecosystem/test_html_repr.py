@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 from torch import nn
+from versions import needs_sklearn
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 
@@ -16,6 +17,8 @@ ESTIMATORS = [
     TripletEmbedding(max_iter=2),
     SoftNeighborsClassifier(),
 ]
+
+pytestmark = needs_sklearn("1.9", "a picture with tooltips")
 
 
 def rows(table):

@@ -17,6 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
+from versions import needs_sklearn
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 
@@ -42,6 +43,7 @@ def test_frames_through_a_pipeline(embedding, iris, frames, frame):
     assert pipeline[-1].feature_names_in_.tolist() == ["a", "b", "c", "d"]
 
 
+@needs_sklearn("1.9", "a search with sample weights of an embedding alone")
 def test_sample_weight_is_routed(embedding, iris, routing):
     X, y = iris
     weight = np.linspace(0, 1, 150)
@@ -92,6 +94,7 @@ def test_feature_union(embedding, iris):
     np.testing.assert_array_equal(codes[:, 1:], embedding(**SETTINGS).fit(X, y).transform(X))
 
 
+@needs_sklearn("1.8", "calibration by temperature")
 def test_calibration(embedding, iris):
     X, y = iris
     classifier = make_pipeline(embedding(**SETTINGS), SoftNeighborsClassifier())

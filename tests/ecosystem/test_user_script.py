@@ -5,6 +5,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+from versions import needs_exporter
 
 import sknca
 import sknca.functional
@@ -13,6 +14,7 @@ import sknca.plotting
 from ecosystem import user_script
 
 
+@needs_exporter
 def test_it_runs(capsys):
     user_script.main()
     assert "SNNLoss(" in capsys.readouterr().out

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from versions import needs_torch
 
 from sknca import SNNLEmbedding, TripletEmbedding
 from sknca.training import isolated
@@ -135,6 +136,7 @@ def test_nor_do_they_for_portions_checkpoints_and_mapped_rows(iris, tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
+@needs_torch("2.11", "the default device after it was set to None")
 def test_threads(iris):
     expected, before = codes(*iris), global_state()
     with ThreadPoolExecutor(3) as pool:
@@ -165,6 +167,7 @@ class InBfloat16(nn.Linear):
         return output.float()
 
 
+@needs_torch("2.11", "autocast in a custom encoder")
 @pytest.mark.parametrize("outside", [nullcontext, partial(torch.autocast, "cpu", torch.bfloat16)])
 def test_an_encoder_may_compute_in_mixed_precision(iris, outside):
     X, y = iris
@@ -181,6 +184,7 @@ class Half(nn.Linear):
             return super().forward(x)
 
 
+@needs_torch("2.11", "autocast in a custom encoder")
 @pytest.mark.parametrize(
     "embedding",
     [
