@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .._sparse_rows import Rows, dense
 from ..networks import linear
+from ..networks._encoders import at_least_single
 
 #: Held-out samples for which a primary loss is computed together.
 _PIECE_ROWS = 4096
@@ -52,12 +53,12 @@ class Reconstruction(PrimaryLoss):
         self.decoder = decoder
 
     def of_rows(self, code: Tensor, x: Rows, y: Tensor) -> Tensor:
-        errors: Tensor = (self.decoder(code) - dense(x)).square()
+        errors = (at_least_single(self.decoder(code)) - dense(x)).square()
         return errors.flatten(1).mean(1)
 
     def forward(self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None) -> Tensor:
         if weight is None:  # one operator instead of several
-            return nn.functional.mse_loss(self.decoder(code), dense(x))
+            return nn.functional.mse_loss(at_least_single(self.decoder(code)), dense(x))
         return super().forward(code, x, y, weight)
 
 

@@ -6,11 +6,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from versions import needs_callbacks
 
 import sknca.training._loop as loop
 from processes import cases
 
 
+@needs_callbacks
 def test_all_processes_end_well(done):
     codes = (done / "codes.txt").read_text().splitlines()
     others = [line for line in codes if ":die:" not in line and ":fail:" not in line]
@@ -111,6 +113,7 @@ def test_processes_decide_alike(done, name):
         assert parts[0]["overfits"] in (False, True)
 
 
+@needs_callbacks
 def test_an_interruption_ends_all_and_the_fit_is_resumed_bit_for_bit(done):
     whole, resumed, again = (found(done, name, 2) for name in ("whole", "resumed", "again"))
     assert_same_network([*whole, *resumed, *again])
@@ -118,16 +121,19 @@ def test_an_interruption_ends_all_and_the_fit_is_resumed_bit_for_bit(done):
         assert "Training interrupted by user. 1 epoch are kept." in str(rank["message"])
 
 
+@needs_callbacks
 def test_a_callback_in_one_process_stops_all(done):
     assert [int(rank["n_iter"]) for rank in found(done, "whole", 2)] == [2, 2]
 
 
+@needs_callbacks
 def test_only_the_first_process_shows_and_writes(done):
     first, second = (file.read_text() for file in sorted(done.glob("functional*-2-?.out")))
     assert first.count("SNNLEmbedding: epoch") == 6  # of "resume" and of the example
     assert "SNNLEmbedding" not in second
 
 
+@needs_callbacks
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from versions import needs_callbacks
 
 from sknca import SNNLEmbedding
 from sknca._file import check_is_whole
@@ -13,6 +14,7 @@ def code_of(done, name):
     return next(int(line.split(":")[-1]) for line in lines if line.startswith(f"{name}:"))
 
 
+@needs_callbacks
 def test_a_process_that_dies_ends_the_others_and_is_named(done):
     assert code_of(done, "2:die:1") == -9
     assert code_of(done, "2:die:0") == 1
@@ -24,6 +26,7 @@ def test_the_checkpoint_of_a_fit_that_died_is_whole(done):
     assert not list(done.glob("*.partial"))
 
 
+@needs_callbacks
 def test_started_again_the_fit_goes_on_and_ends_as_without_the_failure(done):
     for rank in range(2):
         whole, went_on = (np.load(done / f"{name}-2-{rank}.npz") for name in ("whole", "went_on"))

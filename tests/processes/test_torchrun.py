@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from versions import needs_callbacks
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "distributed" / "train.py"
 
 #: Runs the example, but in the first attempt a process is killed after the second epoch.
 KILLED = """
 import os, runpy, signal, sys
+from versions import needs_callbacks
 from sknca.estimators._checkpoint import Checkpoint
 
 write = Checkpoint.end_epoch
@@ -27,6 +29,7 @@ runpy.run_path({example!r}, run_name="__main__")
 """
 
 
+@needs_callbacks
 def test_the_example_goes_on_after_a_restart(done, tmp_path):
     script, codes = tmp_path / "killed.py", tmp_path / "codes.npy"
     script.write_text(KILLED.format(example=str(EXAMPLE)))

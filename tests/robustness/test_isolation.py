@@ -113,7 +113,7 @@ def state():
         "threads": torch.get_num_threads(),
         "threads between": torch.get_num_interop_threads(),
         "dtype": torch.get_default_dtype(),
-        "device": torch.get_default_device(),
+        "device": torch.empty(0).device,
         "gradients": torch.is_grad_enabled(),
         "inference": torch.is_inference_mode_enabled(),
         "anomalies": torch.is_anomaly_enabled(),
