@@ -18,7 +18,8 @@ ROOMS = [PACKAGE, *(path for path in PACKAGE.iterdir() if path.is_dir())]
 def is_there(name):
     """Whether it is a file or folder of the package or beside it, or a name in the code."""
     name = name.removesuffix("/")
-    paths = [folder / name for folder in (REPOSITORY, REPOSITORY / "tests", REPOSITORY / "docs")]
+    folders = (REPOSITORY, *(REPOSITORY / beside for beside in ("tests", "docs", ".ci")))
+    paths = [folder / name for folder in folders]
     paths += [folder / suffix for folder in ROOMS for suffix in (name, f"{name}.py")]
     patterns = f"examples/{name}", f"tests/**/{name}"
     if any(path.exists() for path in paths) or any(map(any, map(REPOSITORY.glob, patterns))):
