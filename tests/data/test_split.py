@@ -35,3 +35,10 @@ def test_draws_from_the_generator():
     splits = {tuple(hold_out(labels, 0.1, generator(seed))[1].tolist()) for seed in range(20)}
     assert len(splits) > 10
     assert len({row for split in splits for row in split}) > 60
+
+
+def test_without_a_labeled_row_those_without_are_held_out():
+    labels = torch.full((50,), -1)
+    train, held_out = hold_out(labels, 0.2, generator())
+    assert len(held_out) == 10
+    assert torch.cat([train, held_out]).sort().values.tolist() == list(range(50))

@@ -69,3 +69,28 @@ def test_a_state_goes_on():
     other.load_state_dict(one.state_dict(), torch.device("cpu"))
     moved = replace(data, x=RowsInMemory(data.x.x.flip(0), torch.device("cpu")))
     assert_close(other.begin_epoch(moved, 1).confidence, one.confidence)
+
+
+def test_given_labels_of_every_class_are_certain_and_stay():
+    """Whatever their neighbors say: here each sample is beside one of another class."""
+    x = torch.arange(40).div(2, rounding_mode="floor")[:, None] + torch.arange(40)[:, None] * 1e-3
+    y = torch.arange(40) % 2
+    y[30:] = -1
+    data = TrainingData(RowsInMemory(x.float(), torch.device("cpu")), y, None, torch.arange(40))
+    spreader = LabelSpreader(lambda x: x, 2, 10)
+    taught = spreader.begin_epoch(data, 0)
+    assert torch.equal(taught.y[:30], y[:30])
+    assert (taught.confidence[:30] == 1).all()
+    assert (taught.confidence[30:] < 1).all()
+    assert torch.equal(spreader.transduction(data)[:30], y[:30])
+
+
+def test_a_state_has_what_was_spread():
+    data, true = make_data()
+    one, other = (LabelSpreader(lambda x: x, 2, 10) for _ in range(2))
+    one.begin_epoch(data, 0)
+    state = one.state_dict()
+    assert torch.equal(state["y"], true)
+    assert torch.equal(state["confidence"], one.confidence)
+    other.load_state_dict(state, torch.device("cpu"))
+    assert torch.equal(other.y, true)
