@@ -1,7 +1,6 @@
 """Threads and processes side by side give what one alone gives."""
 
 import multiprocessing
-import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -62,7 +61,7 @@ def test_clones_that_fit_in_threads():
             np.testing.assert_array_equal(found, one)
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn", "loky"])
+@pytest.mark.parametrize("start", ["spawn", "loky"])
 def test_processes(start):
     embedding = SNNLEmbedding(**SETTINGS, random_state=0)
     # Large enough for several threads of torch, which a fork does not have.
@@ -76,16 +75,6 @@ def test_processes(start):
             found = list(pool.map(codes, embeddings, timeout=240))
     for one in found:
         np.testing.assert_array_equal(one, expected)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_fitted_estimator_in_a_fork():
-    """Of a large network, for which torch starts threads, before and after the fork."""
-    embedding = SNNLEmbedding(hidden_layer_sizes=(2000, 1000), max_iter=1, random_state=0)
-    expected = codes(embedding)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        found = pool.submit(embedding.transform, X).result(timeout=240)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_search_in_two_processes_equals_one_in_one():
