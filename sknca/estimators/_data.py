@@ -76,8 +76,11 @@ def _fill(tensor: Tensor, array: NDArray[Any], centre: NDArray[np.float64] | Non
         else:
             centre = centre.astype(np.promote_types(array.dtype, np.float32))
             np.subtract(array, centre, out=tensor.numpy(), casting="same_kind")
-    # The sum alone mostly tells: it is finite where all are, unless they are huge.
-    if not tensor.sum().isfinite() and not bool(tensor.isfinite().all()):
+    # The sum alone mostly tells: it is finite where all are, unless they are huge. In one thread,
+    # because a forked process would wait forever for the others.
+    with threads_for(0):
+        is_finite = bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+    if not is_finite:
         assert_all_finite(array)
         raise ValueError("Input X contains infinity or a value too large for dtype('float32').")
     return tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
+import math
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from .._arrays import as_array
 from .._compat import Interval, StrOptions, fit_context
 from .._devices import float_of, resolve_device
+from .._threads import threads_for
 from ..functional._class_probabilities import ClassProbabilities
 from ..functional._metrics import METRICS, MetricName
 from ._callbacks import FitCallbacks
@@ -218,7 +220,8 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         if sparse.issparse(rows) or sparse.issparse(self._rows):
             found = self._sparse_class_probabilities().log_of_sparse(rows)
             return self._checked(found, dtype)
-        with torch.autocast(device.type, enabled=False):
+        # All threads, but one in a forked process, which has none of the others.
+        with threads_for(math.inf), torch.autocast(device.type, enabled=False):
             probabilities = self._class_probabilities(dtype, device)
             given = _to_tensor(rows, dtype).to(probabilities.keys.dtype)
             found = probabilities.log_of(given)

@@ -1,6 +1,9 @@
 """Threads and processes side by side give what one alone gives."""
 
 import multiprocessing
+import os
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -75,6 +78,52 @@ def test_processes(start):
             found = list(pool.map(codes, embeddings, timeout=240))
     for one in found:
         np.testing.assert_array_equal(one, expected)
+
+
+#: In a process of its own, which can be ended if it waits forever: a fork has none of the threads
+#: that torch has started before.
+FORK = """
+import multiprocessing
+import numpy as np, torch
+from concurrent.futures import ProcessPoolExecutor
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sknca import SNNLEmbedding, SoftNeighborsClassifier
+
+X, y = load_digits(return_X_y=True)
+torch.set_num_threads(4)
+torch.mm(torch.rand(1000, 1000), torch.rand(1000, 1000)).exp().sum()  # starts threads
+
+def codes(embedding):
+    return embedding.fit(X, y).transform(X)
+
+small = SNNLEmbedding(max_iter=2, hidden_layer_sizes=(32,), random_state=0)
+large = SNNLEmbedding(max_iter=1, hidden_layer_sizes=(1500, 700), random_state=0).fit(X, y)
+sparse_rows = __import__("scipy.sparse").sparse.csr_array(X)
+classifier = SoftNeighborsClassifier().fit(small.fit(X, y).transform(X), y)
+calls = [
+    (codes, clone(small), 0),
+    (large.transform, X, 1e-3),
+    (large.transform, X[:1], 1e-3),
+    (small.fit(X, y).transform, X.astype(np.float32), 0),
+    (classifier.predict_proba, small.transform(X), 1e-5),
+    (codes, SNNLEmbedding(max_iter=1, encoder=torch.nn.Linear, random_state=0), 1e-5),
+    (codes, SNNLEmbedding(max_iter=1, hidden_layer_sizes=(1500, 700), random_state=0), 1e-2),
+]
+for call, argument, tolerance in calls:
+    expected = call(argument)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        found = pool.submit(call, argument).result()
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    print("same", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_after_torch_has_started_its_threads():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("same") == 7
 
 
 def test_a_search_in_two_processes_equals_one_in_one():
