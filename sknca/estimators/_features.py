@@ -120,4 +120,5 @@ def _of_rare_values(
 def common_unit(spread: NDArray[np.float64]) -> NDArray[np.float64]:
     """One spread for all features (n_features,), their root mean square; 0 for constant ones."""
     varies = spread > 0
-    return varies * np.sqrt(np.mean(np.square(spread[varies]))) if varies.any() else spread
+    with np.errstate(over="ignore"):  # such features are too large for float32, which is told next
+        return varies * np.sqrt(np.mean(np.square(spread[varies]))) if varies.any() else spread

@@ -254,9 +254,10 @@ def prepare(
     if checked.labels_val is not None:
         assert checked.X_val is not None
         labels_val = torch.from_numpy(checked.labels_val).to(device)
-        held_out = pooled(
-            Batch(rows_to_device(embedding, checked.X_val, is_new=is_new), labels_val)
-        )
+        X_val = checked.X_val
+        if isinstance(X_val, SparseArray) and not isinstance(checked.X, SparseArray):
+            X_val = X_val[:]  # the network reads what X is
+        held_out = pooled(Batch(rows_to_device(embedding, X_val, is_new=is_new), labels_val))
         among_themselves = _are_unseen(embedding, checked.labels_val)
         neighbors = None if among_themselves else pooled_sample(data, generator)
         return PreparedData(data, (held_out, neighbors), spread, labels)

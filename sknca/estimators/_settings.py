@@ -21,6 +21,8 @@ from ..training import (
     TrainingState,
     TrainingStep,
     epochs_for,
+    load_random_state,
+    random_state,
     replayed_if_it_pays,
 )
 from ._parameters import EmbeddingParameters
@@ -30,6 +32,9 @@ AUTO_BATCH_SIZE = 256
 
 #: So many training samples show whether a network is sane.
 _ROWS_TO_CHECK = 256
+
+#: Divided by a lower one, distances of standardized samples come near the end of float32.
+_LOW_TEMPERATURE = 1e-20
 
 #: The most components that there are if nobody says how many.
 _USUAL_WIDTH = 32
@@ -141,7 +146,20 @@ def advice(parameters: EmbeddingParameters) -> str:
     radius = parameters.adversarial_radius
     too = " or adversarial_radius" if radius == "auto" or radius > 0 else ""
     rate = parameters.learning_rate_init
+    temperature = getattr(parameters, "temperature", 1.0)
+    if temperature < _LOW_TEMPERATURE:
+        return f"Scale the features (StandardScaler), or raise temperature={temperature}."
     return f"Scale the features (StandardScaler), or lower learning_rate_init={rate}{too}."
+
+
+def may_go_on(network: nn.Module, data: TrainingData, device: torch.device) -> bool:
+    """Whether the codes of training samples, and so their distances, are finite. Nothing that draws
+    later draws otherwise for it.
+    """
+    before = random_state(device)
+    codes = apply(network, data.sample(_ROWS_TO_CHECK))
+    load_random_state(before, device)
+    return bool(codes.float().square().sum().isfinite())
 
 
 def check_codes(parameters: EmbeddingParameters, network: nn.Module, data: TrainingData) -> None:

@@ -33,12 +33,13 @@ from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint
 from ._parameters import EmbeddingParameters
 from ._progress import progress
-from ._ranks import agreed_to_stop, interruptible, is_first, pooled_sample, total
+from ._ranks import agreed_to_stop, any_of, interruptible, is_first, pooled_sample, total
 from ._settings import (
     advice,
     check_codes,
     make_state,
     make_step,
+    may_go_on,
     product_of_a_step,
     size_of_batches,
 )
@@ -123,6 +124,7 @@ class Training:
         self._checkpoint = checkpoint
         self._watched: _Watched | None = None
         self._asked_to_stop = False
+        self._may_go_on = True
 
     @property
     def objective(self) -> EmbeddingObjective:
@@ -198,7 +200,7 @@ class Training:
                 raise TrainingInterrupted(self.state.history) from error
             raise
         if self._checkpoint is not None:
-            self._checkpoint.write(finished=True)
+            self._checkpoint.write(finished=self._may_go_on)
         self._warn_if_not_converged()
 
     def _begin(self, data: TrainingData, max_iter: int) -> None:
@@ -274,7 +276,12 @@ class Training:
         if watched is not None:
             watched.watch.end_epoch(epochs - 1)
         if self._checkpoint is not None:
-            self._checkpoint.end_epoch(epochs, self._state_dict())
+            state, device = self._state_dict(), self.state.device
+            # The loss of an epoch does not show what its last step did. If that diverged, the next
+            # loss does, and the file keeps the epoch before.
+            self._may_go_on = not any_of(not may_go_on(self.objective.network, data, device))
+            if self._may_go_on:
+                self._checkpoint.end_epoch(epochs, state)
         self._asked_to_stop = agreed_to_stop(self._end_epoch_of_callbacks())
         return self._asked_to_stop or (watched is not None and watched.watch.is_over)
 

@@ -94,7 +94,8 @@ def check_temperature(temperature: float | Tensor, z: Tensor) -> Tensor | float:
     if not isinstance(temperature, Tensor):
         rounded = torch.tensor(temperature, dtype=z.dtype, device="cpu").item()
         if not 0 < rounded < math.inf:
-            raise ValueError(f"temperature must be positive, got {rounded}.")
+            too = "" if rounded == temperature else f", which is {rounded} in {z.dtype}"
+            raise ValueError(f"temperature must be positive, got {temperature}{too}.")
         return rounded
     if temperature.numel() != 1:
         raise ValueError(f"temperature must be one number, got shape {tuple(temperature.shape)}.")

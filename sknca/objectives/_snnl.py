@@ -1,6 +1,7 @@
 """The soft nearest neighbor losses of the layers of a network, and a primary loss."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -143,6 +144,8 @@ class SNNLObjective(EmbeddingObjective):
         disagreement = 0.0
         if training_rows is not None:
             disagreement = self.disagreement(training_rows).item()
+        if not math.isfinite(disagreement):
+            disagreement = 0.0  # the training has diverged, as the next loss shows
         factor = (disagreement - _CLEAN) / (_NOISY - _CLEAN)
         self._set_q(min(max(factor, 0.0), 1.0))
 

@@ -2,7 +2,14 @@
 
 from ._adamw import AdamW
 from ._adversarial import AdversarialGradient, AdversarialStep
-from ._isolation import isolated, out_of_isolation, reseed, torch_defaults
+from ._isolation import (
+    isolated,
+    load_random_state,
+    out_of_isolation,
+    random_state,
+    reseed,
+    torch_defaults,
+)
 from ._label_spreader import LabelSpreader
 from ._loop import DivergenceError, TrainingInterrupted, train
 from ._overfitting import (
@@ -39,9 +46,11 @@ __all__ = [
     "epochs_for",
     "fraction_to_watch",
     "isolated",
+    "load_random_state",
     "one_cycle",
     "out_of_isolation",
     "q_plan",
+    "random_state",
     "replayed_if_it_pays",
     "reseed",
     "temperature_plan",

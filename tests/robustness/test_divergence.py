@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from torch import nn
 
@@ -24,11 +25,13 @@ class Overflows(nn.Linear):
 
 
 @pytest.mark.parametrize("kind", [SNNLEmbedding, TripletEmbedding])
-@pytest.mark.parametrize("rate", [1e6, 1e30])
+@pytest.mark.parametrize("rate", [1e6, 1e15, 1e30])
+@pytest.mark.parametrize("batch_size", [50, "auto"])
 @pytest.mark.parametrize("scale", [True, False])
-def test_too_high_a_learning_rate(kind, rate, scale):
+def test_too_high_a_learning_rate(kind, rate, batch_size, scale):
     """Either it is noticed, or the codes are finite."""
-    embedding = kind(**SETTINGS | {"learning_rate_init": rate, "scale": scale})
+    changed = {"learning_rate_init": rate, "batch_size": batch_size, "scale": scale}
+    embedding = kind(**SETTINGS | changed)
     message = ""
     try:
         embedding.fit(X, y)
@@ -80,6 +83,64 @@ def test_with_a_checkpoint_the_last_good_epoch_is_in_the_file(tmp_path, monkeypa
     whole = SNNLEmbedding(encoder=Overflows, **SETTINGS).fit(X, y)
     np.testing.assert_array_equal(again.transform(X), whole.transform(X))
     assert len(again.loss_curve_) == 6
+
+
+class Bursts(nn.Linear):
+    """An encoder whose weights overflow in the step of its fourth pass, that of epoch 3."""
+
+    n_passes = 0
+
+    def forward(self, x):
+        codes = super().forward(x)
+        self.n_passes += self.training
+        if self.training and self.n_passes == 4:
+            self.weight.data.mul_(self.factor)
+        return codes
+
+
+@pytest.mark.parametrize("factor", [1e28, 1e38, float("nan")])
+@pytest.mark.parametrize("max_iter", [4, 6])
+def test_the_state_after_a_step_that_diverges_is_not_in_the_file(
+    factor, max_iter, tmp_path, monkeypatch
+):
+    """The loss of an epoch is from before its only step, so that of the next one shows it."""
+    path = tmp_path / "fit"
+    one_step = {"batch_size": 150, "max_iter": max_iter, "adversarial_radius": 0.0}
+    embedding = SNNLEmbedding(encoder=Bursts, **SETTINGS | one_step, early_stopping=False)
+    monkeypatch.setattr(Bursts, "factor", factor, raising=False)
+    if max_iter == 4 and factor == 1e28:
+        embedding.fit(X, y, checkpoint=path)  # large, but finite: it may be kept
+        return
+    with pytest.raises(ValueError, match="the training diverged"):
+        embedding.fit(X, y, checkpoint=path)
+    monkeypatch.setattr(Bursts, "forward", nn.Linear.forward)  # what overflowed is mended
+    again = clone(embedding).fit(X, y, checkpoint=path)
+    whole = clone(embedding).fit(X, y)
+    assert len(again.loss_curve_) == max_iter
+    np.testing.assert_array_equal(again.transform(X), whole.transform(X))
+
+
+class Noisy(nn.Linear):
+    """An encoder that draws in every pass, also when it is evaluated."""
+
+    def forward(self, x):
+        return super().forward(x) + torch.rand(()) * 1e-3
+
+
+def test_looking_at_the_codes_for_a_checkpoint_draws_nothing(tmp_path):
+    embedding = SNNLEmbedding(encoder=Noisy, **SETTINGS)
+    expected = clone(embedding).fit(X, y).loss_curve_
+    assert clone(embedding).fit(X, y, checkpoint=tmp_path / "fit").loss_curve_ == expected
+
+
+def test_the_advice_names_a_temperature_that_is_too_low():
+    low = SNNLEmbedding(**SETTINGS, temperature=1e-30)
+    with pytest.raises(ValueError, match="diverged.*raise temperature=1e-30"):
+        low.fit(X, y)
+    high = SNNLEmbedding(**SETTINGS | {"learning_rate_init": 1e30})
+    with pytest.raises(ValueError, match="diverged") as caught:
+        high.fit(X, y)
+    assert "temperature" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [SNNLEmbedding, TripletEmbedding])

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
+from scipy import sparse
 from sklearn.base import clone
 
 from robustness.hostile import cases
+from sknca import SNNLEmbedding, TripletEmbedding
 
 #: How many are tried here. 2000 and more were tried with SKNCA_CASES=3000.
 N_CASES = int(os.environ.get("SKNCA_CASES", "300"))
@@ -106,3 +109,35 @@ def test_estimators():
     print(dict(outcomes))
     assert outcomes["fitted"] > N_CASES / 5
     assert outcomes["refused"] > N_CASES / 5
+
+
+@pytest.mark.parametrize("kind", [SNNLEmbedding, TripletEmbedding])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("scale", [True, False])
+@pytest.mark.parametrize("size", [1e155, 1e300])
+def test_values_beyond_float32_do_not_warn(kind, method, scale, size):
+    X, y = np.random.default_rng(0).normal(size=(40, 3)) * size, np.arange(40) % 3
+    with pytest.raises(ValueError, match="X contains infinity or a value too large"):
+        getattr(kind(max_iter=1, scale=scale), method)(X, y)
+
+
+@pytest.mark.parametrize("kind", [SNNLEmbedding, TripletEmbedding])
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.coo_matrix, np.asarray])
+@pytest.mark.parametrize("container_val", [sparse.csr_array, sparse.coo_matrix, np.asarray])
+def test_held_out_samples_may_be_stored_otherwise(kind, container, container_val):
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 3
+    embedding = kind(max_iter=1, random_state=0)
+    expected = clone(embedding).fit(container(X), y, X_val=container(X), y_val=y)
+    embedding.fit(container(X), y, X_val=container_val(X), y_val=y)
+    np.testing.assert_allclose(
+        embedding.validation_loss_curve_, expected.validation_loss_curve_, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e300])
+def test_a_temperature_that_float32_cannot_hold_is_named_as_given(temperature):
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 3
+    with pytest.raises(
+        ValueError, match=re.escape(f"temperature must be positive, got {temperature}")
+    ):
+        SNNLEmbedding(max_iter=1, temperature=temperature).fit(X, y)
