@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sknca.functional import (
     cosine_distances,
+    mine_triplets,
     soft_nearest_neighbor_loss,
     squared_distances,
     triplet_loss,
@@ -83,6 +84,15 @@ def largest_distance(z, dtype):
     return max(far or 1.0, z.shape[1] * rounding**2)
 
 
+def is_clear(rows, labels, margin, strategy, metric, tolerance):
+    """Whether rounding cannot change which triplets are active."""
+    of_all = reference.triplets(rows, labels, np.inf, "all", metric)
+    d = [[reference.distance(a, b, metric) for b in rows] for a in rows]
+    gaps = np.array([d[a][p] - d[a][n] for a, p, n in of_all])
+    clear = (np.abs(gaps + margin) >= tolerance).all()
+    return clear and (strategy != "semihard" or (np.abs(gaps) >= tolerance).all())
+
+
 class TestLosses:
     @generated
     @given(
@@ -128,6 +138,21 @@ class TestLosses:
         assert loss.dtype == torch.promote_types(z.dtype, torch.float32)
         assert loss.isfinite()
         assert z.grad.isfinite().all()
+        rows, labels, weights = in_double(z), y.numpy(), in_double(weight)
+        if weights is not None:  # samples of weight 0 are excluded
+            rows, labels, weights = (some[weights > 0] for some in (rows, labels, weights))
+        size = largest_distance(in_double(z), z.dtype) if metric == "sqeuclidean" else 1.0
+        far = 0.0 if margin == "soft" else margin
+        tolerance = 8 * _TOLERANCES[z.dtype] * (size + far)
+        assume(margin == "soft" or is_clear(rows, labels, far, strategy, metric, 2 * tolerance))
+        expected = reference.triplet_loss(rows, labels, margin, strategy, metric, weights)
+        tolerance += _TOLERANCES[z.dtype] * abs(expected)
+        assert loss.item() == pytest.approx(expected, rel=0, abs=tolerance)
+        if margin == "soft" or strategy == "hard" or weight is not None:
+            return  # which one of equally near samples is mined, is not promised
+        mined = mine_triplets(z.detach(), y, margin=margin, strategy=strategy, metric=metric)
+        mined = sorted(zip(*(some.tolist() for some in mined), strict=True))
+        assert mined == sorted(reference.triplets(rows, labels, margin, strategy, metric))
 
     @generated
     @given(codes_and_labels())
