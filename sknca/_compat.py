@@ -14,7 +14,6 @@ than many a fit.
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from sklearn.base import _fit_context
 from sklearn.metrics.cluster._supervised import check_clusterings
 from sklearn.utils._optional_dependencies import check_matplotlib_support
@@ -86,10 +85,10 @@ def check_parameters(estimator: Any) -> None:
     estimator._validate_params()
 
 
-def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any]:
+def check_sample_weight(sample_weight: Any, X: Any) -> Any:
     """Weights (n,) as scikit-learn checks them, none of which is negative."""
-    weight: NDArray[Any] = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-    if not weight.any():  # not refused before scikit-learn 1.8
+    weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    if not weight.any():  # scikit-learn 1.6 does not refuse them
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return weight
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -106,8 +107,8 @@ class SparseRows:
         """The product (n, k) with a matrix (d, k), whose gradient is sparse: of the rows that the
         entries meet.
         """
-        apply = _Product.apply
-        product: Tensor = apply(self.values, self.columns, self.starts, matrix)  # type: ignore
+        apply: Any = _Product.apply
+        product: Tensor = apply(self.values, self.columns, self.starts, matrix)
         return product
 
 
@@ -124,12 +125,14 @@ class _Product(torch.autograd.Function):
     """Sums of rows of a matrix, weighted, and in the backward pass the same the other way round."""
 
     @staticmethod
-    def forward(ctx, values, columns, starts, matrix):  # type: ignore[no-untyped-def]
+    def forward(
+        ctx: Any, values: Tensor, columns: Tensor, starts: Tensor, matrix: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(values, columns, starts, matrix)
         return _sums(matrix, columns, starts[:-1], values)
 
     @staticmethod
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         values, columns, starts, matrix = ctx.saved_tensors
         rows = SparseRows(values, columns, starts, len(matrix)).rows()
         grad_values = grad_matrix = None

@@ -59,7 +59,7 @@ MAY = {
     },
     "plotting": {"_compat", "matplotlib", "numpy", "sklearn"},
     "_arrays": {"torch"},
-    "_compat": {"_typing", "numpy", "sklearn", "torch"},
+    "_compat": {"_typing", "sklearn", "torch"},
     "_devices": {"_warnings", "torch"},
     "_file": {"numpy", "safetensors"},
     "_random": {"torch"},

@@ -76,11 +76,8 @@ def _fill(tensor: Tensor, array: NDArray[Any], centre: NDArray[np.float64] | Non
         else:
             centre = centre.astype(np.promote_types(array.dtype, np.float32))
             np.subtract(array, centre, out=tensor.numpy(), casting="same_kind")
-    # The sum alone mostly tells: it is finite where all are, unless they are huge. In one thread,
-    # because a forked process would wait forever for the others.
-    with threads_for(0):
-        is_finite = bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
-    if not is_finite:
+    # The sum alone mostly tells: it is finite where all are, unless they are huge.
+    if not tensor.sum().isfinite() and not bool(tensor.isfinite().all()):
         assert_all_finite(array)
         raise ValueError("Input X contains infinity or a value too large for dtype('float32').")
     return tensor
@@ -161,12 +158,13 @@ def _outputs_in_pieces(
     for start in range(0, len(rows), size):
         where = slice(start, start + size)
         some: Rows
-        if isinstance(rows, SparseArray) and gathers:
-            some = rows.gather(where)
-        else:
-            array = rows[where]
-            some = _fill(room[: len(array)], array, centre)
+        # The rows too: in a forked process, a sum in several threads would wait forever.
         with threads_for(product):
+            if isinstance(rows, SparseArray) and gathers:
+                some = rows.gather(where)
+            else:
+                array = rows[where]
+                some = _fill(room[: len(array)], array, centre)
             outputs = apply_layers(network, some, names)
         yield where, {name: output.to(home or output.device) for name, output in outputs.items()}
 

@@ -105,6 +105,9 @@ def _columns(X: Any) -> tuple[list[Any], list[Any]]:
     missing, others = [], []
     for name in X.columns:
         values = np.asarray(X[name])
+        if values.dtype.kind in "mM":  # times, whose list may be of integers
+            others.append(name)
+            continue
         if values.ndim == 1 and values.dtype.kind not in "biuf":
             present = [value for value in values.tolist() if type(value).__name__ not in _MISSING]
             if not all(isinstance(value, (int, float)) for value in present):

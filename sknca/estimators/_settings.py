@@ -152,22 +152,26 @@ def advice(parameters: EmbeddingParameters) -> str:
     return f"Scale the features (StandardScaler), or lower learning_rate_init={rate}{too}."
 
 
-def may_go_on(network: nn.Module, data: TrainingData, device: torch.device) -> bool:
-    """Whether the codes of training samples, and so their distances, are finite. Nothing that draws
-    later draws otherwise for it.
-    """
-    before = random_state(device)
-    codes = apply(network, data.sample(_ROWS_TO_CHECK))
-    load_random_state(before, device)
-    return bool(codes.float().square().sum().isfinite())
+def may_go_on(network: nn.Module, data: TrainingData) -> bool:
+    """Whether the codes of training samples, and so their distances, are finite."""
+    return bool(_some_codes(network, data).float().square().sum().isfinite())
 
 
 def check_codes(parameters: EmbeddingParameters, network: nn.Module, data: TrainingData) -> None:
     """Refuse a trained network whose codes of training samples are not finite. The loss of an epoch
     does not show what its last step did.
     """
-    if not bool(apply(network, data.sample(_ROWS_TO_CHECK)).isfinite().all()):
+    if not bool(_some_codes(network, data).isfinite().all()):
         raise ValueError(
             "The codes are not finite after the last epoch: the training diverged. "
             + advice(parameters)
         )
+
+
+def _some_codes(network: nn.Module, data: TrainingData) -> Tensor:
+    """The codes of some training samples. What draws later does not draw otherwise for it."""
+    device = data.y.device
+    before = random_state(device)
+    codes = apply(network, data.sample(_ROWS_TO_CHECK))
+    load_random_state(before, device)
+    return codes

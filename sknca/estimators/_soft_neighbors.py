@@ -217,15 +217,15 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         rows: Any = validate_data(self, X, dtype=FLOATS, accept_sparse="csr", reset=False)
         dtype = np.promote_types(rows.dtype, self._rows.dtype)
         device = resolve_device(self.device, n_rows=self._rows.shape[0])
-        if sparse.issparse(rows) or sparse.issparse(self._rows):
-            found = self._sparse_class_probabilities().log_of_sparse(rows)
-            return self._checked(found, dtype)
         # All threads, but one in a forked process, which has none of the others.
         with threads_for(math.inf), torch.autocast(device.type, enabled=False):
-            probabilities = self._class_probabilities(dtype, device)
-            given = _to_tensor(rows, dtype).to(probabilities.keys.dtype)
-            found = probabilities.log_of(given)
-        return self._checked(found, dtype)
+            if sparse.issparse(rows) or sparse.issparse(self._rows):
+                found = self._sparse_class_probabilities().log_of_sparse(rows)
+            else:
+                probabilities = self._class_probabilities(dtype, device)
+                given = _to_tensor(rows, dtype).to(probabilities.keys.dtype)
+                found = probabilities.log_of(given)
+            return self._checked(found, dtype)
 
     def _checked(self, found: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
         log_probabilities: NDArray[Any] = found.numpy().astype(dtype, copy=False)

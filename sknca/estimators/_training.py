@@ -276,10 +276,10 @@ class Training:
         if watched is not None:
             watched.watch.end_epoch(epochs - 1)
         if self._checkpoint is not None:
-            state, device = self._state_dict(), self.state.device
+            state = self._state_dict()
             # The loss of an epoch does not show what its last step did. If that diverged, the next
             # loss does, and the file keeps the epoch before.
-            self._may_go_on = not any_of(not may_go_on(self.objective.network, data, device))
+            self._may_go_on = not any_of(not may_go_on(self.objective.network, data))
             if self._may_go_on:
                 self._checkpoint.end_epoch(epochs, state)
         self._asked_to_stop = agreed_to_stop(self._end_epoch_of_callbacks())

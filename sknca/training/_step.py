@@ -80,6 +80,9 @@ class Step:
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
+        # Copies of its weights that a network which computes in bfloat16, say, has made without a
+        # gradient: torch 2.6 would use them.
+        torch.clear_autocast_cache()
         total, parts = self.gradient(self.objective, batch, epoch)
         if self.average is not None:
             self.average([p for group in self.optimizer.param_groups for p in group["params"]])

@@ -39,7 +39,7 @@ def same_state(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@needs_torch("2.11", "the loss of these random weights")
+@needs_torch("2.11", "a pretrained network with these bits")
 @pytest.mark.parametrize("embedding", [SNNLEmbedding, TripletEmbedding])
 @pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
 @pytest.mark.parametrize("evaluation", [False, True])

@@ -10,7 +10,6 @@ import sklearn
 import torch
 from sklearn.exceptions import NotFittedError
 from torch import nn
-from versions import needs_sklearn
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from sknca.metrics import entanglement_score
@@ -340,7 +339,6 @@ class TestTables:
         assert line.startswith("Input X_val contains NaN, in the columns 'm'")
 
 
-@needs_sklearn("1.9", "the refusal of dates")
 def test_categories_and_nullable_numbers_of_pandas(embedding):
     days = pd.date_range("2026-01-01", periods=10)
     table = pd.DataFrame(

@@ -167,7 +167,6 @@ class InBfloat16(nn.Linear):
         return output.float()
 
 
-@needs_torch("2.11", "autocast in a custom encoder")
 @pytest.mark.parametrize("outside", [nullcontext, partial(torch.autocast, "cpu", torch.bfloat16)])
 def test_an_encoder_may_compute_in_mixed_precision(iris, outside):
     X, y = iris
@@ -184,7 +183,6 @@ class Half(nn.Linear):
             return super().forward(x)
 
 
-@needs_torch("2.11", "autocast in a custom encoder")
 @pytest.mark.parametrize(
     "embedding",
     [

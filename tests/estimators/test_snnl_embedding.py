@@ -13,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
+from versions import needs_torch
 
 from sknca import SNNLEmbedding, TripletEmbedding
 from sknca.estimators import _devices
@@ -274,12 +275,12 @@ class TestSampleWeight:
         embedding.fit(X, y, sample_weight=weight)
         assert min(embedding.validation_loss_curve_) > 0
 
+    @needs_torch("2.11", "the same rounding with weights of 1 and without")
     def test_huge_weights(self, iris):
         X, y = iris
         embedding = SNNLEmbedding(max_iter=3, random_state=0)
         loss = embedding.fit(X, y).loss_
-        embedding.fit(X, y, sample_weight=np.full(150, 1e308))
-        assert embedding.loss_ == pytest.approx(loss, rel=1e-6)
+        assert embedding.fit(X, y, sample_weight=np.full(150, 1e308)).loss_ == loss
 
     def test_refuses_negative(self, iris):
         with pytest.raises(ValueError, match="sample_weight"):
