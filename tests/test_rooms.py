@@ -15,7 +15,7 @@ PACKAGE = Path(sknca.__file__).parent
 MAY = {
     "functional": {"torch"},
     "networks": {"_compat", "_random", "_sparse_rows", "functional", "numpy", "torch"},
-    "distributed": {"_compat", "functional", "torch"},
+    "distributed": {"_compat", "functional", "numpy", "torch"},
     "data": {"_sparse_rows", "distributed", "torch"},
     "objectives": {
         *("_random", "_sparse_rows", "data", "distributed", "functional", "networks", "torch"),

@@ -7,6 +7,9 @@ with those of all processes, exactly as one process with all of them would. The 
 
 from ._gather import gather
 from ._loss import soft_nearest_neighbor_loss
+from ._processes import Alone as Alone
+from ._processes import Processes as Processes
+from ._ranks import processes_of_fit as processes_of_fit
 from ._together import part_of, together
 
 __all__ = ["gather", "part_of", "soft_nearest_neighbor_loss", "together"]

@@ -6,15 +6,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
 from .._compat import all_gather, reduce_scatter, store_of_processes
-
-T = TypeVar("T")
+from ._processes import Alone, Processes, T
 
 #: So long others are waited for, in seconds, to say that they are still there.
 _ROLL_CALL = 3.0
@@ -34,7 +33,7 @@ class _Failure:
     text: str
 
 
-class Ranks:
+class Ranks(Processes):
     """The processes of torch's group, of which this is one.
 
     A process that fails says so, so that the others do not wait for it: in the next exchange
@@ -67,14 +66,6 @@ class Ranks:
             if isinstance(other, _Failure) and rank != self.rank:
                 raise PeerError(f"Process {rank} of {self.size} failed: {other.text}")
         return received
-
-    def total(self, value: Any) -> Any:
-        """The sum of a number or an array over all processes."""
-        return sum(self.exchange(value))
-
-    def of_first(self, value: T) -> T:
-        """The value of process 0."""
-        return self.exchange(value if self.rank == 0 else None)[0]  # type: ignore[return-value]
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite the tensors with those of process 0."""
@@ -220,6 +211,11 @@ _RANKS: ContextVar[Ranks | None] = ContextVar("sknca_ranks", default=None)
 def ranks_of_fit() -> Ranks | None:
     """The processes that fit together with this one; None if it is alone."""
     return _RANKS.get()
+
+
+def processes_of_fit() -> Processes:
+    """The processes that fit together with this one, which may be alone."""
+    return _RANKS.get() or Alone()
 
 
 @contextmanager
