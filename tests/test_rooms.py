@@ -14,14 +14,14 @@ PACKAGE = Path(sknca.__file__).parent
 #: All that a room may import, beside itself and the standard library.
 MAY = {
     "functional": {"torch"},
-    "networks": {"_compat", "_random", "_sparse_rows", "functional", "numpy", "torch"},
-    "distributed": {"_compat", "functional", "numpy", "torch"},
+    "networks": {"_random", "_sparse_rows", "_torch_compat", "functional", "numpy", "torch"},
+    "distributed": {"_torch_compat", "functional", "numpy", "torch"},
     "data": {"_sparse_rows", "distributed", "torch"},
     "objectives": {
         *("_random", "_sparse_rows", "data", "distributed", "functional", "networks", "torch"),
     },
     "training": {
-        *("_compat", "_random", "_sparse_rows", "_threads"),
+        *("_random", "_sparse_rows", "_threads", "_torch_compat"),
         *("data", "distributed", "functional", "torch"),
     },
     "metrics": {
@@ -49,6 +49,7 @@ MAY = {
             "_compat",
             "_devices",
             "_file",
+            "_torch_compat",
             "_values",
             "estimators",
             "networks",
@@ -59,12 +60,13 @@ MAY = {
     },
     "plotting": {"_compat", "matplotlib", "numpy", "sklearn"},
     "_arrays": {"torch"},
-    "_compat": {"_typing", "sklearn", "torch"},
+    "_compat": {"_typing", "sklearn"},
     "_devices": {"_warnings", "torch"},
     "_file": {"numpy", "safetensors"},
     "_random": {"torch"},
     "_sparse_rows": {"torch"},
     "_threads": {"joblib", "torch"},
+    "_torch_compat": {"torch"},
     "_typing": set(),
     "_values": {"numpy", "torch"},
     "_warnings": {"joblib", "sklearn"},
@@ -89,6 +91,26 @@ def imports(path):
             yield from (name.split(".")[0] for name in names)
 
 
+def imported_files(path):
+    """The files of sknca that run before a file, because it imports them or is in their folder."""
+    yield path.parent / "__init__.py"
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            place = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for found in (place, *(place / alias.name for alias in node.names)):
+                yield from filter(Path.is_file, (found / "__init__.py", found.with_suffix(".py")))
+
+
+def reached(path):
+    """The file and all files of sknca that it imports, directly or through others."""
+    found, new = set(), {path}
+    while new:
+        found |= new
+        new = {file for path in new for file in imported_files(path)} - found
+        new.discard(PACKAGE / "__init__.py")
+    return found
+
+
 def room_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
@@ -105,6 +127,20 @@ def test_a_file_imports_what_its_room_may(path):
     assert not imported & NEVER
     standard = sys.stdlib_module_names - {"_random", "_typing", "_warnings"}
     assert imported - standard <= MAY[room_of(path)]
+
+
+@pytest.mark.parametrize(
+    "room",
+    [room for room in sorted(MAY) if (PACKAGE / room).is_dir() and "sklearn" not in MAY[room]],
+)
+def test_below_the_estimators_nothing_leads_to_scikit_learn(room):
+    through = [
+        file
+        for path in (PACKAGE / room).rglob("*.py")
+        for file in reached(path)
+        if "sklearn" in imports(file)
+    ]
+    assert through == []
 
 
 def private_names(source):
@@ -125,15 +161,20 @@ def private_names(source):
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
-def test_private_names_of_others_stand_in_one_file(path):
-    assert path.name == "_compat.py" or not set(private_names(path.read_text()))
+def test_private_names_of_others_stand_in_two_files(path):
+    compat = {"_compat.py", "_torch_compat.py"}
+    assert path.name in compat or not set(private_names(path.read_text()))
 
 
 def test_it_reads_private_names():
     source = (PACKAGE / "_compat.py").read_text()
-    assert {"_fit_context", "_fused_adamw_", "_skl_callbacks"} <= set(private_names(source))
+    assert {"_fit_context", "_skl_callbacks"} <= set(private_names(source))
+    source = (PACKAGE / "_torch_compat.py").read_text()
+    assert {"_fused_adamw_", "_forward_hooks"} <= set(private_names(source))
 
 
 def test_it_reads_imports():
     assert {"functional", "torch"} <= set(imports(PACKAGE / "networks" / "_encoders.py"))
     assert {"training", "sklearn"} <= set(imports(PACKAGE / "estimators" / "_base.py"))
+    assert PACKAGE / "_compat.py" in reached(PACKAGE / "persistence" / "__init__.py")
+    assert PACKAGE / "functional" / "_metrics.py" in reached(PACKAGE / "training" / "_loop.py")

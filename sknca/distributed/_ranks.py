@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from .._compat import all_gather, reduce_scatter, store_of_processes
+from .._torch_compat import all_gather, reduce_scatter, store_of_processes
 from ._processes import Alone, Processes, T
 
 #: So long others are waited for, in seconds, to say that they are still there.

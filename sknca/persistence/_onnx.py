@@ -14,8 +14,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from .._compat import QUIET_LOGGER_OF_EXPORT
 from .._file import write_atomically
+from .._torch_compat import QUIET_LOGGER_OF_EXPORT
 from ..estimators import SNNLEmbedding, TripletEmbedding
 from ..training import isolated, torch_defaults
 

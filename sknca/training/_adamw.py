@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._compat import adamw_step
+from .._torch_compat import adamw_step
 
 #: Of the tensors that belong to a parameter.
 _NAMES = ("mean", "square", "step")

@@ -20,7 +20,7 @@ from torch import nn
 from versions import needs_exporter
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding, export_onnx
-from sknca._compat import QUIET_LOGGER_OF_EXPORT
+from sknca._torch_compat import QUIET_LOGGER_OF_EXPORT
 
 pytestmark = needs_exporter
 
