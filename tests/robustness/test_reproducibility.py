@@ -58,7 +58,8 @@ def losses(name, n_threads=1, **parameters):
 
 @pytest.mark.parametrize("name", FITS)
 def test_losses_are_those_written_down(name):
-    assert losses(name) == pytest.approx(LOSSES[name], rel=1e-4)
+    # Between two kinds of processor, 2e-4 were seen: training amplifies rounding.
+    assert losses(name) == pytest.approx(LOSSES[name], rel=5e-4)
 
 
 def test_threads_change_no_bit_of_small_networks():
