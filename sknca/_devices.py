@@ -71,14 +71,6 @@ def _first_sentence(error: Exception) -> str:
     return str(error).splitlines()[0].split(". ")[0]
 
 
-def float_of(device: torch.device, dtype: torch.dtype) -> torch.dtype:
-    """The floating dtype, or float32 if the device has no numbers of double precision."""
-    try:
-        return torch.empty(0, dtype=dtype, device=device).dtype
-    except TypeError:
-        return torch.float32
-
-
 def room_on(device: torch.device) -> float:
     """Bytes that are free on a device, infinite if it does not say.
 

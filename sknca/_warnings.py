@@ -1,18 +1,10 @@
 """Warnings that point at the user's line."""
 
-import os
 import sys
 import warnings
 
-import joblib
-import sklearn
-
-#: Whose lines nobody who reads a warning can change: this package's, and those of what calls it
-#: on the way.
-_INSIDE = (
-    *(os.path.dirname(path) + os.sep for path in (__file__, sklearn.__file__, joblib.__file__)),
-    *(os.path.join(os.path.dirname(os.__file__), name) for name in ("copy.py", "pickle.py")),
-)
+#: Packages whose lines a reader of a warning cannot change: this one, and what calls it.
+_INSIDE = ("sknca", "torch", "sklearn", "joblib", "copy", "pickle")
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
@@ -20,7 +12,10 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
 
     Python 3.12 has `skip_file_prefixes` for it.
     """
+    # Of those that are imported: others cannot be on the way.
+    files = [getattr(sys.modules.get(name), "__file__", None) for name in _INSIDE]
+    inside = tuple(file.removesuffix("__init__.py") for file in files if file)
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
 from sknca import SNNLEmbedding
-from sknca.functional import _retrieval
+from sknca.functional import _neighbors
 from sknca.metrics import (
     make_embedding_scorer,
     mean_average_precision_at_r,
@@ -39,7 +39,7 @@ def by_pytorch_metric_learning(*arrays):
 
 @pytest.fixture(params=[2**21, 2000], ids=["one block", "many blocks"])
 def blocks(request, monkeypatch):
-    monkeypatch.setattr(_retrieval, "_BLOCK_ENTRIES", request.param)
+    monkeypatch.setattr(_neighbors, "_BLOCK_ENTRIES", request.param)
 
 
 @pytest.mark.usefixtures("blocks")

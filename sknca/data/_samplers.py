@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..distributed._ranks import Ranks
+from ..distributed import Ranks
 
 #: How many samples of one class an epoch uses for each sample of the others.
 _MOST_TO_ANOTHER = 20

@@ -6,10 +6,15 @@ with those of all processes, exactly as one process with all of them would. The 
 """
 
 from ._gather import gather
-from ._loss import soft_nearest_neighbor_loss
+from ._gather import gather_rows as gather_rows
+from ._joint_loss import own_part as own_part
+from ._joint_loss import share_of_loss as share_of_loss
+from ._joint_loss import soft_nearest_neighbor_loss
 from ._processes import Alone as Alone
 from ._processes import Processes as Processes
+from ._ranks import Ranks as Ranks
 from ._ranks import processes_of_fit as processes_of_fit
+from ._ranks import ranks_of_fit as ranks_of_fit
 from ._together import part_of, together
 
 __all__ = ["gather", "part_of", "soft_nearest_neighbor_loss", "together"]

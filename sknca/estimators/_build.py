@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .._sparse_rows import Rows
 from ..data import Batch, RowsGathered, TrainingData
-from ..functional._metrics import METRICS
+from ..functional import METRICS
 from ..networks import MLP, SkipMLP, UnitCode, encoder_of
 from ..objectives import EmbeddingObjective
 from ..training import LabelSpreader

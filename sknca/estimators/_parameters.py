@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .._compat import Interval, StrOptions
-from ..functional._metrics import METRICS, MetricName
+from ..functional import METRICS, MetricName
 from ..networks import ACTIVATIONS
 from ._devices import PortableEstimator
 

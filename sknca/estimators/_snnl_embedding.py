@@ -20,7 +20,7 @@ from .._arrays import as_array
 from .._compat import Interval, StrOptions
 from .._typing import with_types
 from .._warnings import warn_user
-from ..functional._metrics import METRICS, MetricName
+from ..functional import METRICS, MetricName
 from ..metrics import entanglement_score
 from ..networks import MLP, choose_layers, describe_layer, device_of
 from ..objectives import (

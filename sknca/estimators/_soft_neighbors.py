@@ -17,10 +17,9 @@ from torch import Tensor
 
 from .._arrays import as_array
 from .._compat import Interval, StrOptions, fit_context
-from .._devices import float_of, resolve_device
+from .._devices import resolve_device
 from .._threads import threads_for
-from ..functional._class_probabilities import ClassProbabilities
-from ..functional._metrics import METRICS, MetricName
+from ..functional import METRICS, ClassProbabilities, MetricName, widest_float
 from ._callbacks import FitCallbacks
 from ._estimator import Estimator
 from ._frames import FLOATS, explained, one_column, read_weight, validate_data
@@ -253,7 +252,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         self, dtype: DTypeLike, device: torch.device = _CPU
     ) -> ClassProbabilities:
         keys, log_weight = (
-            tensor.to(device, float_of(device, tensor.dtype))
+            tensor.to(device, widest_float(device, tensor.dtype))
             for tensor in (_to_tensor(self._rows, dtype), _to_tensor(self._log_weight, dtype))
         )
         return ClassProbabilities(

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from ..functional._class_probabilities import ClassProbabilities
-from ..functional._metrics import Metric
+from ..functional import ClassProbabilities, Metric
 
 #: So many entries of rows, zeros among them, or of logits, together.
 _ENTRIES_AT_HAND = 2**23

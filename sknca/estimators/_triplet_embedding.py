@@ -13,8 +13,7 @@ from torch import nn
 
 from .._compat import Interval, StrOptions
 from ..distributed._ranks import ranks_of_fit
-from ..functional._metrics import MetricName
-from ..functional._mining import STRATEGIES, StrategyName
+from ..functional import STRATEGIES, MetricName, StrategyName
 from ..objectives import EmbeddingObjective, TripletObjective
 from ._base import BaseEmbedding
 

@@ -13,10 +13,10 @@ _REDUCTIONS = ("mean", "sum", "none")
 
 
 @functools.cache
-def widest_float(device: torch.device) -> torch.dtype:
-    """float64, or float32 on a device without double precision (Apple's)."""
+def widest_float(device: torch.device, dtype: torch.dtype = torch.float64) -> torch.dtype:
+    """The dtype, or float32 on a device without double precision (Apple's)."""
     try:
-        return torch.empty(0, dtype=torch.float64, device=device).dtype
+        return torch.empty(0, dtype=dtype, device=device).dtype
     except (TypeError, RuntimeError):
         return torch.float32
 

@@ -3,12 +3,7 @@
 import torch
 from torch import Tensor
 
-#: Entries in a block of distances, and a floor for the product's sake.
-_BLOCK_ENTRIES = 2**21
-_MIN_BLOCK_ROWS = 16
-
-#: The same on a GPU.
-_GPU_BLOCK_ENTRIES = 2**26
+from ._neighbors import nearest, rows_in_block
 
 #: The distance to this neighbor is the unit of distances around a row.
 _UNIT_NEIGHBOR = 7
@@ -128,19 +123,15 @@ def _nearest(
     """Squared distances (m, k) and indices (m, k) of the k nearest keys, the nearest first."""
     center = keys.mean(0)
     keys = keys - center
-    norms = keys.square().sum(1)
-    entries = _BLOCK_ENTRIES if keys.is_cpu else _GPU_BLOCK_ENTRIES
-    size = max(_MIN_BLOCK_ROWS, entries // len(keys))
+    bias = -keys.square().sum(1)
+    places = torch.arange(len(rows), device=rows.device)
     found = []
-    for start in range(0, len(rows), size):
-        block = rows[start : start + size] - center
-        distances = torch.addmm(norms, block, keys.T, alpha=-2)  # up to the norm of the row
-        if among_themselves:
-            places = torch.arange(start, start + len(block), device=rows.device)
-            distances.scatter_(1, places[:, None], torch.inf)
-        nearest = distances.topk(k, dim=1, largest=False)
-        own = block.square().sum(1, keepdim=True)
-        found.append(((nearest.values + own).clamp_min(0), nearest.indices))
+    for some in places.split(rows_in_block(keys)):
+        block = rows[some] - center
+        own = some if among_themselves else None
+        nearness, neighbors = nearest(2 * block, keys, bias, k, own)
+        norms = block.square().sum(1, keepdim=True)
+        found.append(((norms - nearness).clamp_min(0), neighbors))
     return torch.cat([d for d, _ in found]), torch.cat([i for _, i in found])
 
 

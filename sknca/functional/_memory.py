@@ -1,17 +1,13 @@
 """Blocks for which there is not enough memory: halved, and tried again."""
 
-import os
-import sys
-import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 
-T = TypeVar("T")
+from .._warnings import warn_user
 
-#: A warning points at no line of these.
-_INSIDE = ("sknca", "torch", "sklearn", "joblib")
+T = TypeVar("T")
 
 #: What torch says on the CPU.
 _SHORTAGES = ("not enough memory", "can't allocate memory", "DefaultCPUAllocator")
@@ -47,7 +43,7 @@ def in_smaller_blocks(compute: Callable[[int], T], block_size: int) -> T:
                 raise
         # Outside of the handler, whose traceback keeps the memory of the attempt.
         block_size //= 2
-        _warn(
+        warn_user(
             "There is not enough memory for a block of the pairs of samples, so smaller blocks are "
             "used, which takes longer. Reduce batch_size, or block_size if you set it."
         )
@@ -57,13 +53,3 @@ def _is_shortage(error: RuntimeError) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return not torch.cuda.is_current_stream_capturing()  # a recording cannot be repeated
     return any(said in str(error) for said in _SHORTAGES)
-
-
-def _warn(message: str) -> None:
-    """At the first line outside."""
-    packages = [sys.modules[name].__file__ or "" for name in _INSIDE if name in sys.modules]
-    inside = tuple(os.path.dirname(path) + os.sep for path in packages)
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)

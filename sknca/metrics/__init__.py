@@ -1,7 +1,7 @@
 """Scores of codes with labels, and of clusterings, in the style of `sklearn.metrics`."""
 
 from ._clustering import clustering_accuracy
-from ._entanglement import entanglement_score
+from ._entanglement_score import entanglement_score
 from ._retrieval import (
     make_embedding_scorer,
     mean_average_precision_at_r,

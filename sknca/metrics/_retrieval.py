@@ -15,8 +15,7 @@ from torch import Tensor
 from .._arrays import as_array
 from .._compat import Interval, StrOptions, validate_params
 from .._typing import with_types
-from ..functional._metrics import METRICS, Metric
-from ..functional._retrieval import relevant_neighbors
+from ..functional import METRICS, Metric, relevant_neighbors
 
 _FLOATS = [np.float64, np.float32, np.float16]
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from .._random import FromGeneratorOfFit, generator_of_fit
 from .._sparse_rows import Rows, SparseRows
 from .._torch_compat import has_forward_hooks, has_hooks, sparse_checks_as_they_are
-from ..functional._metrics import unit_rows
+from ..functional import unit_rows
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,

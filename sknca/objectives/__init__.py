@@ -1,9 +1,9 @@
 """What training minimizes: a network, the loss of its codes, and a primary loss if there is one."""
 
 from ._base import EmbeddingObjective
-from ._loss import SNNLoss
 from ._primary import Classification, PrimaryLoss, Reconstruction
-from ._snnl import SNNLObjective
+from ._snn_loss import SNNLoss
+from ._snnl_objective import SNNLObjective
 from ._triplet import TripletObjective
 
 __all__ = [

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .._sparse_rows import Rows, dense
-from ..networks import linear
-from ..networks._encoders import at_least_single
+from ..networks import at_least_single, linear
 
 #: Held-out samples for which a primary loss is computed together.
 _PIECE_ROWS = 4096

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from .._random import generator_of_fit
 from ..data import Batch
-from ..distributed._gather import gather_rows
-from ..functional import triplet_loss
-from ..functional._triplet_loss import nearest_triplet_loss
+from ..distributed import gather_rows
+from ..functional import nearest_triplet_loss, triplet_loss
 from ._base import EmbeddingObjective, Loss
 
 

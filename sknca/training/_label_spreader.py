@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._sparse_rows import Rows
 from ..data import TrainingData
-from ..functional._label_spreading import (
+from ..functional import (
     NeighborGraph,
     confidence_of,
     spread_labels,

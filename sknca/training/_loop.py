@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..data import SharedBatches, TrainingData, class_aware_batches
-from ..distributed._ranks import ranks_of_fit
+from ..distributed import ranks_of_fit
 from ._state import EpochRecord, TrainingState
 from ._step import TrainingStep
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sknca.functional._snnl import counted_weight
+from sknca.functional import counted_weight
 
 LABELS = torch.tensor([0, 0, 1, 2, 2, 2, -1])
 

@@ -6,7 +6,7 @@ import torch
 from reference import spread_labels as expected_spread
 from torch.testing import assert_close
 
-from sknca.functional import _label_spreading
+from sknca.functional import _label_spreading, _neighbors
 from sknca.functional._label_spreading import (
     NeighborGraph,
     confidence_of,
@@ -26,7 +26,7 @@ def blobs(n=40, dtype=torch.float64):
 @pytest.mark.parametrize("n_neighbors", [3, 8])
 @pytest.mark.parametrize("n_steps", [1, 30])
 def test_follows_the_definition(n_neighbors, n_steps, monkeypatch):
-    monkeypatch.setattr(_label_spreading, "_BLOCK_ENTRIES", 100)  # several blocks
+    monkeypatch.setattr(_neighbors, "_BLOCK_ENTRIES", 100)  # several blocks
     rows, labels = blobs()
     got = spread_labels(NeighborGraph(rows, n_neighbors), labels, 3, n_steps)
     factor = math.exp(-_label_spreading._LESS_IF_ONE_SIDED)

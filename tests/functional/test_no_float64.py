@@ -31,7 +31,7 @@ class WithoutFloat64(TorchDispatchMode):
 @pytest.fixture(autouse=True)
 def device(monkeypatch):
     for file in (_blocks, _every_triplet, _mining):
-        monkeypatch.setattr(file, "widest_float", lambda _: torch.float32)
+        monkeypatch.setattr(file, "widest_float", lambda *_: torch.float32)
     with WithoutFloat64():
         yield
 

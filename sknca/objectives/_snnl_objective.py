@@ -10,15 +10,12 @@ from torch import Tensor, nn
 
 from .._sparse_rows import Rows
 from ..data import Batch
-from ..distributed._gather import gather_rows
-from ..distributed._loss import own_part, share_of_loss
-from ..functional import soft_nearest_neighbor_loss
-from ..functional._metrics import METRICS
-from ..functional._snnl import counted_weight
+from ..distributed import gather_rows, own_part, share_of_loss
+from ..functional import METRICS, counted_weight, soft_nearest_neighbor_loss
 from ..networks import CODE, apply_layers, run_layers
 from ._base import EmbeddingObjective, Loss
-from ._loss import bounded_exp
 from ._primary import Classification, PrimaryLoss
+from ._snn_loss import bounded_exp
 
 #: Overfitting is judged by the loss of held-out samples at the best of these multiples of the
 #: temperature. At the temperature itself it grows with confidence, even while classes become better

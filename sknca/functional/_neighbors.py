@@ -1,4 +1,4 @@
-"""Which of the nearest neighbors of a sample are of its class, in blocks of samples."""
+"""Nearest neighbors in blocks of samples, and which of them are of the class of a sample."""
 
 from collections.abc import Iterator
 
@@ -10,6 +10,31 @@ from ._metrics import Metric
 #: Entries in a block of distances, and a floor for the product's sake.
 _BLOCK_ENTRIES = 2**21
 _MIN_BLOCK_ROWS = 16
+
+#: The same on a GPU.
+_GPU_BLOCK_ENTRIES = 2**26
+
+
+def rows_in_block(keys: Tensor) -> int:
+    """How many samples are compared with these keys together."""
+    entries = _BLOCK_ENTRIES if keys.is_cpu else _GPU_BLOCK_ENTRIES
+    return max(_MIN_BLOCK_ROWS, entries // len(keys))
+
+
+def nearest(
+    queries: Tensor,  # (b, d)
+    keys: Tensor,  # (m, d)
+    bias: Tensor | None,  # (m,)
+    k: int,
+    own: Tensor | None = None,  # (b,), which key is the query itself
+) -> tuple[Tensor, Tensor]:
+    """How near (b, k) the k nearest keys are, which is `queries @ keys.T + bias`, and their indices
+    (b, k), the nearest first. A query is not its own neighbor.
+    """
+    nearness = torch.addmm(keys.new_zeros(()) if bias is None else bias, queries, keys.T)  # (b, m)
+    if own is not None:
+        nearness.scatter_(1, own[:, None], -torch.inf)
+    return nearness.topk(k, dim=1)
 
 
 def relevant_neighbors(
@@ -49,14 +74,9 @@ def relevant_neighbors(
         Whether query i is key i, which is then excluded from its neighbors.
     """
     queries, keys, bias = metric.bilinear(z, keys)
-    offset = keys.new_zeros(len(keys)) if bias is None else bias
-    block_size = max(_MIN_BLOCK_ROWS, _BLOCK_ENTRIES // len(keys))
     # Sorted by depth, so that few blocks are deep.
-    for rows in depth.argsort(stable=True).split(block_size):
-        nearness = torch.addmm(offset, queries[rows], keys.T)  # (b, m)
-        if among_themselves:
-            nearness.scatter_(1, rows[:, None], -torch.inf)
+    for rows in depth.argsort(stable=True).split(rows_in_block(keys)):
         k = min(int(depth[rows].max()), len(keys) - among_themselves)
-        nearest = nearness.topk(k, dim=1).indices  # (b, k)
+        _, found = nearest(queries[rows], keys, bias, k, rows if among_themselves else None)
         counts = torch.arange(k, device=z.device) < depth[rows, None]
-        yield rows, (key_labels[nearest] == y[rows, None]) & counts
+        yield rows, (key_labels[found] == y[rows, None]) & counts

@@ -5,9 +5,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..functional import soft_nearest_neighbor_loss
-from ..functional._checks import check_q, check_reduction, check_temperature
-from ..functional._metrics import check_metric
+from ..functional import (
+    check_metric,
+    check_q,
+    check_reduction,
+    check_temperature,
+    soft_nearest_neighbor_loss,
+)
 
 
 class SNNLoss(nn.Module):

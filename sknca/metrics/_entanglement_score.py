@@ -11,10 +11,9 @@ from sklearn.utils import check_X_y
 
 from .._arrays import as_array
 from .._compat import Interval, StrOptions, check_sample_weight, validate_params
-from .._devices import float_of, resolve_device
+from .._devices import resolve_device
 from .._typing import with_types
-from ..functional import soft_nearest_neighbor_loss
-from ..functional._metrics import METRICS
+from ..functional import METRICS, soft_nearest_neighbor_loss, widest_float
 
 
 @with_types(
@@ -129,7 +128,7 @@ def entanglement_score(
     # A copy is writable, and torch supports its strides.
     z = torch.from_numpy(np.array(rows, order="C"))
     resolved = resolve_device(device, n_rows=len(z))
-    dtype = float_of(resolved, z.dtype)
+    dtype = widest_float(resolved, z.dtype)
     score = soft_nearest_neighbor_loss(
         z.to(resolved, dtype),
         torch.from_numpy(codes).to(resolved),

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from .. import functional
-from ..functional._snnl import counted_weight
+from ..functional import counted_weight
 from ._gather import current, gather_rows, sizes_of_all
 
 
