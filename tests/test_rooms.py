@@ -40,7 +40,7 @@ MAY = {
     },
     "estimators": {
         *("__version__", "_arrays", "_compat", "_devices", "_file", "_threads", "_typing"),
-        *("_sparse_rows", "_values", "_warnings"),
+        *("_random", "_sparse_rows", "_values", "_warnings"),
         *("data", "distributed", "functional", "metrics", "networks", "objectives", "training"),
         *("numpy", "scipy", "sklearn", "torch", "tqdm"),
     },
@@ -199,7 +199,7 @@ def test_it_reads_private_names():
 
 
 def test_it_reads_imports():
-    assert {"functional", "torch"} <= set(imports(PACKAGE / "networks" / "_encoders.py"))
+    assert {"functional", "torch"} <= set(imports(PACKAGE / "networks" / "_unit_code.py"))
     assert {"training", "sklearn"} <= set(imports(PACKAGE / "estimators" / "_base.py"))
     assert PACKAGE / "_compat.py" in reached(PACKAGE / "persistence" / "__init__.py")
     assert PACKAGE / "functional" / "_metrics.py" in reached(PACKAGE / "training" / "_loop.py")

@@ -5,7 +5,6 @@ from __future__ import annotations  # help() shows ArrayLike, not what it stands
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +24,7 @@ from ..training import EpochRecord
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint
 from ._data import apply_to_array
+from ._encoders import Maker, is_plain_maker
 from ._fit import Given, fit
 from ._frames import FLOATS, explained, validate_data
 from ._labels import is_labeled
@@ -46,7 +46,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     device_: torch.device
     classes_: NDArray[Any]
     transduction_: NDArray[Any]
-    _encoder_of_fit: nn.Module | Callable[[int, int], nn.Module] | None
+    _encoder_of_fit: Maker | None
     _stream: Stream  # between calls of `partial_fit`
     _centre: NDArray[np.float64] | None  # subtracted from rows before they become tensors
 
@@ -77,7 +77,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
 
     def _runs_code_of_others(self) -> bool:
         """Whether modules of the user are created or trained."""
-        return self.encoder is not None
+        return not is_plain_maker(self.encoder)
 
     def _may_validate_on_other_classes(self) -> bool:
         return True

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .._sparse_rows import Rows
 from ..data import Batch, RowsGathered, TrainingData
 from ..functional import METRICS
-from ..networks import MLP, SkipMLP, UnitCode, encoder_of
+from ..networks import MLP, SkipMLP, UnitCode, answers_of, encoder_of
 from ..objectives import EmbeddingObjective
 from ..training import LabelSpreader
 from ._encoders import check_continues, chosen_dropout, default_width, make_network, width_of_output
@@ -77,7 +77,7 @@ def spreader_of(
     """What spreads labels among the codes of an objective that is trained for so many epochs; at
     the start among the rows, because the network has not learned anything.
     """
-    encoder = encoder_of(objective.network)
+    encoder = answers_of(objective.network)
     start: Callable[[Rows], Tensor] | None = None
     if earlier is None:
 
@@ -85,7 +85,7 @@ def spreader_of(
             x = x.to(embedding.device_)
             if not isinstance(x, Tensor):  # whose first codes are their principal components
                 return objective.codes(x)
-            return encoder.squash(x) if isinstance(encoder, SkipMLP) else x
+            return encoder.squash(x)
 
     return LabelSpreader(objective.codes, len(embedding.classes_), max_iter, start)
 
@@ -105,9 +105,15 @@ def _new_network(
         name="encoder",
         sparse=isinstance(data.x, RowsGathered),
     )
-    if spread is not None and isinstance(encoder, SkipMLP):
+    asked = answers_of(encoder)
+    if asked.starts_from_data and spread is not None:
         sample = sample_to_start_from(data, ROWS_TO_START_FROM)
-        encoder.start_from(sample, torch.from_numpy(spread).float())
+        asked.start_from(sample, torch.from_numpy(spread).float())
+    elif asked.starts_from_data and not isinstance(embedding.encoder, nn.Module):
+        raise ValueError(
+            f"encoder makes a {type(encoder).__name__}, which starts from the data. Pass the class "
+            "or a functools.partial of it, so that this is known before it is made."
+        )
     return encoder
 
 

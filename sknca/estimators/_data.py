@@ -22,11 +22,10 @@ from .._warnings import warn_user
 from ..networks import (
     CHUNK_ROWS,
     CODE,
-    MLP,
+    answers_of,
     apply_layers,
     chunk_rows,
     device_of,
-    encoder_of,
     largest_product,
 )
 from ._frames import FLOATS, assert_all_finite, explained, one_column
@@ -46,12 +45,6 @@ _ENTRIES_AT_HAND = 2**24
 
 #: Rows of an estimator, after validation.
 Array = NDArray[Any] | MappedArray | SparseArray
-
-
-def reads_sparse(network: nn.Module) -> bool:
-    """Whether a network reads sparse rows as they are."""
-    encoder = encoder_of(network)
-    return isinstance(encoder, MLP) and encoder.sparse
 
 
 def to_tensor(
@@ -150,7 +143,7 @@ def _outputs_in_pieces(
     # Copies, for a network may work in place; always in the same memory, which is at hand.
     device = device_of(network, default=torch.device("cpu"))
     size = min(max(_ROWS_AT_HAND, chunk_rows(network, device)), len(rows))
-    gathers = isinstance(rows, SparseArray) and reads_sparse(network)
+    gathers = isinstance(rows, SparseArray) and answers_of(network).reads_sparse
     if isinstance(rows, SparseArray) and not gathers:
         size = max(min(size, _ENTRIES_AT_HAND // rows.shape[1]), 1)
     room = torch.empty(0 if gathers else size, rows.shape[1], dtype=torch.float32, device="cpu")

@@ -2,16 +2,24 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._random import FromGeneratorOfFit
 from .._sparse_rows import Rows
-from ..networks import ACTIVATIONS, MLP
+from ..networks import MLP, Encoder, answers_of, class_made_by, is_plain, says_plain
 from ..training import torch_defaults
 from ._parameters import EmbeddingParameters
+
+#: A custom encoder or decoder: a module, of which a copy is trained, or what makes one.
+Maker = nn.Module | Callable[[int, int], nn.Module]
+
+#: The most components, if nobody says how many.
+USUAL_WIDTH = 32
 
 #: Dropout of the hidden layers. The second is for many features and few samples per feature: then a
 #: network finds, for each label, some feature that predicts it by chance.
@@ -21,8 +29,31 @@ _MANY_FEATURES = 256
 _SAMPLES_TO_A_FEATURE = 10
 
 
+def starts_from_data(maker: Maker | None) -> bool:
+    """Whether new encoders after the parameter `encoder` start from the data, which are centered
+    for them. A module that is given stays as it is.
+    """
+    return maker is None or class_made_by(maker).starts_from_data
+
+
+def reads_sparse(maker: Maker | None) -> bool:
+    """Whether new encoders after the parameter `encoder` read sparse rows as they are."""
+    if isinstance(maker, nn.Module):
+        return answers_of(maker).reads_sparse
+    return maker is None or class_made_by(maker).reads_sparse
+
+
+def is_plain_maker(maker: Maker | None) -> bool:
+    """Whether making a network after a parameter, and training it, runs no code that may draw or
+    wait as it likes.
+    """
+    if isinstance(maker, nn.Module):
+        return isinstance(maker, Encoder) and is_plain(maker)
+    return maker is None or says_plain(class_made_by(maker))
+
+
 def make_network(
-    maker: nn.Module | Callable[[int, int], nn.Module] | None,
+    maker: Maker | None,
     default: type[MLP],
     n_inputs: int,
     n_outputs: int,
@@ -33,30 +64,42 @@ def make_network(
     name: str,
     sparse: bool = False,
 ) -> nn.Module:
-    """A new network: a copy of the user's module or of what their `maker` makes, or a
-    `default` after the other parameters.
+    """A new network: a custom one if there is a `maker`, or a `default` after the parameters.
 
     Raises
     ------
     ValueError
         If a layer size is not positive, or `maker`, the parameter `name`, makes no module.
     """
-    if maker is None:
-        if not all(isinstance(size, (int, np.integer)) and size > 0 for size in hidden_layer_sizes):
-            raise ValueError(
-                f"hidden_layer_sizes must be a sequence of integers > 0, got {hidden_layer_sizes}."
-            )
-        return default(
-            n_inputs,
-            n_outputs,
-            hidden_layer_sizes=[int(size) for size in hidden_layer_sizes],
-            activation=activation,
-            dropout=dropout,
-            sparse=sparse,
+    if maker is not None:
+        return make_custom(maker, n_inputs, n_outputs, name)
+    if not all(isinstance(size, (int, np.integer)) and size > 0 for size in hidden_layer_sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must be a sequence of integers > 0, got {hidden_layer_sizes}."
         )
+    return default(
+        n_inputs,
+        n_outputs,
+        hidden_layer_sizes=[int(size) for size in hidden_layer_sizes],
+        activation=activation,
+        dropout=dropout,
+        sparse=sparse,
+    )
+
+
+def make_custom(maker: Maker, n_inputs: int, n_outputs: int, name: str) -> nn.Module:
+    """A copy of the user's module or of what their `maker`, the parameter `name`, makes.
+
+    Raises
+    ------
+    ValueError
+        If it makes no module.
+    """
     if isinstance(maker, nn.Module):
         return copy.deepcopy(maker)
-    with torch_defaults():
+    # A plain class draws from the generator of the fit, as the package does.
+    own = FromGeneratorOfFit() if is_plain_maker(maker) else nullcontext()
+    with torch_defaults(), own:
         network = maker(n_inputs, n_outputs)
     if not isinstance(network, nn.Module):
         raise ValueError(f"{name} must return a torch.nn.Module, got {network!r}.")
@@ -68,7 +111,7 @@ def make_network(
 def check_continues(
     parameters: EmbeddingParameters,
     encoder: nn.Module,
-    maker: nn.Module | Callable[[int, int], nn.Module] | None,
+    maker: Maker | None,
     n_components: int,
     n_features: int,
 ) -> None:
@@ -85,17 +128,13 @@ def check_continues(
     if asked["n_components"] is None:
         chosen = isinstance(parameters.encoder, nn.Module)
         asked["n_components"] = n_components if chosen else default_width(n_features)
-    if maker is None and isinstance(encoder, MLP):
-        layers = list(encoder.hidden)
-        asked["hidden_layer_sizes"] = [*parameters.hidden_layer_sizes]
-        fitted["hidden_layer_sizes"] = [layer.get_submodule("0").out_features for layer in layers]
-        if layers:
-            asked |= {"activation": parameters.activation, "dropout": parameters.dropout}
-            if asked["dropout"] == "auto":
-                asked["dropout"] = layers[0].get_submodule("2").p
-            kind, dropout = type(layers[0].get_submodule("1")), layers[0].get_submodule("2").p
-            names = {type(make()): name for name, make in ACTIVATIONS.items()}
-            fitted |= {"activation": names[kind], "dropout": dropout}
+    made_with = answers_of(encoder).made_with() if maker is None else None
+    for name, value in (made_with or {}).items():
+        fitted[name], asked[name] = value, getattr(parameters, name)
+        if asked[name] == "auto":
+            asked[name] = value
+        elif isinstance(value, list):
+            asked[name] = [*asked[name]]
     for name, value in fitted.items():
         if asked[name] is not value and asked[name] != value:
             raise ValueError(
@@ -114,7 +153,7 @@ def chosen_dropout(dropout: float | Literal["auto"], n_features: int, n_samples:
 
 def default_width(n_features: int) -> int:
     """The number of components, if nobody says another."""
-    return min(n_features, 32)
+    return min(n_features, USUAL_WIDTH)
 
 
 def width_of_output(network: nn.Module, x: Rows, expected: int | None, name: str) -> int:

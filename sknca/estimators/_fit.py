@@ -25,6 +25,7 @@ from ..data import (
     hold_out,
 )
 from ..distributed._ranks import ranks_of_fit
+from ..networks import answers_of
 from ..objectives import EmbeddingObjective
 from ..training import (
     MOST_HELD_OUT,
@@ -40,11 +41,11 @@ from ._data import (
     check_validation_data,
     draw_seed,
     reader,
-    reads_sparse,
     to_tensor,
     warn_if_unlike,
 )
 from ._devices import home_of_rows, is_read_in_place
+from ._encoders import reads_sparse, starts_from_data
 from ._features import center_and_spread, common_unit
 from ._frames import FLOATS, read_weight, validate_data
 from ._labels import check_partners, encode_labels, without_missing
@@ -293,7 +294,9 @@ def data_on_device(embedding: BaseEmbedding, checked: CheckedData, *, is_new: bo
 
 def _reads_sparse(embedding: BaseEmbedding, *, is_new: bool) -> bool:
     """Whether the encoder, a new one or that of an earlier fit, reads sparse rows as they are."""
-    return embedding.encoder is None if is_new else reads_sparse(embedding.network_)
+    if is_new:
+        return reads_sparse(embedding.encoder)
+    return answers_of(embedding.network_).reads_sparse
 
 
 def start_of_features(
@@ -302,8 +305,8 @@ def start_of_features(
     rows: NDArray[np.int64],
     generator: torch.Generator,
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """The center and the spread of the features (n_features,), for the default encoder."""
-    if embedding.encoder is not None:  # it may want pixels, say, as they are
+    """The center and the spread of the features (n_features,), if the encoder starts from data."""
+    if not starts_from_data(embedding.encoder):  # it may want pixels, say, as they are
         return None, None
     center: NDArray[np.float64] | None = None
     if isinstance(X, SparseArray):  # its zeros stay zeros

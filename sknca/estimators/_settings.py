@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..data import TrainingData
 from ..distributed._ranks import ranks_of_fit
-from ..networks import SkipMLP, apply, encoder_of, largest_product
+from ..networks import answers_of, apply, largest_product
 from ..objectives import EmbeddingObjective
 from ..training import (
     AdamW,
@@ -25,6 +25,7 @@ from ..training import (
     random_state,
     replayed_if_it_pays,
 )
+from ._encoders import USUAL_WIDTH
 from ._parameters import EmbeddingParameters
 
 #: What `batch_size="auto"` means.
@@ -36,11 +37,8 @@ _ROWS_TO_CHECK = 256
 #: Divided by a lower one, distances of standardized samples come near the end of float32.
 _LOW_TEMPERATURE = 1e-20
 
-#: The most components that there are if nobody says how many.
-_USUAL_WIDTH = 32
-
-#: With the built-in encoder, which standardizes the features. For another encoder only the user
-#: knows how large perturbations may be.
+#: If the encoder knows the unit of the features. Otherwise only the user knows how large
+#: perturbations may be.
 _AUTO_ADVERSARIAL_RADIUS = 0.7
 
 
@@ -107,11 +105,10 @@ def _radius_and_spread(
     parameters: EmbeddingParameters, network: nn.Module
 ) -> tuple[float, Tensor | float]:
     """The adversarial radius, and its unit along each feature (d,): that of the network."""
-    encoder = encoder_of(network)
-    radius = parameters.adversarial_radius
-    if isinstance(encoder, SkipMLP):
-        return _AUTO_ADVERSARIAL_RADIUS if radius == "auto" else radius, encoder.spread
-    return 0.0 if radius == "auto" else radius, 1.0
+    radius, spread = parameters.adversarial_radius, answers_of(network).spread
+    if spread is None:
+        return 0.0 if radius == "auto" else radius, 1.0
+    return _AUTO_ADVERSARIAL_RADIUS if radius == "auto" else radius, spread
 
 
 def number_of_epochs(parameters: EmbeddingParameters, n_rows: int) -> int:
@@ -137,7 +134,7 @@ def product_of_a_step(
     """Multiplications in the largest matrix product of a step that the CPU computes."""
     if device.type != "cpu":
         return 0
-    of_loss = batch_size**2 * (parameters.n_components or _USUAL_WIDTH)
+    of_loss = batch_size**2 * (parameters.n_components or USUAL_WIDTH)
     return max(largest_product(network, batch_size), of_loss)
 
 

@@ -14,11 +14,12 @@ from .._devices import resolve_device
 from .._threads import threads_for
 from ..data import TrainingData
 from ..distributed._ranks import ranks_of_fit
-from ..networks import SkipMLP, encoder_of
+from ..networks import answers_of
 from ..objectives import EmbeddingObjective
 from ..training import DivergenceError, EpochRecord, TrainingState, isolated, train
 from ._build import Earlier, PreparedData, build
 from ._data import Array, draw_seed
+from ._encoders import starts_from_data
 from ._features import ROWS_TO_START_FROM
 from ._fit import (
     CheckedData,
@@ -95,7 +96,7 @@ class Stream:
     seed: int
     n_steps: int
     training: dict[str, Any]  # of `TrainingState.state_dict` all but the objective
-    kept: KeptRows | None  # None if the encoder is a custom one, or `fit` has started it
+    kept: KeptRows | None  # None if the encoder starts from no data, or `fit` has started it
 
 
 class WarmUp:
@@ -189,7 +190,7 @@ def keep_rows(
     embedding: BaseEmbedding, checked: CheckedData, kept: KeptRows | None, seed: int
 ) -> KeptRows | None:
     """The sample of the rows so far, with those of a portion."""
-    if embedding.encoder is not None:
+    if not starts_from_data(embedding.encoder):
         return None
     X: Any = checked.X
     is_sparse = isinstance(X, SparseArray) if kept is None else isinstance(kept.rows, SparseArray)
@@ -232,12 +233,11 @@ def build_portion(
         earlier = Earlier(embedding.network_, embedding._objective, known)
     objective = build(embedding, prepared, 2, earlier)
     network = objective.network
-    encoder = encoder_of(network)
-    if kept is not None and not is_new and isinstance(encoder, SkipMLP):
+    if kept is not None and not is_new:
         assert prepared.spread is not None
         rows = rows_to_device(embedding, kept.rows, is_new=False)
         spread = torch.from_numpy(prepared.spread).float().to(embedding.device_)
-        encoder.set_scale(rows, spread)
+        answers_of(network).set_scale(rows, spread)
     if objective.adapts:
         objective.adapt_to(None)
     return objective

@@ -1,19 +1,18 @@
 """The encoders, and the outputs of the layers of a network."""
 
-from ._encoders import (
-    ACTIVATIONS,
-    MLP,
-    Dropout,
-    SkipMLP,
-    SparseLinear,
-    UnitCode,
-    at_least_single,
-    encoder_of,
+from ._activations import ACTIVATIONS
+from ._dropout import Dropout
+from ._encoder import (
+    CHUNK_ROWS,
+    Encoder,
+    answers_of,
+    check_shape,
+    class_made_by,
     is_plain,
-    linear,
+    largest_product,
+    says_plain,
 )
 from ._layers import (
-    CHUNK_ROWS,
     CODE,
     apply,
     apply_layers,
@@ -22,9 +21,12 @@ from ._layers import (
     describe_layer,
     device_of,
     hidden_layers,
-    largest_product,
     run_layers,
 )
+from ._linear import SparseLinear, linear
+from ._mlp import MLP
+from ._skip_mlp import SkipMLP
+from ._unit_code import UnitCode, at_least_single, encoder_of
 
 __all__ = [
     "ACTIVATIONS",
@@ -32,14 +34,18 @@ __all__ = [
     "CODE",
     "MLP",
     "Dropout",
+    "Encoder",
     "SkipMLP",
     "SparseLinear",
     "UnitCode",
+    "answers_of",
     "apply",
     "apply_layers",
     "at_least_single",
+    "check_shape",
     "choose_layers",
     "chunk_rows",
+    "class_made_by",
     "describe_layer",
     "device_of",
     "encoder_of",
@@ -48,4 +54,5 @@ __all__ = [
     "largest_product",
     "linear",
     "run_layers",
+    "says_plain",
 ]

@@ -11,13 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from .._sparse_rows import Rows, SparseRows
-from ._encoders import MLP, SparseLinear, UnitCode, at_least_single, encoder_of
-
-#: Rows that go through a network together after training.
-CHUNK_ROWS = 256
-
-#: The same on a GPU, for networks of the package. A custom one may need much memory per row.
-_GPU_CHUNK_ROWS = 4096
+from ._encoder import CHUNK_ROWS, answers_of, product_of_a_row
+from ._unit_code import UnitCode, at_least_single
 
 #: A last, smaller chunk of a dense network is padded to a multiple of this many rows. A matrix
 #: product may round a row differently among 3 rows than among 300. With multiples of 16 it did not
@@ -25,22 +20,20 @@ _GPU_CHUNK_ROWS = 4096
 #: which chooses its products by the number of rows, every chunk is padded.
 _FILLED_TO = 16
 
-#: The modules of a dense network, except those without parameters.
-_DENSE = (nn.Linear, SparseLinear, nn.LayerNorm, nn.BatchNorm1d)
-
 #: The name of a network's last layer: that of the network itself among its modules.
 CODE = ""
 
 
 def hidden_layers(network: nn.Module) -> list[str]:
-    """Names of the hidden layers of a network. Of a custom network, these are its submodules one
-    level down (below any that is alone, or a list), except the last. A module that occurs in two
-    places has no single output, and is left out.
+    """Names of the hidden layers of a network. If its encoder names none, these are its submodules
+    one level down (below any that is alone, or a list), except the last. A module that occurs in
+    two places has no single output, and is left out.
     """
     if isinstance(network, UnitCode):
         return [f"encoder.{name}" for name in hidden_layers(network.encoder)]
-    if isinstance(network, MLP):
-        return [f"hidden.{i}" for i in range(len(network.hidden))]
+    named = answers_of(network).hidden_layers()
+    if named is not None:
+        return named
     layers = [name for name, _ in _children(network)][:-1]
     places = Counter(id(module) for _, module in network.named_modules(remove_duplicate=False))
     return [name for name in layers if places[id(network.get_submodule(name))] == 1]
@@ -114,7 +107,8 @@ def apply_layers(network: nn.Module, x: Rows, names: Iterable[str]) -> dict[str,
     names = [*names]
     device = device_of(network, default=x.device)
     size = chunk_rows(network, device)
-    multiple = size if device.type != "cpu" else _FILLED_TO if _is_dense(modules) else 1
+    is_dense = math.isfinite(product_of_a_row(modules))  # then a few more rows cost little
+    multiple = size if device.type != "cpu" else _FILLED_TO if is_dense else 1
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         chunks = [_run_chunk(network, some.to(device), multiple, names) for some in x.split(size)]
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in names}
@@ -128,8 +122,7 @@ def device_of(network: nn.Module, *, default: torch.device) -> torch.device:
 
 def chunk_rows(network: nn.Module, device: torch.device) -> int:
     """How many rows go through a network together after training."""
-    inner = encoder_of(network)
-    return _GPU_CHUNK_ROWS if device.type != "cpu" and isinstance(inner, MLP) else CHUNK_ROWS
+    return CHUNK_ROWS if device.type == "cpu" else answers_of(network).gpu_chunk_rows
 
 
 def _run_chunk(
@@ -142,22 +135,6 @@ def _run_chunk(
     elif n_filled and isinstance(x, Tensor):
         x = torch.cat([x, x[-1:].expand(n_filled, *x.shape[1:])])
     return {name: output[:n] for name, output in run_layers(network, x, names).items()}
-
-
-def largest_product(network: nn.Module, n_rows: int) -> float:
-    """Multiplications in the largest matrix product for so many rows. Infinite if the network
-    computes anything else, because its cost is unknown.
-    """
-    modules = [*network.modules()]
-    if not _is_dense(modules):
-        return math.inf
-    sizes = (m.weight.numel() for m in modules if isinstance(m, nn.Linear))
-    return n_rows * max(sizes, default=0)
-
-
-def _is_dense(modules: Iterable[nn.Module]) -> bool:
-    """Whether the modules are only matrix products, for which a few more rows cost little."""
-    return all(type(module) in _DENSE for module in modules if module._parameters)
 
 
 def choose_layers(network: nn.Module, layers: str | Sequence[int | str]) -> list[str]:

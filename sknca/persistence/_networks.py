@@ -1,15 +1,13 @@
 """Descriptions of networks and objectives, from which they are built again with their tensors."""
 
-import math
-from collections.abc import Callable, Container, Mapping
-from itertools import pairwise
+from collections.abc import Container, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..estimators._encoders import make_network, width_of_output
-from ..networks import ACTIVATIONS, MLP, SkipMLP, UnitCode, encoder_of
+from ..estimators._encoders import Maker, make_custom, width_of_output
+from ..networks import MLP, Encoder, SkipMLP, UnitCode, check_shape, encoder_of
 from ..objectives import (
     Classification,
     EmbeddingObjective,
@@ -20,9 +18,10 @@ from ..objectives import (
 )
 
 #: Custom encoder and decoder: modules, or callables that return them.
-Makers = Mapping[str, nn.Module | Callable[[int, int], nn.Module]]
+Makers = Mapping[str, Maker]
 
-_ACTIVATION_NAMES = {type(make()): name for name, make in ACTIVATIONS.items()}
+#: The networks that files describe, and that `load` makes without being given them.
+KINDS: dict[str, Any] = {"MLP": MLP, "SkipMLP": SkipMLP}
 
 #: Parameters of the constructors that are also attributes.
 _PARAMETERS = {
@@ -58,23 +57,19 @@ def describe_objective(objective: EmbeddingObjective, given: Container[str]) -> 
 
 def _describe(network: nn.Module, name: str, given: Container[str]) -> dict[str, Any] | None:
     """What the tensors of a network of sknca do not contain; None if the network is `given`."""
-    if type(network) not in (MLP, SkipMLP):
+    kind = next((name for name, cls in KINDS.items() if type(network) is cls), None)
+    if kind is None:
         if name not in given:
             raise ValueError(
                 f"{name} was changed after fit. To save the estimator, set it to the module or "
                 "callable from which the fitted network was made."
             )
         return None
-    layers = list(network.get_submodule("hidden").children())
-    kinds = {(type(one.get_submodule("1")), one.get_submodule("2").p) for one in layers}
-    # Without hidden layers there is nothing to describe.
-    activation, dropout = kinds.pop() if kinds else (nn.ReLU, 0.0)
-    if kinds or activation not in _ACTIVATION_NAMES:
+    assert isinstance(network, Encoder)
+    described = network.describe()
+    if described is None:
         raise ValueError(f"The layers of the {name} were changed after fit, and cannot be saved.")
-    described = {"activation": _ACTIVATION_NAMES[activation], "dropout": dropout}
-    if network.sparse:
-        described["sparse"] = True
-    return described | ({"gain": network.gain} if isinstance(network, SkipMLP) else {})
+    return {"kind": kind, **described}
 
 
 def build_objective(
@@ -119,7 +114,7 @@ def build_objective(
             primary = Reconstruction(decoder)
         elif described["primary"] == Classification.name:
             n_classes = len(tensors["primary.head.bias"])
-            _check_shape(tensors, "primary.head.weight", (n_classes, n_components))
+            check_shape(tensors, "primary.head.weight", (n_classes, n_components))
             primary = Classification(n_components, n_classes)
         objective = SNNLObjective(network, primary=primary, **described["parameters"])
         units = objective.code_units
@@ -138,53 +133,22 @@ def _build(
     tensors: Mapping[str, Tensor],
     n_inputs: int,
     n_outputs: int,
-    maker: nn.Module | Callable[[int, int], nn.Module] | None,
+    maker: Maker | None,
     name: str,
 ) -> nn.Module:
     """A network for these tensors, before they are loaded into it."""
-    if described is None and maker is None:
-        raise ValueError(f"it does not describe its {name}, which was not a custom one")
-    default = SkipMLP if "skip.weight" in tensors else MLP
-    sizes: list[int] = []
-    sparse = False
+    network: nn.Module
     if described is not None:
-        maker = None
-        sparse = bool(described.get("sparse", False))
-        while f"hidden.{len(sizes)}.0.weight" in tensors:
-            shape = tensors[f"hidden.{len(sizes)}.0.weight"].shape
-            sizes.append(shape[-1 if sparse and not sizes else 0])
-        # Checked first, so that a file cannot cause larger networks than it contains.
-        names = [*(f"hidden.{i}.0.weight" for i in range(len(sizes))), "output.weight"]
-        widths = pairwise([n_inputs, *sizes, n_outputs])
-        for tensor, (fan_in, fan_out) in zip(names, widths, strict=True):
-            is_sparse = sparse and tensor == names[0]
-            _check_shape(tensors, tensor, (fan_in, fan_out) if is_sparse else (fan_out, fan_in))
-        if default is SkipMLP:
-            expected = (n_inputs, n_outputs) if sparse else (n_outputs, n_inputs)
-            _check_shape(tensors, "skip.weight", expected)
-    network = make_network(
-        maker,
-        default,
-        n_inputs,
-        n_outputs,
-        hidden_layer_sizes=sizes,
-        activation=described["activation"] if described else "relu",
-        dropout=described["dropout"] if described else 0.0,
-        name=name,
-        sparse=sparse,
-    )
+        kind = described.get("kind", "SkipMLP" if "skip.weight" in tensors else "MLP")
+        if kind not in KINDS:
+            raise ValueError(f"its {name} is of an unknown kind, {kind!r}")
+        network = KINDS[kind].from_description(described, tensors, n_inputs, n_outputs)
+        network.to("cpu", torch.float32)
+        return network
+    if maker is None:
+        raise ValueError(f"it does not describe its {name}, which was not a custom one")
+    network = make_custom(maker, n_inputs, n_outputs, name)
     network.to("cpu", torch.float32)
-    if described is None:
-        rows = torch.zeros(2, n_inputs, device="cpu", dtype=torch.float32)
-        width_of_output(network, rows, n_outputs, name)
-    elif isinstance(network, SkipMLP):
-        network.gain = float(described["gain"])
-        if not 0 < network.gain < math.inf:
-            raise ValueError(f"its {name}'s gain is {network.gain}, not positive and finite")
+    rows = torch.zeros(2, n_inputs, device="cpu", dtype=torch.float32)
+    width_of_output(network, rows, n_outputs, name)
     return network
-
-
-def _check_shape(tensors: Mapping[str, Tensor], name: str, expected: tuple[int, int]) -> None:
-    shape = tuple(tensors[name].shape)
-    if shape != expected or 0 in shape:
-        raise ValueError(f"its tensor {name} has shape {shape}, but must have shape {expected}")
