@@ -16,7 +16,7 @@ from sknca.estimators import _settings
 from sknca.estimators._devices import home_of_rows
 from sknca.functional._pick_rows import pick_rows
 from sknca.metrics import entanglement_score
-from sknca.networks import SkipMLP, _layers
+from sknca.networks import MLP, SkipMLP
 from sknca.objectives import SNNLObjective, TripletObjective, _primary
 from sknca.training import AdamW, AdversarialGradient, Step
 from sknca.training._step import ReplayedStep, gradient_of_batch
@@ -209,7 +209,7 @@ STREAMED = ["plain", "weights", "early stopping", "validation", "triplets, all"]
 
 @pytest.mark.parametrize("mode", STREAMED)
 def test_rows_without_room_are_streamed(device, mode, monkeypatch):
-    monkeypatch.setattr(_layers, "_GPU_CHUNK_ROWS", 64)
+    monkeypatch.setattr(MLP, "gpu_chunk_rows", 64)
     monkeypatch.setattr(_primary, "_PIECE_ROWS", 64)
     settings = MODES[mode] | {"n_components": 4, "X": np.tile(X, (2, 1)), "y": np.tile(y, 2)}
     if "weight" in settings:
