@@ -1,28 +1,23 @@
 """A file from which an interrupted fit continues."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_scalar
-from torch import nn
 
 from .._file import check_is_whole, pack, unpack, write_atomically
 from .._values import decode, encode
 from .._warnings import warn_user
 from ..distributed._ranks import ranks_of_fit
+from ._description import Description, describe_arrays, describe_parameters, stored_otherwise
 from ._ranks import fit_of_all
-from ._sparse import SparseArray
-
-#: So many bytes of an array are made contiguous together.
-_BYTES_AT_HAND = 2**24
 
 #: Parameters that may change from call to call: what a fit learns does not depend on them, or, of
 #: `max_iter` and `device`, is looked at by itself.
@@ -74,12 +69,12 @@ class Checkpoint:
         if self._path.is_dir() or not self._path.absolute().parent.is_dir():
             raise ValueError(f"checkpoint={str(path)!r} must be a file in an existing folder.")
 
-    def open(self, fit: Mapping[str, Any], seed: int, max_iter: int) -> int:
+    def open(self, fit: Description, seed: int, max_iter: int) -> int:
         """Read the file, if it is there, and return the seed to use: that of the fit in it.
 
         Parameters
         ----------
-        fit : dict
+        fit : Description
             What tells this fit from others, as `describe_fit` returns it.
 
         seed : int
@@ -100,17 +95,17 @@ class Checkpoint:
         """
         from .. import __version__
 
-        fit = {**fit, "the version of sknca": __version__, "that of torch": str(torch.__version__)}
-        self._content = {"sknca": __version__, "fit": fit, "seed": seed}
+        versions = {"the version of sknca": __version__, "that of torch": str(torch.__version__)}
+        fit = replace(fit, others={**fit.others, **versions})
+        self._content = {"sknca": __version__, "fit": fit.entries, "seed": seed}
         for left in self._path.parent.glob(f"{self._path.name}.{'[0-9a-f]' * 8}.partial"):
             left.unlink(missing_ok=True)  # of a process that was killed while it wrote
         if not self._path.exists():
             return seed
         content, state = self._read()
         different = [
-            f"{name} was {content['fit'].get(name)}, now {value}"
-            for name, value in fit.items()
-            if content["fit"].get(name) != value
+            f"{name} was {before}, now {now}"
+            for name, before, now in fit.differences(content["fit"])
         ]
         if max_iter < state["planned"]:
             different.append(f"max_iter was {state['planned']}, now less, {max_iter}")
@@ -127,7 +122,7 @@ class Checkpoint:
         self._content["seed"] = int(content["seed"])
         return int(content["seed"])
 
-    def open_together(self, fit: Mapping[str, Any], seed: int, max_iter: int) -> int:
+    def open_together(self, fit: Description, seed: int, max_iter: int) -> int:
         """As `open`, in all processes of a joint fit."""
         ranks = ranks_of_fit()
         if ranks is None:
@@ -167,10 +162,16 @@ class Checkpoint:
                 f"checkpoint={str(self._path)!r} contains a state that does not fit: {error}"
             ) from error
 
+    def keeps(self, n_epochs: int) -> bool:
+        """Whether the state after so many epochs is kept without being written: an interruption of
+        the next epoch, whose steps change all tensors, writes it.
+        """
+        return self._writes and n_epochs % self._every != 0
+
     def end_epoch(self, n_epochs: int, state: dict[str, Any]) -> None:
-        """Take the state after so many epochs, and write it if it is time to."""
+        """Take the state after so many epochs, a copy if it is kept, or else write it."""
         self._latest, self._is_written = state, False
-        if n_epochs % self._every == 0:
+        if not self.keeps(n_epochs):
             self.write()
 
     def write(self, *, finished: bool = False) -> None:
@@ -203,43 +204,22 @@ def _meaning_of_raised(state: Mapping[str, Any], max_iter: int) -> str:
     )
 
 
-def describe_fit(embedding: Any, arrays: Mapping[str, Any], *, continues: bool) -> dict[str, Any]:
-    """What tells a fit from others: class, parameters, and shape, dtype and checksum of arrays."""
-    fit: dict[str, Any] = {"estimator": type(embedding).__name__}
-    for name, value in embedding.get_params(deep=False).items():
-        if name not in _FREE:
-            fit[name] = text_of(value)
-    fit["the type of device"] = embedding.device_.type
-    fit["continued by warm_start"] = continues
-    for name, array in arrays.items():
-        shape, dtype, sum_ = None, None, None
-        if isinstance(array, SparseArray):
-            parts = array.matrix.data, array.matrix.indices, array.matrix.indptr
-            sum_ = "".join(checksum(part) for part in parts)
-            shape, dtype = list(array.shape), f"sparse {array.dtype.str}"
-        elif array is not None:
-            shape, dtype, sum_ = list(array.shape), array.dtype.str, checksum(array)
-        fit |= {f"{name}.shape": shape, f"{name}.dtype": dtype, f"the checksum of {name}": sum_}
-    return fit
-
-
-def checksum(array: NDArray[Any]) -> str:
-    """Of all values of an array of numbers, some rows at a time."""
-    digest = hashlib.blake2b(digest_size=8)
-    rows = max(_BYTES_AT_HAND // max(array[:1].nbytes, 1), 1)
-    for start in range(0, len(array), rows):
-        digest.update(np.ascontiguousarray(array[start : start + rows]).data.cast("B"))
-    return digest.hexdigest()
-
-
-def text_of(value: Any) -> str:
-    """A parameter in words that are the same in another process."""
-    if isinstance(value, nn.Module):
-        return f"a {type(value).__name__}"
-    if isinstance(value, np.random.RandomState):
-        return "a RandomState"
-    if callable(value):
-        return str(getattr(value, "__qualname__", type(value).__qualname__))
-    if isinstance(value, np.generic):
-        value = value.item()
-    return repr(list(value) if isinstance(value, (tuple, np.ndarray)) else value)
+def describe_fit(
+    estimator: str,
+    parameters: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+    *,
+    device: torch.device,
+    continues: bool,
+) -> Description:
+    """What tells a fit from others whose checkpoint it must not continue."""
+    others = {
+        "estimator": estimator,
+        "the type of device": device.type,
+        "continued by warm_start": continues,
+    }
+    return Description(
+        describe_parameters(parameters, but=_FREE),
+        {**others, **describe_arrays(arrays)},
+        describe_arrays(stored_otherwise(arrays), as_stored=True),
+    )

@@ -118,8 +118,13 @@ def _fit(
     embedding.device_ = resolve_device(embedding.device, n_rows=n_rows)
     max_iter = number_of_epochs(embedding, total(len(checked.rows)))
     if checkpoint is not None:
-        continues = earlier is not None
-        this_fit = describe_fit(embedding, vars(checked), continues=continues)
+        this_fit = describe_fit(
+            type(embedding).__name__,
+            embedding.get_params(deep=False),
+            vars(checked),
+            device=embedding.device_,
+            continues=earlier is not None,
+        )
         seed = checkpoint.open_together(this_fit, seed, max_iter)
     interruption: TrainingInterrupted | None = None
     of_others = embedding._runs_code_of_others()
@@ -262,7 +267,7 @@ def prepare(
         among_themselves = _are_unseen(embedding, checked.labels_val)
         neighbors = None if among_themselves else pooled_sample(data, generator)
         return PreparedData(data, (held_out, neighbors), spread, labels)
-    if embedding.early_stopping is not True:
+    if not embedding._stops_early:
         return PreparedData(data, None, spread, labels)
     fraction = min(embedding.validation_fraction, MOST_HELD_OUT / total(len(data.rows)))
     kept, left_out = hold_out(data.labels, fraction, generator)

@@ -70,6 +70,11 @@ class EmbeddingParameters(PortableEstimator):
         "spread_labels": ["boolean"],
     }
 
+    @property
+    def _stops_early(self) -> bool:
+        """Whether samples are held out to stop by; not with "auto"."""
+        return bool(self.early_stopping) and self.early_stopping != "auto"
+
     def _set_parameters(self, given: Mapping[str, Any]) -> None:
         """Set what a constructor was given, whose local names these are."""
         for name, value in given.items():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from .._sparse_rows import Rows
 from ..data import MOST_NEIGHBORS, Batch, TrainingData, labeled_sample
 from ..distributed._ranks import ranks_of_fit
+from ._description import Description, describe_parameters
 
 if TYPE_CHECKING:
     from ._base import BaseEmbedding
@@ -108,7 +110,6 @@ def check_alike(embedding: BaseEmbedding, given: Given, X: Any, y: Any) -> None:
     if ranks is None:
         return
     from .. import __version__
-    from ._checkpoint import text_of
 
     here: dict[str, Any] = {
         "the estimator": type(embedding).__name__,
@@ -122,17 +123,16 @@ def check_alike(embedding: BaseEmbedding, given: Given, X: Any, y: Any) -> None:
         "whether it was fitted before": hasattr(embedding, "network_"),
         "feature_names_in_": list(getattr(embedding, "feature_names_in_", [])),
     }
-    for name, value in embedding.get_params(deep=False).items():
-        if name not in ("verbose", "device", "random_state"):
-            here[name] = text_of(value)
-    first, *others = ranks.exchange(here)
+    parameters = describe_parameters(
+        embedding.get_params(deep=False), but=("verbose", "device", "random_state")
+    )
+    first, *others = ranks.exchange(Description(parameters, here))
     for rank, there in enumerate(others, 1):
-        for name, value in first.items():
-            if there[name] != value:
-                raise ValueError(
-                    f"The processes must fit the same, but {name} is {value} in process 0 and "
-                    f"{there[name]} in process {rank}."
-                )
+        for name, value, of_first in first.differences(there.entries):
+            raise ValueError(
+                f"The processes must fit the same, but {name} is {of_first} in process 0 and "
+                f"{value} in process {rank}."
+            )
 
 
 def check_can_be_joint(network: nn.Module) -> None:
@@ -148,18 +148,23 @@ def check_can_be_joint(network: nn.Module) -> None:
             )
 
 
-def fit_of_all(this_fit: Mapping[str, Any]) -> dict[str, Any]:
+def fit_of_all(this_fit: Description) -> Description:
     """What tells a joint fit from others, of what tells its part in each process."""
     ranks = ranks_of_fit()
     if ranks is None:
-        return dict(this_fit)
-    everyone = ranks.exchange(dict(this_fit))
-    same = all(some == everyone[0] for some in everyone)
-    merged = {
-        name: value if same else [some[name] for some in everyone]
-        for name, value in everyone[0].items()
-    }
-    return {"the number of processes": ranks.size, **merged}
+        return this_fit
+    everyone = ranks.exchange(this_fit)
+    first = everyone[0]
+    size = {"the number of processes": ranks.size}
+    if not any(any(first.differences(some.entries)) for some in everyone):
+        return replace(first, others={**size, **first.others})
+    entries = [some.entries for some in everyone]
+    in_0_2 = [{**some.entries, **some.in_0_2} for some in everyone]
+    return Description(
+        {name: [some[name] for some in entries] for name in first.parameters},
+        {**size, **{name: [some[name] for some in entries] for name in first.others}},
+        {name: [some[name] for some in in_0_2] for name in first.others},
+    )
 
 
 @contextmanager

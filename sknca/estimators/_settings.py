@@ -78,7 +78,7 @@ def make_state(
 
 def least_improvement(parameters: EmbeddingParameters) -> float | None:
     """By how much the loss has to improve; None if it need not."""
-    return 0.0 if parameters.tol is None and parameters.early_stopping is True else parameters.tol
+    return 0.0 if parameters.tol is None and parameters._stops_early else parameters.tol
 
 
 def make_step(

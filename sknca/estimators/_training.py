@@ -276,7 +276,7 @@ class Training:
         if watched is not None:
             watched.watch.end_epoch(epochs - 1)
         if self._checkpoint is not None:
-            state = self._state_dict()
+            state = self._state_dict(copied=self._checkpoint.keeps(epochs))
             # The loss of an epoch does not show what its last step did. If that diverged, the next
             # loss does, and the file keeps the epoch before.
             self._may_go_on = not any_of(not may_go_on(self.objective.network, data))
@@ -297,9 +297,10 @@ class Training:
             ranks.is_interrupted = True
             return False
 
-    def _state_dict(self) -> dict[str, Any]:
+    def _state_dict(self, *, copied: bool) -> dict[str, Any]:
         """All that a checkpoint must hold to go on from here."""
-        watched, ranks, state = self._watched, ranks_of_fit(), self.state.state_dict()
+        watched, ranks = self._watched, ranks_of_fit()
+        state = self.state.state_dict(copied=copied)
         more = {}
         if ranks is not None:
             own = {name: state[name] for name in ("batches", "random")}

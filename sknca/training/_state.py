@@ -126,8 +126,10 @@ class TrainingState:
             self.objective.load_state_dict(self.best)
             torch.clear_autocast_cache()
 
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of all that changes: tensors, numbers and texts in dicts and lists."""
+    def state_dict(self, *, copied: bool = True) -> dict[str, Any]:
+        """All that changes: tensors, numbers and texts in dicts and lists. If it is not copied, the
+        next step changes it.
+        """
         state = {
             "objective": self.objective.state_dict(),
             "of_objective": self.objective.training_state(),
@@ -135,12 +137,15 @@ class TrainingState:
             "stopping": self.stopping.state_dict(),
             "batches": self.generator.get_state(),
             "random": random_state(self.device),
-            "spread": None if self.spreader is None else self.spreader.state_dict(),
             "history": self.history,
             "first_loss": self.first_loss,
+        }
+        # These are replaced, and their tensors never change.
+        kept = {
+            "spread": None if self.spreader is None else self.spreader.state_dict(),
             "best": self.best,
         }
-        return copy.deepcopy(state)
+        return {**(copy.deepcopy(state) if copied else state), **kept}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where the training with this `state_dict` was.

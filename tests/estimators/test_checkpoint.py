@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn import config_context
@@ -18,11 +19,13 @@ from versions import HAS_CALLBACKS
 
 import sknca
 from sknca import SNNLEmbedding, TripletEmbedding, _file
+from sknca.training import TrainingState
 
 from .recorder import Recorder
 
 X, y = load_digits(return_X_y=True)
 X, y, X_VAL, Y_VAL = X[:150], y[:150], X[150:200], y[150:200]
+WEIGHTS = {label: 1.0 + label for label in range(10)}
 WEIGHT = np.linspace(0, 1, len(y))
 FEW = np.where(np.arange(len(y)) % 3 == 0, y, -1)
 
@@ -223,6 +226,7 @@ OTHERS = {
     "random_state was 0, now 1": {"random_state": 1},
     "max_iter was 9, now less, 5": {"max_iter": 5},
     "encoder was None, now encoder": {"encoder": encoder},
+    "class_weight was None, now {0: 2.0}": {"class_weight": {0: 2.0}},
     "X.shape was": {"X": X[:-1], "y": y[:-1]},
     "X.dtype was <f8, now <f4": {"X": X.astype(np.float32)},
     "the checksum of X was": {"X": np.where(np.arange(X.size).reshape(X.shape) == 3333, 9.5, X)},
@@ -240,6 +244,49 @@ def test_another_fit_is_refused_by_name(path, what):
         fit(**OTHERS[what], checkpoint=path)
     assert what in str(raised.value)
     assert path.read_bytes() == before
+
+
+SAME = {
+    "another order": {"class_weight": dict(reversed([*WEIGHTS.items()]))},
+    "numbers of NumPy": {
+        "random_state": np.int64(0),
+        "hidden_layer_sizes": np.array([16]),
+        "class_weight": {np.int64(label): np.float64(value) for label, value in WEIGHTS.items()},
+        "temperature": np.float32(1),
+        "warm_start": np.False_,
+        "metric": np.str_("sqeuclidean"),
+    },
+    "a list, and a whole number": {"hidden_layer_sizes": [16], "temperature": 1},
+    "a DataFrame": {"X": pd.DataFrame(X).add_prefix("pixel")},
+    "by columns": {"X": np.asfortranarray(X)},
+    "the highest byte first": {"X": X.astype(">f8")},
+    "lists": {"X": X.tolist(), "y": y.tolist()},
+}
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_the_same_values_written_otherwise_go_on(path, what):
+    with pytest.raises(RuntimeError):
+        fit(class_weight=WEIGHTS, callback=Recorder(fail_after=1), checkpoint=path)
+    recorder = Recorder()
+    got = fit(**{"class_weight": WEIGHTS, **SAME[what]}, callback=recorder, checkpoint=path)
+    assert sum(told.startswith("end epoch") for told in recorder.told) == 7
+    codes = got.transform(SAME[what].get("X", X))
+    np.testing.assert_array_equal(codes, fit(class_weight=WEIGHTS).transform(X))
+
+
+def test_a_file_of_version_0_2_goes_on(path):
+    """There the texts of parameters were those of `repr`."""
+    given = {"class_weight": {np.int64(0): 2.0}, "hidden_layer_sizes": np.array([16])}
+    with pytest.raises(RuntimeError):
+        fit(**given, callback=Recorder(fail_after=1), checkpoint=path)
+    content, arrays = _file.unpack(path.read_bytes())
+    assert content["fit"]["class_weight"] == "{0: 2.0}"
+    content["fit"]["class_weight"] = "{np.int64(0): 2.0}"
+    content["fit"]["hidden_layer_sizes"] = "[np.int64(16)]"
+    del content["sha256"]
+    path.write_bytes(_file.pack(content, arrays))
+    assert_same(fit(**given, checkpoint=path), fit(**given))
 
 
 def test_other_versions_are_refused_by_name(path, monkeypatch):
@@ -327,6 +374,48 @@ def test_it_is_written_after_so_many_epochs(path, every, monkeypatch):
     )
     fit(checkpoint=path, checkpoint_every=every)
     assert len(written) == 9 // every + 1  # and at the end
+
+
+@pytest.mark.parametrize(("every", "n_copies"), [(1, 0), (3, 6), (100, 9)])
+def test_the_state_is_copied_only_if_it_is_kept(path, every, n_copies, monkeypatch):
+    """A state that is written need not be copied: no step comes in between."""
+    copied = []
+    state_dict = TrainingState.state_dict
+
+    def counted(self, **how):
+        copied.append(how["copied"])
+        return state_dict(self, **how)
+
+    monkeypatch.setattr(TrainingState, "state_dict", counted)
+    fit(checkpoint=path, checkpoint_every=every)
+    assert len(copied) == 9
+    assert sum(copied) == n_copies
+
+
+class InterruptsAStep(nn.Linear):
+    """An encoder in whose steps the user interrupts."""
+
+    left = 0
+
+    def forward(self, x):
+        if self.training:
+            InterruptsAStep.left -= 1
+            if InterruptsAStep.left == 0:
+                raise KeyboardInterrupt
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("every", [1, 2, 5, 100])
+def test_an_interruption_within_an_epoch_writes_the_one_before(path, every):
+    """An epoch has four batches; in the middle of the fourth epoch all tensors have changed."""
+    kind = {"encoder": InterruptsAStep, "n_components": 4, "checkpoint_every": every}
+    expected = fit(**kind)
+    InterruptsAStep.left = 3 * 4 + 3
+    with pytest.raises(KeyboardInterrupt, match="3 epochs are kept"):
+        fit(**kind, checkpoint=path)
+    recorder = Recorder()
+    assert_same(fit(**kind, checkpoint=path, callback=recorder), expected)
+    assert sum(told.startswith("end epoch") for told in recorder.told) == 6
 
 
 def test_a_failed_write_leaves_the_former(path, monkeypatch):

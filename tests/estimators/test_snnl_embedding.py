@@ -516,3 +516,14 @@ def test_epochs_by_the_number_of_batches(iris):
     assert number_of_epochs(SNNLEmbedding(batch_size=1000), 320_000) == 28
     assert number_of_epochs(SNNLEmbedding(max_iter=7), 1_000_000) == 7
     assert number_of_epochs(TripletEmbedding(), 100) == 75
+
+
+@pytest.mark.filterwarnings("ignore:Maximum iterations")
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_booleans_of_numpy(iris, early_stopping):
+    """As a search over an array of them sets them."""
+    settings = {"max_iter": 3, "random_state": 0}
+    plain = SNNLEmbedding(early_stopping=early_stopping, **settings).fit(*iris)
+    numpy = SNNLEmbedding(early_stopping=np.bool_(early_stopping), **settings).fit(*iris)
+    assert numpy.history_ == plain.history_
+    assert (numpy.history_[0]["validation_loss"] is not None) is early_stopping

@@ -123,6 +123,13 @@ def test_a_state_is_a_copy():
         assert_same(before, kept)
 
 
+def test_the_best_weights_are_not_copied_again():
+    with isolated(0, CPU) as generator:
+        state = make("snnl", generator)
+        list(epochs(state))
+        assert state.state_dict()["best"] is state.best is not None
+
+
 def test_the_state_of_another_network_is_refused():
     with drawing_from(None), isolated(0, CPU) as generator:
         state, other = make("snnl", generator), make("learned", generator)
