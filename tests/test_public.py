@@ -22,6 +22,7 @@ INTERIOR = {
     "sknca.networks",
     "sknca.objectives",
     "sknca.persistence",
+    "sknca.tables",
     "sknca.training",
 }
 

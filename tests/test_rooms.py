@@ -38,11 +38,15 @@ MAY = {
             "torch",
         ),
     },
+    "tables": {
+        *("_arrays", "_compat", "_devices", "_sparse_rows", "_warnings", "data", "distributed"),
+        *("numpy", "scipy", "sklearn", "torch"),
+    },
     "estimators": {
         *("__version__", "_arrays", "_compat", "_devices", "_file", "_threads", "_typing"),
         *("_random", "_sparse_rows", "_values", "_warnings"),
-        *("data", "distributed", "functional", "metrics", "networks", "objectives", "training"),
-        *("numpy", "scipy", "sklearn", "torch", "tqdm"),
+        *("data", "distributed", "functional", "metrics", "networks", "objectives", "tables"),
+        *("training", "numpy", "scipy", "sklearn", "torch", "tqdm"),
     },
     "persistence": {
         *(
@@ -60,7 +64,7 @@ MAY = {
         *("numpy", "onnx", "safetensors", "scipy", "skl2onnx", "sklearn", "torch"),
     },
     "plotting": {"_compat", "matplotlib", "numpy", "sklearn"},
-    "_arrays": {"torch"},
+    "_arrays": {"numpy", "scipy", "torch"},
     "_compat": {"_typing", "sklearn"},
     "_devices": {"_warnings", "torch"},
     "_file": {"numpy", "safetensors"},

@@ -20,18 +20,16 @@ from torch import nn
 
 from .._compat import fit_context
 from ..objectives import EmbeddingObjective
+from ..tables import explained, naming_columns, read_table
 from ..training import EpochRecord
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint
 from ._data import apply_to_array
 from ._encoders import Maker, is_plain_maker
 from ._fit import Given, fit
-from ._frames import FLOATS, explained, validate_data
 from ._labels import is_labeled
-from ._mapped import check_mapped, is_mapped
 from ._parameters import EmbeddingParameters
 from ._ranks import is_first
-from ._sparse import SparseArray, check_format
 from ._stream import Stream, learn_portion
 
 
@@ -170,7 +168,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 if checkpoint is None
                 else Checkpoint(checkpoint, checkpoint_every, writes=is_first())
             )
-            fit(self, Given(X, y, sample_weight, X_val, y_val), callbacks, file)
+            with naming_columns(type(self).__name__, X=X, X_val=X_val):
+                fit(self, Given(X, y, sample_weight, X_val, y_val), callbacks, file)
         return self
 
     @fit_context
@@ -224,7 +223,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             If the input is not as described, or the training diverges. The estimator is then
             unchanged.
         """
-        with self._all_or_nothing():
+        with self._all_or_nothing(), naming_columns(type(self).__name__, X=X):
             learn_portion(self, X, y, sample_weight, classes)
         return self
 
@@ -264,18 +263,10 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         """
         check_is_fitted(self)
         # Whether all values are finite is checked later, when the rows are in the cache.
-        rows: Any
-        if is_mapped(X):
-            rows, _ = check_mapped(self, X, "no_validation", reset=False, least=1)
-        else:
-            check_format(X)
-            rows = validate_data(
-                self, X, dtype=FLOATS, accept_sparse="csr", reset=False, ensure_all_finite=False
-            )
-            rows = rows if isinstance(rows, np.ndarray) else SparseArray(rows)
+        table, _ = read_table(self, X, finite=False)
         width = self._n_features_out
         with explained(X, type(self).__name__):
-            return apply_to_array(self.network_, rows, width, self._centre)
+            return apply_to_array(self.network_, table, width, self._centre)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

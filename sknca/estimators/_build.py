@@ -17,9 +17,9 @@ from ..data import Batch, RowsGathered, TrainingData
 from ..functional import METRICS
 from ..networks import MLP, SkipMLP, UnitCode, answers_of, encoder_of
 from ..objectives import EmbeddingObjective
+from ..tables import ROWS_TO_START_FROM
 from ..training import LabelSpreader
 from ._encoders import check_continues, chosen_dropout, default_width, make_network, width_of_output
-from ._features import ROWS_TO_START_FROM
 from ._ranks import check_can_be_joint, sample_to_start_from, total
 
 if TYPE_CHECKING:

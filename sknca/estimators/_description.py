@@ -13,15 +13,16 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-if TYPE_CHECKING:
-    from ._data import Array
-    from ._mapped import MappedArray
+from ..tables import Table
+
+#: What is described.
+Array = Table | NDArray[Any]
 
 #: So many bytes of an array are made contiguous together.
 _BYTES_AT_HAND = 2**24
@@ -99,19 +100,13 @@ def stored_otherwise(arrays: Mapping[str, Array | None]) -> dict[str, Array]:
 
 
 def _parts(array: Array) -> list[tuple[Any, np.dtype[Any]]]:
-    """What an array consists of, and the dtypes to compare it by: the lowest byte first, and the
-    width of indices as scipy chooses it.
-    """
-    first = array.dtype.newbyteorder("<")
-    matrix: Any = getattr(array, "matrix", None)  # of a `SparseArray`
-    if matrix is None:
-        return [(array, first)]
-    is_small = max(matrix.nnz, *matrix.shape) <= np.iinfo(np.int32).max
-    index = np.dtype("<i4" if is_small else "<i8")
-    return [(matrix.data, first), (matrix.indices, index), (matrix.indptr, index)]
+    """What an array consists of, and the dtypes to compare it by."""
+    if isinstance(array, Table):
+        return array.parts()
+    return [(array, array.dtype.newbyteorder("<"))]
 
 
-def checksum(array: NDArray[Any] | MappedArray, dtype: np.dtype[Any]) -> str:
+def checksum(array: Any, dtype: np.dtype[Any]) -> str:
     """Of all values of an array of numbers in this dtype, some rows at a time."""
     digest = hashlib.blake2b(digest_size=8)
     rows = max(_BYTES_AT_HAND // max(array[:1].nbytes, 1), 1)

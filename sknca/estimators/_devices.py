@@ -1,18 +1,14 @@
-"""Where rows are kept, and how a fitted estimator comes from one machine to another."""
+"""How a fitted estimator comes from one machine to another."""
 
 import copy
 from typing import Any, Self
 
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from .._devices import resolve_device, room_on
+from .._devices import resolve_device
 from .._warnings import warn_user
 from ._estimator import Estimator
-
-#: In bytes. A batch from a copy is quicker by some hundredths of a millisecond.
-_LARGEST_COPY = 2**26
 
 #: Attributes that hold modules of the user's own, which stay where they are.
 _AS_GIVEN = ("encoder", "decoder", "_encoder_of_fit")
@@ -30,23 +26,6 @@ def device_of_fit(device: torch.device, name: str) -> torch.device:
             "It uses the CPU."
         )
         return torch.device("cpu")
-
-
-def home_of_rows(device: torch.device, n_bytes: int) -> torch.device:
-    """Where so many bytes of rows are kept while a network on `device` goes through them: there,
-    if they leave half of its free memory, else on the host.
-    """
-    if device.type != "cpu" and n_bytes > room_on(device) / 2:
-        return torch.device("cpu")
-    return device
-
-
-def is_read_in_place(X: NDArray[Any], device: torch.device) -> bool:
-    """Whether a fit reads its batches from the user's array: on the CPU, if a copy would be large,
-    and the features of a sample lie side by side.
-    """
-    is_large = 4 * X.size > _LARGEST_COPY
-    return device.type == "cpu" and is_large and X.strides[1] == X.itemsize
 
 
 class PortableEstimator(Estimator):

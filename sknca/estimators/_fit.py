@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from .._devices import resolve_device
-from .._sparse_rows import Rows
-from ..data import (
-    Batch,
-    RowsGathered,
-    RowsInMemory,
-    RowsRead,
-    Source,
-    TrainingData,
-    hold_out,
-)
+from ..data import Batch, TrainingData, hold_out
+from ..distributed import processes_of_fit
 from ..distributed._ranks import ranks_of_fit
 from ..networks import answers_of
 from ..objectives import EmbeddingObjective
+from ..tables import (
+    Table,
+    common_unit,
+    read_table,
+    read_validation_table,
+    relative_weight,
+    to_tensor,
+    warn_if_unlike,
+)
 from ..training import (
     MOST_HELD_OUT,
     EpochRecord,
@@ -36,23 +36,11 @@ from ..training import (
 from ._build import Earlier, PreparedData, build, spreader_of
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint, describe_fit
-from ._data import (
-    Array,
-    check_validation_data,
-    draw_seed,
-    reader,
-    to_tensor,
-    warn_if_unlike,
-)
-from ._devices import home_of_rows, is_read_in_place
+from ._data import draw_seed
 from ._encoders import reads_sparse, starts_from_data
-from ._features import center_and_spread, common_unit
-from ._frames import FLOATS, read_weight, validate_data
 from ._labels import check_partners, encode_labels, without_missing
-from ._mapped import check_mapped, is_mapped
 from ._ranks import any_of, check_alike, counts_of, pooled, pooled_sample, total
 from ._settings import number_of_epochs
-from ._sparse import SparseArray, check_format, spread_of_entries
 from ._training import Training
 
 if TYPE_CHECKING:
@@ -74,11 +62,11 @@ class Given:
 class CheckedData:
     """Arrays in which labels are positions in `classes_`, -1 for samples without a label."""
 
-    X: Array  # (n, n_features)
+    X: Table  # (n, n_features)
     labels: NDArray[np.int64]  # (n,)
     weight: NDArray[np.float64] | None  # (n,), the largest is 1
     rows: NDArray[np.int64]  # (n_train,), indices of the samples to learn from
-    X_val: Array | None = None
+    X_val: Table | None = None
     labels_val: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
@@ -180,10 +168,13 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
     if not with_labels:
         y = y_val = None
     y, missing = (None, None) if y is None else without_missing(y, embedding.unlabeled)
-    X, y = check_rows(embedding, given.X, y, reset=reset, least=2)
+    X, y = read_table(embedding, given.X, y, reset=reset, least=2)
+    processes = processes_of_fit()
+    if X.is_sparse and processes.is_joint:
+        raise ValueError("A sparse X is for a single process: several need a dense one.")
     check_alike(embedding, given, X, y)
     labels = encode_labels(embedding, y, len(X), missing)
-    weight, rows = check_weight(given.sample_weight, X)
+    weight, rows = relative_weight(given.sample_weight, X, processes)
     if not (embedding._learns_from_unlabeled() or embedding._spreads_labels()):
         rows = rows[labels[rows] >= 0]
     if with_labels:
@@ -196,7 +187,7 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
     missing = None
     if y_val is not None:
         y_val, missing = without_missing(y_val, embedding.unlabeled, "y_val")
-    X_val, y_val = check_validation_data(embedding, given.X_val, y_val, with_labels=y is not None)
+    X_val, y_val = read_validation_table(embedding, given.X_val, y_val, with_labels=y is not None)
     labels_val = encode_labels(embedding, y_val, len(X_val), missing, known=True)
     trained = np.flatnonzero(counts_of(labels[rows][labels[rows] >= 0]))
     found = _are_unseen(embedding, labels_val) or np.isin(labels_val, trained).any()
@@ -204,42 +195,6 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
         raise ValueError("y_val has no label of a class that is trained on.")
     warn_if_unlike(X_val, X, rows)
     return replace(checked, X_val=X_val, labels_val=labels_val)
-
-
-def check_rows(
-    embedding: BaseEmbedding, X: Any, y: Any, *, reset: bool, least: int
-) -> tuple[Array, NDArray[Any] | None]:
-    """Rows, at least so many, and their labels, if any, after scikit-learn's validation."""
-    if is_mapped(X):
-        return check_mapped(embedding, X, y, reset=reset, least=least)
-    check_format(X)
-    X = validate_data(
-        embedding,
-        X,
-        y,
-        dtype=FLOATS,
-        accept_sparse="csr",
-        ensure_min_samples=least,
-        reset=reset,
-    )
-    X, y = (X, None) if y is None else X
-    if isinstance(X, np.ndarray):
-        return X, y
-    if ranks_of_fit() is not None:
-        raise ValueError("A sparse X is for a single process: several need a dense one.")
-    return SparseArray(X), y
-
-
-def check_weight(
-    sample_weight: Any, X: Array
-) -> tuple[NDArray[np.float64] | None, NDArray[np.int64]]:
-    """Weights (n,), of which only the ratios count, and the indices of those that are not 0."""
-    if sample_weight is None:
-        return None, np.arange(len(X))
-    weight = read_weight(sample_weight, X)
-    ranks = ranks_of_fit()
-    largest = weight.max() if ranks is None else max(ranks.exchange(weight.max()))
-    return weight / largest, np.flatnonzero(weight)
 
 
 def _are_unseen(embedding: BaseEmbedding, labels_val: NDArray[np.int64]) -> bool:
@@ -260,10 +215,9 @@ def prepare(
     if checked.labels_val is not None:
         assert checked.X_val is not None
         labels_val = torch.from_numpy(checked.labels_val).to(device)
-        X_val = checked.X_val
-        if isinstance(X_val, SparseArray) and not isinstance(checked.X, SparseArray):
-            X_val = X_val[:]  # the network reads what X is
-        held_out = pooled(Batch(rows_to_device(embedding, X_val, is_new=is_new), labels_val))
+        sparse = checked.X_val.is_sparse and stays_sparse(embedding, checked.X, is_new)
+        x_val = checked.X_val.to_device(device, embedding._centre, sparse=sparse)
+        held_out = pooled(Batch(x_val, labels_val))
         among_themselves = _are_unseen(embedding, checked.labels_val)
         neighbors = None if among_themselves else pooled_sample(data, generator)
         return PreparedData(data, (held_out, neighbors), spread, labels)
@@ -281,55 +235,34 @@ def prepare(
 
 def data_on_device(embedding: BaseEmbedding, checked: CheckedData, *, is_new: bool) -> TrainingData:
     """The samples as tensors."""
-    device, X = embedding.device_, checked.X
-    x: Source
-    if isinstance(X, SparseArray) and _reads_sparse(embedding, is_new=is_new):
-        x = RowsGathered(X.shape, X.gather, device)
-    elif not isinstance(X, np.ndarray) or is_read_in_place(X, device):
-        x = RowsRead(X.shape, reader(X, embedding._centre), device)
-    else:
-        x = RowsInMemory(_to_tensor(embedding, X), device)
+    device, table = embedding.device_, checked.X
     return TrainingData(
-        x,
+        table.source(device, embedding._centre, sparse=stays_sparse(embedding, table, is_new)),
         torch.from_numpy(checked.labels).to(device),
         None if checked.weight is None else to_tensor(checked.weight, device),
         torch.from_numpy(checked.rows),
     )
 
 
-def _reads_sparse(embedding: BaseEmbedding, *, is_new: bool) -> bool:
-    """Whether the encoder, a new one or that of an earlier fit, reads sparse rows as they are."""
+def stays_sparse(embedding: BaseEmbedding, table: Table, is_new: bool) -> bool:
+    """Whether the encoder, a new one or that of an earlier fit, reads the rows of a sparse table
+    as they are.
+    """
+    if not table.is_sparse:
+        return False
     if is_new:
         return reads_sparse(embedding.encoder)
     return answers_of(embedding.network_).reads_sparse
 
 
 def start_of_features(
-    embedding: BaseEmbedding,
-    X: Array,
-    rows: NDArray[np.int64],
-    generator: torch.Generator,
+    embedding: BaseEmbedding, table: Table, rows: NDArray[np.int64], generator: torch.Generator
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """The center and the spread of the features (n_features,), if the encoder starts from data."""
     if not starts_from_data(embedding.encoder):  # it may want pixels, say, as they are
         return None, None
-    center: NDArray[np.float64] | None = None
-    if isinstance(X, SparseArray):  # its zeros stay zeros
-        spread = spread_of_entries(X, rows, generator)
-    else:
-        center, spread = center_and_spread(X, rows, generator)
+    center, spread = table.center_and_spread(rows, generator, processes_of_fit())
     return center, spread if embedding.scale else common_unit(spread)
-
-
-def rows_to_device(embedding: BaseEmbedding, X: Array, *, is_new: bool) -> Rows:
-    """Rows (n, n_features) in float32, about the center, on the device if there is room."""
-    if isinstance(X, SparseArray) and _reads_sparse(embedding, is_new=is_new):
-        return X.gather(slice(None)).to(embedding.device_)
-    return _to_tensor(embedding, X if isinstance(X, np.ndarray) else X[:])
-
-
-def _to_tensor(embedding: BaseEmbedding, X: NDArray[Any]) -> Tensor:
-    return to_tensor(X, home_of_rows(embedding.device_, 4 * X.size), embedding._centre)
 
 
 def keep_transduction(embedding: BaseEmbedding, training: Training, data: TrainingData) -> None:

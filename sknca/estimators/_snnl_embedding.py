@@ -30,15 +30,14 @@ from ..objectives import (
     Reconstruction,
     SNNLObjective,
 )
+from ..tables import FLOATS, DenseTable, read_table
 from ..training import q_plan, temperature_plan
 from ._base import BaseEmbedding
 from ._data import apply_layers_to_array, apply_to_array
 from ._encoders import DROPOUT, make_network, width_of_output
-from ._frames import FLOATS, validate_data
 from ._labels import weight_of_classes, without_missing
 from ._ranks import any_of, total
 from ._settings import AUTO_BATCH_SIZE
-from ._sparse import SparseArray, check_format
 
 #: Of `q`, if labels look wrong.
 _AUTO_Q = 0.7
@@ -547,7 +546,7 @@ class SNNLEmbedding(BaseEmbedding):
                 f"X has {codes.shape[1]} features, but the decoder of {type(self).__name__} is "
                 f"expecting codes of {self._n_features_out} components."
             )
-        rows = apply_to_array(self.decoder_, codes, self.n_features_in_)
+        rows = apply_to_array(self.decoder_, DenseTable(codes), self.n_features_in_)
         return rows if self._centre is None else rows + self._centre.astype(rows.dtype)
 
     def layer_entanglement(
@@ -584,14 +583,10 @@ class SNNLEmbedding(BaseEmbedding):
         if y is None:
             raise ValueError("layer_entanglement requires y to be passed, but the target y is None")
         y, missing = without_missing(y, self.unlabeled)
-        check_format(X)
-        rows, labels = validate_data(self, X, y, dtype=FLOATS, accept_sparse="csr", reset=False)
-        labeled = self._is_labeled(labels, missing)
-        rows, labels = rows[labeled], labels[labeled]
-        features = rows
-        if not isinstance(rows, np.ndarray):
-            rows = SparseArray(rows)
-            features = rows.occurring()
+        table, labels = read_table(self, X, y)
+        assert labels is not None
+        labeled = np.flatnonzero(self._is_labeled(labels, missing))
+        table, labels = table.take(labeled), labels[labeled]
         score = partial(
             entanglement_score,
             labels=labels,
@@ -599,9 +594,9 @@ class SNNLEmbedding(BaseEmbedding):
             metric=metric,
             device=device_of(self.network_, default=torch.device("cpu")),
         )
-        entanglement = {"input": score(features)}
+        entanglement = {"input": score(table.without_empty_columns())}
         names = choose_layers(self.network_, "all")
-        outputs = apply_layers_to_array(self.network_, rows, names, self._centre)
+        outputs = apply_layers_to_array(self.network_, table, names, self._centre)
         for name in names:
             entanglement[describe_layer(self.network_, name)] = score(outputs[name])
         return entanglement

@@ -20,11 +20,17 @@ from .._compat import Interval, StrOptions, fit_context
 from .._devices import resolve_device
 from .._threads import threads_for
 from ..functional import METRICS, ClassProbabilities, MetricName, widest_float
+from ..tables import (
+    FLOATS,
+    check_format,
+    explained,
+    one_column,
+    read_weight,
+    validate_data,
+)
 from ._callbacks import FitCallbacks
 from ._estimator import Estimator
-from ._frames import FLOATS, explained, one_column, read_weight, validate_data
 from ._labels import check_classes
-from ._sparse import check_format
 from ._sparse_neighbors import SparseClassProbabilities
 
 _CPU = torch.device("cpu")

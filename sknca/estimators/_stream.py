@@ -7,28 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy import sparse
 
 from .._devices import resolve_device
 from .._threads import threads_for
 from ..data import TrainingData
-from ..distributed._ranks import ranks_of_fit
+from ..distributed import processes_of_fit
 from ..networks import answers_of
 from ..objectives import EmbeddingObjective
+from ..tables import ROWS_TO_START_FROM, Table, read_table, relative_weight
 from ..training import DivergenceError, EpochRecord, TrainingState, isolated, train
 from ._build import Earlier, PreparedData, build
-from ._data import Array, draw_seed
+from ._data import draw_seed
 from ._encoders import starts_from_data
-from ._features import ROWS_TO_START_FROM
-from ._fit import (
-    CheckedData,
-    check_rows,
-    check_weight,
-    data_on_device,
-    rows_to_device,
-    start_of_features,
-)
+from ._fit import CheckedData, data_on_device, start_of_features, stays_sparse
 from ._labels import encode_portion, without_missing
 from ._settings import (
     advice,
@@ -38,7 +29,6 @@ from ._settings import (
     product_of_a_step,
     size_of_batches,
 )
-from ._sparse import SparseArray
 
 if TYPE_CHECKING:
     from ._base import BaseEmbedding
@@ -57,36 +47,24 @@ _MOST_KEPT = 2**22
 class KeptRows:
     """A random sample of all rows so far, by which the center and the spread are refined."""
 
-    rows: NDArray[Any] | SparseArray  # (n_kept, n_features)
+    rows: Table  # (n_kept, n_features)
     n_seen: int
 
-    def with_more(self, X: Array, seed: int) -> KeptRows:
+    def with_more(self, table: Table, seed: int) -> KeptRows:
         """Also of further rows; each row so far has the same chance to be among the kept."""
         room = ROWS_TO_START_FROM
-        if not isinstance(X, SparseArray):
-            room = min(room, max(_MOST_KEPT // X.shape[1], 1))
-        n_before = len(self.rows)
-        chosen = np.arange(min(max(room, n_before), n_before + len(X)))  # of all those before and X
-        n_rest = n_before + len(X) - len(chosen)
-        n_seen = self.n_seen + len(X)
+        if not self.rows.is_sparse:
+            room = min(room, max(_MOST_KEPT // table.shape[1], 1))
+        n_before, n_more = len(self.rows), len(table)
+        chosen = np.arange(min(max(room, n_before), n_before + n_more))  # of all those before, more
+        n_rest = n_before + n_more - len(chosen)
+        n_seen = self.n_seen + n_more
         places = np.random.default_rng([seed, n_seen]).integers(
             np.arange(n_seen - n_rest, n_seen) + 1
         )
         taken = places < len(chosen)
         chosen[places[taken]] = len(chosen) + np.flatnonzero(taken)  # of several, the last
-        return KeptRows(_picked(self.rows, X, chosen), n_seen)
-
-
-def _picked(first: Array, second: Array, chosen: NDArray[np.int64]) -> Any:
-    """Some of all rows, those of the second array behind those of the first."""
-    if isinstance(first, SparseArray):
-        assert isinstance(second, SparseArray)
-        return SparseArray(sparse.vstack([first.matrix, second.matrix]).tocsr()[chosen])
-    is_second = chosen >= len(first)
-    rows = np.empty((len(chosen), first.shape[1]), np.promote_types(first.dtype, second.dtype))
-    rows[~is_second] = first[chosen[~is_second]]
-    rows[is_second] = second[chosen[is_second] - len(first)]
-    return rows
+        return KeptRows(self.rows.joined(table, chosen), n_seen)
 
 
 @dataclass(frozen=True)
@@ -115,7 +93,7 @@ def learn_portion(
     embedding: BaseEmbedding, X: Any, y: Any, sample_weight: Any, classes: Any
 ) -> None:
     """Go once over a portion of samples; the first one starts the encoder."""
-    if ranks_of_fit() is not None:
+    if processes_of_fit().is_joint:
         raise ValueError("partial_fit is for a single process: within together(), call fit.")
     is_new = not hasattr(embedding, "network_")
     checked = check_portion(embedding, X, y, sample_weight, classes, is_new=is_new)
@@ -178,9 +156,9 @@ def check_portion(
         y = None
     y, missing = (None, None) if y is None else without_missing(y, embedding.unlabeled)
     least = 2 if is_new else 1
-    X, y = check_rows(embedding, X, y, reset=is_new, least=least)
+    X, y = read_table(embedding, X, y, reset=is_new, least=least)
     labels = encode_portion(embedding, y, len(X), missing, classes, is_new=is_new)
-    weight, rows = check_weight(sample_weight, X)
+    weight, rows = relative_weight(sample_weight, X, processes_of_fit())
     if not embedding._learns_from_unlabeled():
         rows = rows[labels[rows] >= 0]
     return CheckedData(X, labels, weight, rows)
@@ -192,16 +170,8 @@ def keep_rows(
     """The sample of the rows so far, with those of a portion."""
     if not starts_from_data(embedding.encoder):
         return None
-    X: Any = checked.X
-    is_sparse = isinstance(X, SparseArray) if kept is None else isinstance(kept.rows, SparseArray)
-    if not is_sparse:
-        X = X[checked.rows]
-    elif isinstance(X, SparseArray):
-        X = X.take(checked.rows)
-    else:
-        X = SparseArray(X[checked.rows])
-    none = X.take(slice(0)) if is_sparse else X[:0]
-    return (kept or KeptRows(none, 0)).with_more(X, seed)
+    more = checked.X.take(checked.rows)
+    return (kept or KeptRows(more.take(slice(0)), 0)).with_more(more, seed)
 
 
 def prepare_portion(
@@ -235,7 +205,8 @@ def build_portion(
     network = objective.network
     if kept is not None and not is_new:
         assert prepared.spread is not None
-        rows = rows_to_device(embedding, kept.rows, is_new=False)
+        sparse = stays_sparse(embedding, kept.rows, False)
+        rows = kept.rows.to_device(embedding.device_, embedding._centre, sparse=sparse)
         spread = torch.from_numpy(prepared.spread).float().to(embedding.device_)
         answers_of(network).set_scale(rows, spread)
     if objective.adapts:

@@ -14,7 +14,7 @@ from sknca.estimators._description import (
     describe_parameters,
     stored_otherwise,
 )
-from sknca.estimators._sparse import SparseArray
+from sknca.tables import SparseTable
 
 nan = float("nan")
 
@@ -97,13 +97,13 @@ def test_equal_sparse_arrays_are_alike():
     X = sparse.csr_array(np.eye(20, 9) + 2 * np.eye(20, 9, 2))
     wide, unsorted = X.copy(), X[:, ::-1][:, ::-1]
     wide.indices, wide.indptr = wide.indices.astype("i8"), wide.indptr.astype("i8")
-    plain = describe_arrays({"X": SparseArray(X)})
+    plain = describe_arrays({"X": SparseTable(X)})
     for what in (wide, unsorted, X.tocoo(), X.tocsc()):
-        assert not [*described(X=SparseArray(what.tocsr())).differences(plain)]
+        assert not [*described(X=SparseTable(what.tocsr())).differences(plain)]
     # Those of version 0.2 had checksums of the indices as they were.
-    older = describe_arrays({"X": SparseArray(wide)}, as_stored=True)
+    older = describe_arrays({"X": SparseTable(wide)}, as_stored=True)
     assert older != plain
-    assert not [*described(X=SparseArray(wide)).differences(older)]
+    assert not [*described(X=SparseTable(wide)).differences(older)]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sknca import SNNLEmbedding, TripletEmbedding
-from sknca.estimators import _devices
-from sknca.estimators._devices import is_read_in_place
-from sknca.estimators._mapped import MappedArray, is_mapped
+from sknca.tables import MappedTable, _dense, is_mapped, is_read_in_place
 
 X, y = load_digits(return_X_y=True)
 X, y = X[:300], y[:300]
@@ -58,7 +56,7 @@ def test_codes_are_those_of_rows_in_memory(kind, mapped):
 def test_large_arrays_are_read_in_place(kind, dtype, monkeypatch):
     array = X.astype(dtype)
     copied = make(**KINDS[kind]).fit(array, y, WEIGHT)
-    monkeypatch.setattr(_devices, "_LARGEST_COPY", 0)
+    monkeypatch.setattr(_dense, "_LARGEST_COPY", 0)
     in_place = make(**KINDS[kind]).fit(array, y, WEIGHT)
     assert in_place.history_ == copied.history_
     np.testing.assert_array_equal(in_place.transform(array), copied.transform(array))
@@ -67,7 +65,7 @@ def test_large_arrays_are_read_in_place(kind, dtype, monkeypatch):
 def test_only_contiguous_samples_on_the_cpu_are_read_in_place(monkeypatch):
     cpu = torch.device("cpu")
     assert not is_read_in_place(X, cpu)
-    monkeypatch.setattr(_devices, "_LARGEST_COPY", 4 * X.size - 1)
+    monkeypatch.setattr(_dense, "_LARGEST_COPY", 4 * X.size - 1)
     assert is_read_in_place(X, cpu)
     assert not is_read_in_place(np.asfortranarray(X), cpu)
     assert not is_read_in_place(X, torch.device("cuda"))
@@ -90,7 +88,7 @@ def test_views_are_mapped_too(mapped):
     file = mapped(X)
     for view in (file[10:], np.asarray(file), file[:, 3:20], file[::-2], file.T.T):
         assert is_mapped(view)
-        np.testing.assert_array_equal(MappedArray(view)[3:9], np.array(view)[3:9])
+        np.testing.assert_array_equal(MappedTable(view)[3:9], np.array(view)[3:9])
     copies = [np.array(file), file + 0, file.copy(), file[[0, 5, 3]], file.take([0, 3], axis=0)]
     for array in (X, file[0], "text", None, *copies, file.astype(np.float32)):
         assert not is_mapped(array)
@@ -107,7 +105,7 @@ def test_changes_to_a_private_copy_stay(mapped):
 
 
 def test_features_that_are_rarely_not_constant(mapped, monkeypatch):
-    from sknca.estimators import _features
+    from sknca.tables import _features
 
     monkeypatch.setattr(_features, "ROWS_TO_START_FROM", 50)
     embedding = make(max_iter=1).fit(mapped(X), y)

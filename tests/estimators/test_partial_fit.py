@@ -15,6 +15,7 @@ from torch import nn
 import sknca
 from sknca import SNNLEmbedding, TripletEmbedding
 from sknca.estimators._stream import KeptRows
+from sknca.tables import DenseTable
 
 X, y = load_digits(return_X_y=True)
 EMBEDDINGS = [SNNLEmbedding, TripletEmbedding]
@@ -154,9 +155,10 @@ def test_kept_rows_are_a_random_sample(monkeypatch):
     monkeypatch.setattr(_stream, "ROWS_TO_START_FROM", 20)
     counts = np.zeros(100)
     for seed in range(400):
-        kept = KeptRows(np.empty((0, 1)), 0)
+        kept = KeptRows(DenseTable(np.empty((0, 1))), 0)
         for start in range(0, 100, 10):
-            kept = kept.with_more(np.arange(start, start + 10.0)[:, None], seed)
+            portion = DenseTable(np.arange(start, start + 10.0)[:, None])
+            kept = kept.with_more(portion, seed)
         assert kept.n_seen == 100
         assert len(set(kept.rows[:, 0])) == 20
         counts[kept.rows[:, 0].astype(int)] += 1

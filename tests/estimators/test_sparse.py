@@ -15,8 +15,8 @@ from torch import nn
 import sknca
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from sknca._sparse_rows import SparseRows
-from sknca.estimators._sparse import SparseArray, spread_of_entries
 from sknca.networks import SkipMLP
+from sknca.tables import SparseTable, spread_of_entries
 
 DIGITS, LABELS = load_digits(return_X_y=True)
 X, y = DIGITS[:400] * (DIGITS[:400] > 4), LABELS[:400]
@@ -54,7 +54,7 @@ def never_dense(monkeypatch):
     def refuse(*_):
         raise AssertionError("sparse rows became dense")
 
-    monkeypatch.setattr(SparseArray, "__getitem__", refuse)
+    monkeypatch.setattr(SparseTable, "__getitem__", refuse)
     monkeypatch.setattr(SparseRows, "to_dense", refuse)
 
 
@@ -97,8 +97,8 @@ def test_accuracy_is_that_of_dense_samples(cls):
 
 def test_a_batch_has_the_loss_and_the_gradient_of_the_same_rows_dense():
     network = SkipMLP(64, 4, hidden_layer_sizes=(16,), activation="relu", dropout=0.0, sparse=True)
-    rows = SparseArray(S).gather(slice(0, 50))
-    spread = torch.from_numpy(spread_of_entries(SparseArray(S), np.arange(50), None)).float()
+    rows = SparseTable(S).gather(slice(0, 50))
+    spread = torch.from_numpy(spread_of_entries(SparseTable(S).matrix, np.arange(50), None)).float()
     network.start_from(rows, spread)
     labels = torch.from_numpy(y[:50])
     gradients = []
@@ -145,15 +145,15 @@ def test_rows_without_an_entry():
 
 def test_the_spread_is_half_the_median_entry():
     matrix = sparse.csr_array([[2.0, 0, -1, 0], [-4, 0, 0, 0], [6, 0, 3, 0], [0, 8, 0, 0]])
-    found = spread_of_entries(SparseArray(matrix), np.arange(4), None)
+    found = spread_of_entries(SparseTable(matrix).matrix, np.arange(4), None)
     np.testing.assert_allclose(found, [2, 4, 1.5, 0])
 
 
 def test_features_that_are_rare_among_many_samples(monkeypatch):
-    monkeypatch.setattr("sknca.estimators._sparse.ROWS_TO_START_FROM", 4)
+    monkeypatch.setattr("sknca.tables._features.ROWS_TO_START_FROM", 4)
     matrix = sparse.lil_array((100, 3))
     matrix[:, 0], matrix[17, 1] = 2.0, 50.0
-    array = SparseArray(matrix.tocsr())
+    array = SparseTable(matrix.tocsr()).matrix
     found = spread_of_entries(array, np.arange(100), torch.Generator().manual_seed(0))
     np.testing.assert_allclose(found, [1, 1, 0])  # the median of the others; no entry at all
 

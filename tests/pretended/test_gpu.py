@@ -13,11 +13,11 @@ import sknca
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from sknca.data import Batch
 from sknca.estimators import _settings
-from sknca.estimators._devices import home_of_rows
 from sknca.functional._pick_rows import pick_rows
 from sknca.metrics import entanglement_score
 from sknca.networks import MLP, SkipMLP
 from sknca.objectives import SNNLObjective, TripletObjective, _primary
+from sknca.tables import home_of_rows
 from sknca.training import AdamW, AdversarialGradient, Step
 from sknca.training._step import ReplayedStep, gradient_of_batch
 

@@ -8,13 +8,16 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from sknca import SNNLEmbedding, TripletEmbedding
-from sknca.estimators._features import center_and_spread, common_unit
+from sknca.distributed import Alone
+from sknca.tables import center_and_spread, common_unit
 
 
 def of(column, dtype=np.float64):
     """Center and spread of a single feature."""
     X = np.array(column, dtype=dtype)[:, None]
-    center, spread = center_and_spread(X, np.arange(len(X)), torch.Generator().manual_seed(0))
+    center, spread = center_and_spread(
+        X, np.arange(len(X)), torch.Generator().manual_seed(0), Alone()
+    )
     return center[0], spread[0]
 
 
@@ -75,7 +78,7 @@ def test_few_rows():
 
 def test_rows_that_are_left_out_do_not_count():
     X = np.array([[0.0], [1], [2], [3], [1e9], [1e9], [1e9], [1e9], [1e9]])
-    center, spread = center_and_spread(X, np.arange(4), torch.Generator())
+    center, spread = center_and_spread(X, np.arange(4), torch.Generator(), Alone())
     assert center[0] <= 3
     assert spread[0] <= 3
 

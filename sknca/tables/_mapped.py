@@ -6,14 +6,16 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
-from ._frames import FLOATS, validate_data
+from ..data import RowsRead, Source
+from ._dense import DenseTable
+from ._tensors import FLOATS
 
 
-class MappedArray:
-    """An array whose memory is a file's, as of `numpy.memmap` or a view of one.
+class MappedTable(DenseTable):
+    """Samples in an array whose memory is a file's, as of `numpy.memmap` or a view of one.
 
     Its rows are read from the file, not through the map. A page that was read through the map
     counts as memory of the process, with many around it, and reading behind the end of a file that
@@ -23,30 +25,45 @@ class MappedArray:
     ----------
     array : ndarray of shape (n, d)
         As the user gave it.
+
+    name : str, default="X"
+        The parameter.
     """
 
-    def __init__(self, array: NDArray[Any]) -> None:
-        self._array = array
-        self.shape, self.size, self.dtype = array.shape, array.size, array.dtype
+    def __init__(self, array: NDArray[Any], name: str = "X") -> None:
+        super().__init__(array, name)
         self._row_bytes = array.shape[1] * array.itemsize
         self._file = self._readable_file()
 
-    def __len__(self) -> int:
-        return len(self._array)
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        return self._array.dtype
 
-    def __getitem__(self, rows: Any) -> NDArray[Any]:
-        """A copy of some rows, named by a slice or by indices that are not negative.
+    def source(
+        self, device: torch.device, center: NDArray[np.float64] | None, *, sparse: bool
+    ) -> Source:
+        return RowsRead(self.shape, self.reader(center), device)
+
+    def parts(self) -> list[tuple[Any, np.dtype[Any]]]:
+        return [(_AsStored(self), self.dtype.newbyteorder("<"))]
+
+    def __getitem__(self, which: Any) -> NDArray[Any]:
+        """A copy of some rows.
 
         Raises
         ------
         ValueError
             If the file has become shorter.
         """
+        return self.as_stored(which).astype(self.dtype, copy=False)
+
+    def as_stored(self, rows: Any) -> NDArray[Any]:
+        """As they are in the file, whose byte order may be another."""
         if self._file is None:
             return np.array(self._array[rows])
         if isinstance(rows, slice):
             rows = np.arange(len(self))[rows]
-        copied = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
+        copied = np.empty((len(rows), self.shape[1]), dtype=self._array.dtype)
         if len(rows) == 0:
             return copied
         memory = copied.reshape(-1).view(np.uint8).data
@@ -62,8 +79,8 @@ class MappedArray:
                     n_read = file.readinto(part)
                     if not n_read:
                         raise ValueError(
-                            f"Input X is mapped from {os.fspath(path)!r}, which ends before row "
-                            f"{rows[last - 1]}: the file was truncated."
+                            f"Input {self.name} is mapped from {os.fspath(path)!r}, which ends "
+                            f"before row {rows[last - 1]}: the file was truncated."
                         )
                     part = part[n_read:]
         return copied
@@ -72,7 +89,7 @@ class MappedArray:
         """The file and the place of the first row in it, if rows can be read from there."""
         mapped = _memmap_of(self._array)
         assert mapped is not None
-        rows_are_dense = self._array.strides[1] == self._array.itemsize and self.size
+        rows_are_dense = self._array.strides[1] == self._array.itemsize and self._array.size
         # Of a private copy (mode "c") the file does not have the changes.
         if mapped.mode == "c" or mapped.filename is None or not rows_are_dense:
             return None
@@ -85,29 +102,31 @@ class MappedArray:
         self._file = mapped.filename, start
         is_whole = size >= mapped.offset + mapped.nbytes
         if is_whole and not np.array_equal(
-            self[:1].view(np.uint8), np.array(self._array[:1]).view(np.uint8)
+            self.as_stored(slice(1)).view(np.uint8), np.array(self._array[:1]).view(np.uint8)
         ):
             return None  # another file has its name now
         return self._file
+
+
+class _AsStored:
+    """The rows of a table in the byte order of their file."""
+
+    def __init__(self, table: MappedTable) -> None:
+        self._table = table
+        self.dtype = table.stored_dtype
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        return self._table.as_stored(rows)
 
 
 def is_mapped(X: Any) -> bool:
     """Whether X is a matrix of numbers that is mapped from a file."""
     if not (isinstance(X, np.ndarray) and X.ndim == 2 and _memmap_of(X) is not None):
         return False
-    return X.dtype.kind in "biu" or X.dtype in FLOATS
-
-
-def check_mapped(
-    embedding: Any, X: Any, y: Any, *, reset: bool, least: int
-) -> tuple[MappedArray, NDArray[Any] | None]:
-    """As scikit-learn's validation, but for the values: each row is looked at when it is read."""
-    checked = validate_data(embedding, X, y, reset=reset, skip_check_array=True)
-    if isinstance(checked, tuple):
-        y = column_or_1d(checked[1])
-        check_consistent_length(X, y)
-    check_array(X[:least], dtype=None, ensure_min_samples=least, ensure_all_finite=False)
-    return MappedArray(X), y
+    return X.dtype.kind in "biu" or X.dtype.newbyteorder("=") in FLOATS
 
 
 def _memmap_of(array: NDArray[Any]) -> np.memmap[Any, Any] | None:
