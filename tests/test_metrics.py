@@ -49,8 +49,15 @@ class TestEntanglement:
     def test_defaults(self, rows):
         X, y = rows
         assert entanglement_score(X, y) == entanglement_score(
-            X, y, temperature=1.0, metric="cosine", sample_weight=np.ones(12)
+            X, y, temperature=0.1, metric="cosine", sample_weight=np.ones(12)
         )
+        assert entanglement_score(X, y, metric="sqeuclidean") == entanglement_score(
+            X, y, temperature=1.0, metric="sqeuclidean"
+        )
+
+    def test_by_default_codes_far_apart_have_the_score_0(self):
+        X = np.repeat(np.eye(4), 3, axis=0)
+        assert 0 <= entanglement_score(X, np.repeat(range(4), 3)) < 1e-3
 
     def test_classes_apart_and_mixed(self):
         y = np.repeat([0, 1], 50)
@@ -104,7 +111,7 @@ class TestEntanglement:
         X, y = (4 * rows[0]).astype(dtype), rows[1]
         X.flags.writeable = False
         assert entanglement_score(X, y) == entanglement_score(X.astype(computed), y)
-        expected = reference.soft_nearest_neighbor_loss(X.astype(float), y, 1.0, "cosine")
+        expected = reference.soft_nearest_neighbor_loss(X.astype(float), y, 0.1, "cosine")
         tight = computed == np.float64
         assert entanglement_score(X, y) == pytest.approx(expected, rel=1e-12 if tight else 1e-5)
 

@@ -108,7 +108,7 @@ def _fit(
     if checkpoint is not None:
         this_fit = describe_fit(
             type(embedding).__name__,
-            embedding.get_params(deep=False),
+            embedding._resolved_parameters(),
             vars(checked),
             device=embedding.device_,
             continues=earlier is not None,

@@ -75,6 +75,13 @@ class EmbeddingParameters(PortableEstimator):
         """Whether samples are held out to stop by; not with "auto"."""
         return bool(self.early_stopping) and self.early_stopping != "auto"
 
+    def _resolved_parameters(self) -> dict[str, Any]:
+        """The parameters by name, with the numbers that "auto" means if the metric decides them. A
+        fit with such a number is the same fit.
+        """
+        parameters: dict[str, Any] = self.get_params(deep=False)
+        return parameters
+
     def _set_parameters(self, given: Mapping[str, Any]) -> None:
         """Set what a constructor was given, whose local names these are."""
         for name, value in given.items():

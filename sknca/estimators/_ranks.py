@@ -124,7 +124,7 @@ def check_alike(embedding: BaseEmbedding, given: Given, X: Any, y: Any) -> None:
         "feature_names_in_": list(getattr(embedding, "feature_names_in_", [])),
     }
     parameters = describe_parameters(
-        embedding.get_params(deep=False), but=("verbose", "device", "random_state")
+        embedding._resolved_parameters(), but=("verbose", "device", "random_state")
     )
     first, *others = ranks.exchange(Description(parameters, here))
     for rank, there in enumerate(others, 1):

@@ -143,7 +143,7 @@ def advice(parameters: EmbeddingParameters) -> str:
     radius = parameters.adversarial_radius
     too = " or adversarial_radius" if radius == "auto" or radius > 0 else ""
     rate = parameters.learning_rate_init
-    temperature = getattr(parameters, "temperature", 1.0)
+    temperature = parameters._resolved_parameters().get("temperature", 1.0)
     if temperature < _LOW_TEMPERATURE:
         return f"Scale the features (StandardScaler), or raise temperature={temperature}."
     return f"Scale the features (StandardScaler), or lower learning_rate_init={rate}{too}."

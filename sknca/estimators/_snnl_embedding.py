@@ -72,8 +72,8 @@ class SNNLEmbedding(BaseEmbedding):
     features unchanged: scale them first, with :class:`~sklearn.preprocessing.StandardScaler`, say.
 
     Try first the parameters that help most: on noisy or small tables `max_iter`, `dropout` and
-    `hidden_layer_sizes`; with many similar classes twice the epochs; for retrieval
-    `metric="cosine"` with `temperature=0.1`.
+    `hidden_layer_sizes`; with many similar classes twice the epochs; if the codes must be
+    L2-normalized `metric="cosine"`.
 
     Parameters
     ----------
@@ -130,12 +130,13 @@ class SNNLEmbedding(BaseEmbedding):
         training sample picks a neighbor of another class is less than 0.2, it is lowered, to 0
         below 0.1. With `tol` it is 0, so that the losses of epochs are comparable.
 
-    temperature : float, default=1.0
-        Positive, in units of the distance. Usual values are 0.1 to 10 with "sqeuclidean", and
-        around 0.1 with "cosine", whose distances are at most 2. At a small temperature only the
-        nearest neighbors count, so that a class may stay in several clusters; at a large one all
-        samples count, and each class is drawn into one cluster. The codes adapt to it, so accuracy
-        depends little on it with "sqeuclidean": search it for "cosine" first.
+    temperature : float or "auto", default="auto"
+        Positive, in units of the distance. "auto" means 1 with "sqeuclidean", and 0.1 with
+        "cosine", whose distances are at most 2; `temperature_` reports it. Usual values are 0.1 to
+        10 and 0.05 to 0.15. At a small temperature only the nearest neighbors count, so that a
+        class may stay in several clusters; at a large one all samples count, and each class is
+        drawn into one cluster. Codes adapt their size to it with "sqeuclidean", so accuracy depends
+        little on it. With "cosine" they cannot, and classes stay mixed if it is too large.
 
     temperature_schedule : {"constant", "annealed", "learned"} or callable, default="constant"
         How the temperature changes from `temperature`: "constant" keeps it; "annealed" is
@@ -367,7 +368,7 @@ class SNNLEmbedding(BaseEmbedding):
     overfits_: bool | None
 
     q: float | Literal["auto"]
-    temperature: float
+    temperature: float | Literal["auto"]
     temperature_schedule: str | Callable[[int], float]
     layers: str | Sequence[int | str]
     code_units: int | None
@@ -383,7 +384,7 @@ class SNNLEmbedding(BaseEmbedding):
         "adversarial_radius": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "q": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
-        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "temperature_schedule": [StrOptions({"constant", "annealed", "learned"}), callable],
         "layers": [StrOptions({"last", "all"}), "array-like"],
         "code_units": [Interval(Integral, 1, None, closed="left"), None],
@@ -404,7 +405,7 @@ class SNNLEmbedding(BaseEmbedding):
         scale: bool = True,
         metric: MetricName = "sqeuclidean",
         q: float | Literal["auto"] = "auto",
-        temperature: float = 1.0,
+        temperature: float | Literal["auto"] = "auto",
         temperature_schedule: str | Callable[[int], float] = "constant",
         layers: str | Sequence[int | str] = "last",
         code_units: int | None = None,
@@ -449,7 +450,9 @@ class SNNLEmbedding(BaseEmbedding):
             network,
             metric=self.metric,
             temperatures=temperature_plan(
-                self.temperature_schedule, float(self.temperature), max_iter
+                self.temperature_schedule,
+                self._resolved_temperature(),
+                max_iter,
             ),
             q=q_plan(self._q(), max_iter),
             adapts_q=self.q == "auto",
@@ -461,6 +464,12 @@ class SNNLEmbedding(BaseEmbedding):
             partly_labeled=any_of(bool((labels < 0).any())),
             class_weight=None if class_weight is None else class_weight.tolist(),
         )
+
+    def _resolved_temperature(self) -> float:
+        return METRICS[self.metric].temperature_of(self.temperature)
+
+    def _resolved_parameters(self) -> dict[str, Any]:
+        return super()._resolved_parameters() | {"temperature": self._resolved_temperature()}
 
     def _q(self) -> float:
         if self.q != "auto":
@@ -554,7 +563,7 @@ class SNNLEmbedding(BaseEmbedding):
         X: ArrayLike,
         y: ArrayLike,
         *,
-        temperature: float = 1.0,
+        temperature: float | Literal["auto"] = "auto",
         metric: MetricName = "cosine",
     ) -> dict[str, float]:
         """Entanglement of the classes in each layer: lower means better separated.
@@ -567,8 +576,9 @@ class SNNLEmbedding(BaseEmbedding):
         y : array-like of shape (n_samples,)
             Labels of the samples. Samples with the label `unlabeled` are excluded.
 
-        temperature : float, default=1.0
-            A positive number, in units of the distance.
+        temperature : float or "auto", default="auto"
+            A positive number, in units of the distance. "auto" means 0.1 with "cosine" and 1 with
+            "sqeuclidean".
 
         metric : {"sqeuclidean", "cosine"}, default="cosine"
             The distance between the activations of a layer.

@@ -4,7 +4,7 @@ from __future__ import annotations  # help() shows ArrayLike, not what it stands
 
 import math
 from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -49,13 +49,17 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
 
     Parameters
     ----------
-    temperature : float, default=1.0
-        A positive number, in units of the distance. Small values approach the nearest neighbor, and
-        make probabilities over-confident; large ones approach the class frequencies. Start with the
-        temperature of the embedding, and choose it by the log loss of held-out samples.
+    temperature : float or "auto", default="auto"
+        A positive number, in units of the distance. "auto" means 1 with "sqeuclidean" and 0.1 with
+        "cosine", as in the embeddings. Small values approach the nearest neighbor, and make
+        probabilities over-confident; large ones approach the class frequencies. Start with the
+        temperature of the embedding, and choose it by the log loss of held-out samples: 1 to 3
+        times that temperature is usual.
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
-        The distance `d`: squared Euclidean, or one minus the cosine.
+        The distance `d`: squared Euclidean, or one minus the cosine. Use that of the embedding
+        before it. (The squared Euclidean distance of L2-normalized codes is at most 4, twice one
+        minus the cosine. At the temperature 1 all training samples are near then.)
 
     device : str or torch.device, default="auto"
         Where to compute: "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU and
@@ -93,7 +97,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "metric": [StrOptions(set(METRICS))],
         "device": [str, torch.device],
     }
@@ -101,7 +105,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
     def __init__(
         self,
         *,
-        temperature: float = 1.0,
+        temperature: float | Literal["auto"] = "auto",
         metric: MetricName = "sqeuclidean",
         device: str | torch.device = "auto",
     ) -> None:
@@ -244,7 +248,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         return SparseClassProbabilities(
             self._rows,
             _to_tensor(self._class_sizes, np.int64),
-            float(self.temperature),
+            METRICS[self.metric].temperature_of(self.temperature),
             METRICS[self.metric],
             _to_tensor(self._log_weight, np.float64),
         )
@@ -264,7 +268,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         return ClassProbabilities(
             keys,
             _to_tensor(self._class_sizes, np.int64).to(device),
-            float(self.temperature),
+            METRICS[self.metric].temperature_of(self.temperature),
             METRICS[self.metric],
             log_weight,
         )

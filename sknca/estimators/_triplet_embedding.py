@@ -13,7 +13,7 @@ from torch import nn
 
 from .._compat import Interval, StrOptions
 from ..distributed._ranks import ranks_of_fit
-from ..functional import STRATEGIES, MetricName, StrategyName
+from ..functional import METRICS, STRATEGIES, MetricName, StrategyName
 from ..objectives import EmbeddingObjective, TripletObjective
 from ._base import BaseEmbedding
 
@@ -84,12 +84,13 @@ class TripletEmbedding(BaseEmbedding):
         and if the codes go to a library that expects unit vectors. With one feature, a normalized
         code can only be +1 or -1.
 
-    margin : float or "soft", default=1.0
-        By how much a negative should be farther than a positive, in units of the distance. With
-        "cosine", whose distances are at most 2, 0.2 is usual. If it is too small, training stops
-        before the classes are well separated; if it is too large, triplets that are already good
-        dominate. "soft" stands for :math:`\log(1 + e^{d_{ap} - d_{an}})`, with which every triplet
-        is active.
+    margin : float, "auto" or "soft", default="auto"
+        By how much a negative should be farther than a positive, in units of the distance. "auto"
+        means 1 with "sqeuclidean", and 0.2 with "cosine", whose distances are at most 2. Usual
+        values are 0.3 to 3 and 0.1 to 0.3. If it is too small, training stops before the classes
+        are well separated; if it is too large, triplets that are already good dominate. "soft"
+        stands for :math:`\log(1 + e^{d_{ap} - d_{an}})`, with which every triplet is active. With
+        "cosine" it was worse than a number.
 
     mining : {"all", "semihard", "hard", "random"}, default="all"
         Which triplets of a batch are used. "all" uses every triplet that violates the margin.
@@ -260,14 +261,14 @@ class TripletEmbedding(BaseEmbedding):
     True
     """
 
-    margin: float | Literal["soft"]
+    margin: float | Literal["auto", "soft"]
     mining: StrategyName
 
     _most_epochs = 75
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseEmbedding._parameter_constraints,
-        "margin": [Interval(Real, 0, None, closed="neither"), StrOptions({"soft"})],
+        "margin": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto", "soft"})],
         "mining": [StrOptions(set(STRATEGIES))],
     }
 
@@ -281,7 +282,7 @@ class TripletEmbedding(BaseEmbedding):
         encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
         scale: bool = True,
         metric: MetricName = "sqeuclidean",
-        margin: float | Literal["soft"] = 1.0,
+        margin: float | Literal["auto", "soft"] = "auto",
         mining: StrategyName = "all",
         unlabeled: Any = None,
         spread_labels: bool = True,
@@ -312,4 +313,12 @@ class TripletEmbedding(BaseEmbedding):
                 f"mining={self.mining!r} is for a single process: each of several would draw other "
                 "triplets."
             )
-        return TripletObjective(network, metric=self.metric, margin=self.margin, mining=self.mining)
+        return TripletObjective(
+            network, metric=self.metric, margin=self._resolved_margin(), mining=self.mining
+        )
+
+    def _resolved_margin(self) -> float | Literal["soft"]:
+        return METRICS[self.metric].margin if self.margin == "auto" else self.margin
+
+    def _resolved_parameters(self) -> dict[str, Any]:
+        return super()._resolved_parameters() | {"margin": self._resolved_margin()}

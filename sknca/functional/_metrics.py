@@ -28,6 +28,8 @@ class Metric:
     constant: float
     squares: float
     product: float
+    temperature: float  # what "auto" means in estimators; a bounded distance needs a smaller one
+    margin: float  # likewise
     unit_length: bool = False  # rows are L2-normalized first; an embedding's codes then are too
     complex_rows: bool = False  # taken as their real and imaginary parts, side by side
 
@@ -44,6 +46,10 @@ class Metric:
     def real(self, *rows: Tensor) -> tuple[Tensor, ...]:
         """Complex rows as real ones, if the metric accepts them. Called before all other checks."""
         return real_rows(*rows) if self.complex_rows else rows
+
+    def temperature_of(self, given: float | Literal["auto"]) -> float:
+        """The number that a parameter `temperature` means."""
+        return self.temperature if given == "auto" else float(given)
 
     def prepare(self, z: Tensor) -> Tensor:
         """The rows (n, d) that the bilinear form is of; differentiable."""
@@ -94,8 +100,16 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "sqeuclidean": Metric(constant=0, squares=1, product=2),
-    "cosine": Metric(constant=1, squares=0, product=1, unit_length=True, complex_rows=True),
+    "sqeuclidean": Metric(constant=0, squares=1, product=2, temperature=1.0, margin=1.0),
+    "cosine": Metric(
+        constant=1,
+        squares=0,
+        product=1,
+        temperature=0.1,
+        margin=0.2,
+        unit_length=True,
+        complex_rows=True,
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
 from numbers import Real
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from ..functional import METRICS, soft_nearest_neighbor_loss, widest_float
         {
             "X": ["array-like"],
             "labels": ["array-like"],
-            "temperature": [Interval(Real, 0, None, closed="neither")],
+            "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
             "metric": [StrOptions(set(METRICS))],
             "sample_weight": ["array-like", None],
             "device": [str, torch.device],
@@ -33,7 +34,7 @@ def entanglement_score(
     X: ArrayLike,
     labels: ArrayLike,
     *,
-    temperature: float = 1.0,
+    temperature: float | Literal["auto"] = "auto",
     metric: str = "cosine",
     sample_weight: ArrayLike | None = None,
     device: str | torch.device = "auto",
@@ -58,10 +59,12 @@ def entanglement_score(
     labels : array-like of shape (n_samples,)
         Class labels of the samples, of any type.
 
-    temperature : float, default=1.0
-        A positive number, in units of the distance. With a small temperature only the nearest
-        neighbors count. Scores of different temperatures are not comparable. To score codes as
-        the training did, pass the metric and the temperature of the embedding.
+    temperature : float or "auto", default="auto"
+        A positive number, in units of the distance. "auto" means 0.1 with "cosine" and 1 with
+        "sqeuclidean", as in the embeddings. With a small temperature only the nearest neighbors
+        count; with a large one the score says little about them. Scores of different temperatures
+        are not comparable. To score codes as the training did, pass the metric and the temperature
+        of the embedding.
 
     metric : {"cosine", "sqeuclidean"}, default="cosine"
         The distance `d`: one minus the cosine, or squared Euclidean. To compare spaces of different
@@ -132,7 +135,7 @@ def entanglement_score(
     score = soft_nearest_neighbor_loss(
         z.to(resolved, dtype),
         torch.from_numpy(codes).to(resolved),
-        temperature,
+        METRICS[metric].temperature_of(temperature),
         metric=metric,
         sample_weight=None if weight is None else weight.to(resolved, dtype),
     ).item()

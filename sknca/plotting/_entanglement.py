@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from numpy.typing import ArrayLike
 
@@ -128,7 +128,7 @@ class EntanglementDisplay:
         *,
         X_test: ArrayLike | None = None,
         y_test: ArrayLike | None = None,
-        temperature: float = 1.0,
+        temperature: float | Literal["auto"] = "auto",
         metric: str = "cosine",
         name: str | None = None,
         ax: Axes | None = None,
@@ -153,9 +153,9 @@ class EntanglementDisplay:
         y_test : array-like of shape (n_test,), default=None
             Labels of `X_test`.
 
-        temperature : float, default=1.0
-            A positive number, in units of the distance. Lines of different temperatures are not
-            comparable.
+        temperature : float or "auto", default="auto"
+            A positive number, in units of the distance. "auto" means 0.1 with "cosine" and 1 with
+            "sqeuclidean". Lines of different temperatures are not comparable.
 
         metric : {"sqeuclidean", "cosine"}, default="cosine"
             The distance between the activations of a layer.
@@ -193,13 +193,14 @@ class EntanglementDisplay:
                 f"y_test={'None' if y_test is None else '...'}."
             )
         how: dict[str, Any] = {"temperature": temperature, "metric": metric}
+        given = metric if temperature == "auto" else f"T = {temperature:g}, {metric}"
         return cls(
             estimator.layer_entanglement(X, y, **how),
             entanglement_test=(
                 None if X_test is None else estimator.layer_entanglement(X_test, y_test, **how)
             ),
             name=name,
-            ylabel=f"Entanglement (T = {temperature:g}, {metric})",
+            ylabel=f"Entanglement ({given})",
         ).plot(ax, line_kw=line_kw)
 
 

@@ -219,6 +219,15 @@ def test_more_epochs_where_more_would_overfit(path):
         assert fit(**kind, max_iter=80).history_ == expected.history_
 
 
+@pytest.mark.parametrize(
+    ("cls", "name"), [(SNNLEmbedding, "temperature"), (TripletEmbedding, "margin")]
+)
+def test_the_number_that_auto_means_is_no_other_fit(path, cls, name):
+    # As in files of a version in which the default was this number.
+    expected = fit(cls=cls, checkpoint=path, **{name: 1.0})
+    assert_same(fit(cls=cls, checkpoint=path), expected)
+
+
 OTHERS = {
     "temperature was 1.0, now 0.5": {"temperature": 0.5},
     "hidden_layer_sizes was": {"hidden_layer_sizes": (8,)},

@@ -52,6 +52,42 @@ def test_grid_search_over_temperature(iris):
     assert search.best_estimator_["emb"].temperature_ == search.best_params_["emb__temperature"]
 
 
+class TestTheTemperatureOfItsMetric:
+    @pytest.mark.parametrize(("metric", "expected"), [("sqeuclidean", 1.0), ("cosine", 0.1)])
+    @pytest.mark.parametrize("schedule", ["constant", "annealed"])
+    def test_is_that_number(self, iris, metric, expected, schedule):
+        settings = {"metric": metric, "temperature_schedule": schedule, "random_state": 0}
+        fitted = [
+            SNNLEmbedding(max_iter=3, **settings, **temperature).fit(*iris)
+            for temperature in ({}, {"temperature": "auto"}, {"temperature": expected})
+        ]
+        for embedding in fitted:
+            assert embedding.history_ == fitted[0].history_
+            assert embedding.history_[0]["temperature"] == expected
+            np.testing.assert_array_equal(*(e.transform(iris[0]) for e in (fitted[0], embedding)))
+
+    def test_a_learned_one_starts_there(self, iris):
+        embedding = SNNLEmbedding(
+            metric="cosine", temperature_schedule="learned", max_iter=1, learning_rate_init=1e-12
+        ).fit(*iris)
+        assert embedding.temperature_ == pytest.approx(0.1)
+
+    def test_cosine_is_as_good_by_default_as_the_squared_distance(self):
+        X, y = make_classification(
+            1100, 20, n_informative=12, n_redundant=0, n_classes=8, n_clusters_per_class=3,
+            flip_y=0, class_sep=1.5, random_state=2,
+        )  # fmt: skip
+        scores = [
+            make_pipeline(
+                SNNLEmbedding(metric=metric, max_iter=20, random_state=0), KNeighborsClassifier()
+            )
+            .fit(X[:500], y[:500])
+            .score(X[500:], y[500:])
+            for metric in ("sqeuclidean", "cosine")
+        ]
+        assert scores[1] > scores[0] - 0.05  # 0.63 and 0.64; 0.46 with the temperature 1
+
+
 def test_fitted_attributes(iris):
     X, y = iris
     embedding = SNNLEmbedding(max_iter=7, temperature=0.5, device="cpu", random_state=0)
@@ -351,7 +387,7 @@ class TestValidationOnClassesThatAreNotTrainedOn:
             codes = embedding.transform(validation["X_val"])
             if embedding.layers == "last":
                 _, labels = np.unique(validation["y_val"], return_inverse=True)
-                z, temperature = torch.from_numpy(codes), embedding.temperature
+                z, temperature = torch.from_numpy(codes), embedding.temperature_
                 loss = soft_nearest_neighbor_loss(z, torch.from_numpy(labels), temperature)
                 assert loss.item() == pytest.approx(min(losses), rel=1e-4)
 

@@ -115,6 +115,15 @@ def test_cold_is_the_nearest_neighbor_and_hot_the_frequencies(iris):
     np.testing.assert_allclose(hot.predict_proba(queries), 1 / 3, atol=1e-4)
 
 
+@pytest.mark.parametrize(("metric", "expected"), [("sqeuclidean", 1.0), ("cosine", 0.1)])
+def test_the_default_temperature_is_that_of_the_metric(iris, metric, expected):
+    X, y = iris
+    given = SoftNeighborsClassifier(metric=metric, temperature=expected).fit(X, y)
+    for temperature in ({}, {"temperature": "auto"}):
+        classifier = SoftNeighborsClassifier(metric=metric, **temperature).fit(X, y)
+        np.testing.assert_array_equal(classifier.predict_proba(X), given.predict_proba(X))
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 class TestNothingElseMatters:

@@ -18,7 +18,7 @@ from sknca.functional._triplet_loss import nearest_triplet_loss
 
 #: A metric that the package does not have: the squared Euclidean distance of L2-normalized rows,
 #: which is twice the cosine distance.
-CHORD = Metric(constant=0, squares=1, product=2, unit_length=True)
+CHORD = Metric(constant=0, squares=1, product=2, temperature=0.2, margin=0.4, unit_length=True)
 
 
 @pytest.fixture
@@ -95,6 +95,20 @@ class TestANewMetricWorksInEveryPlace:
         )
         given, expected = (one.predict_log_proba(X) for one in classifiers)
         np.testing.assert_allclose(given, expected, rtol=1e-9, atol=1e-9)
+
+    def test_it_brings_its_own_defaults(self, chord, iris):
+        X, y = iris
+        settings = {"metric": chord, "max_iter": 2, "random_state": 0}
+        given = SNNLEmbedding(temperature=0.2, **settings).fit_transform(X, y)
+        embedding = SNNLEmbedding(**settings)
+        np.testing.assert_array_equal(embedding.fit_transform(X, y), given)
+        assert embedding.temperature_ == 0.2
+        given = TripletEmbedding(margin=0.4, **settings).fit_transform(X, y)
+        np.testing.assert_array_equal(TripletEmbedding(**settings).fit_transform(X, y), given)
+        classifiers = (
+            SoftNeighborsClassifier(metric=chord, **t).fit(X, y) for t in ({}, {"temperature": 0.2})
+        )
+        np.testing.assert_array_equal(*(one.predict_proba(X) for one in classifiers))
 
     @pytest.mark.parametrize("kind", [SNNLEmbedding, TripletEmbedding])
     def test_embeddings(self, chord, iris, kind, tmp_path):

@@ -34,6 +34,7 @@ def test_training_against_test_rows(split, embedding):
     assert display.line_test_.get_color() == display.line_.get_color()
     assert display.line_test_.get_linestyle() != display.line_.get_linestyle()
     assert legend_texts(display) == ["training", "test"]
+    assert display.ax_.get_ylabel() == "Entanglement (sqeuclidean)"
 
 
 def test_networks_on_the_same_axes(split, embedding):
