@@ -16,6 +16,7 @@ from ._style import (
     axes_or_new,
     class_colors,
     dot,
+    give_markers,
     is_missing,
     labels_of,
     name_classes,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 class EmbeddingDisplay:
     """Scatter plot of an embedding, with a color for each class.
+
+    Up to twenty classes can be distinguished, with any kind of color vision. From the eleventh on,
+    they have other markers.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_embedding` to create one.
     All parameters are stored as attributes.
@@ -65,10 +69,11 @@ class EmbeddingDisplay:
         The points of the test samples.
 
     legend_ : matplotlib Legend or None
-        The legend. It names up to ten classes, and training and test samples.
+        The legend. It names up to twenty classes, and training and test samples.
 
     colorbar_ : matplotlib Colorbar or None
-        The color bar, which names the classes if there are more than ten.
+        The color bar, which names the classes if there are more than twenty. If it has no room for
+        all names, its label says how many are missing.
 
     ax_ : matplotlib Axes
         Axes with the points.
@@ -129,7 +134,7 @@ class EmbeddingDisplay:
             Axes to draw on. If None, a new figure and new axes are created.
 
         legend : bool, default=True
-            Whether to name the classes: with a legend or, if there are more than ten, with a
+            Whether to name the classes: with a legend or, if there are more than twenty, with a
             color bar.
 
         scatter_kw, scatter_test_kw : dict, default=None
@@ -192,19 +197,21 @@ class EmbeddingDisplay:
         self.legend_: Legend | None = None
         self.colorbar_: Colorbar | None = None
         if legend:
-            self._explain(classes, any_unlabeled=any_unlabeled)
+            self._explain(classes, style.get("marker"), any_unlabeled=any_unlabeled)
         return self
 
-    def _explain(self, classes: NDArray[Any], *, any_unlabeled: bool) -> None:
+    def _explain(self, classes: NDArray[Any], marker: Any, *, any_unlabeled: bool) -> None:
         """Name the color of each class, and the markers of training and test samples."""
         handles: list[Line2D] = []
         if self.points.shape[1] == 2:  # the strips are named on the axis
-            handles, self.colorbar_ = name_classes(self.scatter_, classes, self.ax_)
+            handles, self.colorbar_ = name_classes(self.scatter_, classes, self.ax_, marker)
             if any_unlabeled:
                 handles.append(dot("no label", color=UNLABELED))
         place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-        if not handles:
-            place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2}
+        if self.colorbar_ is not None or not handles:
+            place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 3}
+        elif len(classes) > 10:
+            place["ncols"] = 2
         if self.scatter_test_ is not None:
             handles += [
                 dot("training", color="0.7", markersize=3.5),
@@ -416,4 +423,7 @@ def _draw(
         )
     else:
         height = points[:, 1]
-    return ax.scatter(x, height, c=position, **style)
+    scatter = ax.scatter(x, height, c=position, **style)
+    if points.shape[1] > 1 and "marker" not in style:
+        give_markers(scatter, position, len(classes))
+    return scatter

@@ -1,10 +1,13 @@
 """The scatter plot of codes."""
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import Normalize, same_color
+from matplotlib.markers import MarkerStyle
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KNeighborsClassifier
@@ -102,16 +105,52 @@ class TestFromEmbedding:
         assert legend_texts(display) == ["0", "1", "2", "7", "training", "test"]
         assert display.scatter_test_.get_array().tolist() == [3, 1]
 
-    @pytest.mark.parametrize("n_classes", [10, 11, 60])
-    def test_a_color_bar_for_many_classes(self, n_classes):
+    @pytest.mark.parametrize("n_classes", [10, 11, 20])
+    def test_a_legend_names_up_to_twenty_classes(self, n_classes):
         z, y = codes(2, n_classes, n=120)
-        display = EmbeddingDisplay.from_embedding(z, y)
-        assert (display.legend_ is None) == (display.colorbar_ is not None) == (n_classes > 10)
+        display = EmbeddingDisplay.from_embedding(z, y, codes_test=z, y_test=y)
+        names = [str(label) for label in range(n_classes)]
+        assert legend_texts(display) == [*names, "training", "test"]
+        assert display.legend_._ncols == 1 + (n_classes > 10)
+        assert display.colorbar_ is None
+
+    @pytest.mark.parametrize(
+        ("n_classes", "step", "label"),
+        [(21, 1, "21 classes"), (37, 1, "37 classes"), (60, 3, "60 classes, one in 3 is named")],
+    )
+    def test_a_color_bar_names_more_classes(self, n_classes, step, label):
+        z, y = codes(2, n_classes, n=120)
+        display = EmbeddingDisplay.from_embedding(z, y, codes_test=z, y_test=y)
+        assert legend_texts(display) == ["training", "test"]
         assert len(np.unique(display.scatter_.to_rgba(np.arange(n_classes)), axis=0)) == n_classes
-        if n_classes > 10:
-            labels = display.colorbar_.ax.get_yticklabels()
-            assert len(labels) <= 12
-            assert all(int(label.get_text()) == label.get_position()[1] for label in labels)
+        ax = display.colorbar_.ax
+        texts = ax.get_yticklabels()
+        assert [int(text.get_text()) for text in texts] == list(range(0, n_classes, step))
+        assert all(int(text.get_text()) == text.get_position()[1] for text in texts)
+        assert ax.get_ylabel() == label
+        display.figure_.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in texts]
+        assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
+
+    def test_points_have_the_markers_of_the_legend(self):
+        z, y = codes(2, 20, n=120)
+        labels = y.astype(object)
+        labels[-1] = None
+        display = EmbeddingDisplay.from_embedding(z, labels)
+        paths = display.scatter_.get_paths()
+        assert len(paths) == 120
+        for i, (path, label) in enumerate(zip(paths[:-1], y, strict=False)):
+            handle = display.legend_.legend_handles[label]
+            style = MarkerStyle(handle.get_marker())
+            expected = style.get_path().transformed(style.get_transform())
+            np.testing.assert_array_equal(path.vertices, expected.vertices, err_msg=str(i))
+        assert paths[-1] is paths[0]  # without a label: a dot
+
+    def test_one_marker_for_all_of_ones_own(self):
+        z, y = codes(2, 20, n=120)
+        display = EmbeddingDisplay.from_embedding(z, y, scatter_kw={"marker": "D"})
+        assert len(display.scatter_.get_paths()) == 1
+        assert {handle.get_marker() for handle in display.legend_.legend_handles} == {"D"}
 
     def test_axes_and_style_of_ones_own(self):
         z, y = codes(2)
