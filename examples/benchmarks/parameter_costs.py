@@ -1,6 +1,6 @@
 """The cost in time of each parameter of `SNNLEmbedding`.
 
-python examples/benchmarks/parameter_costs.py
+python examples/benchmarks/parameter_costs.py [--json docs/figures/parameter_costs.json]
 
 `fit` on the digits, 10 epochs, in one thread: at the defaults and with one parameter changed, in
 turn, as a table of medians. The check for overfitting (`early_stopping="auto"`) is off, because it
@@ -8,6 +8,8 @@ may change the number of epochs. On data of another shape, the times differ: mea
 """
 
 import argparse
+import sys
+from pathlib import Path
 
 import torch
 from _measure import in_turn, machine
@@ -15,6 +17,14 @@ from sklearn.datasets import load_digits
 
 from sknca import SNNLEmbedding
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from _figures import table, write_figures
+
+COLUMNS = {
+    "parameter": "`{parameter}`",
+    "time": "{seconds:.2f} s",
+    "of the defaults": "{ratio:.2f}",
+}
 CHANGES = [
     {},
     {"adversarial_radius": 0.0},
@@ -35,7 +45,7 @@ CHANGES = [
 ]
 
 
-def main():
+def main(path):
     torch.set_num_threads(1)
     X, y = load_digits(return_X_y=True)
     common = {"max_iter": 10, "early_stopping": False, "random_state": 0, "device": "cpu"}
@@ -46,11 +56,16 @@ def main():
     }
     seconds = in_turn(functions, seconds=60, most=5)
     print(f"{machine()}; digits, 10 epochs\n")
-    print("| parameter | time | of the defaults |\n|---|---|---|")
-    for name, value in seconds.items():
-        print(f"| `{name}` | {value:.2f} s | {value / seconds['defaults']:.2f} |")
+    rows = [
+        {"parameter": name, "seconds": value, "ratio": value / seconds["defaults"]}
+        for name, value in seconds.items()
+    ]
+    print(table(COLUMNS, rows), end="")
+    if path is not None:
+        write_figures(path, COLUMNS, rows)
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures to a file")
+    main(parser.parse_args().json)
