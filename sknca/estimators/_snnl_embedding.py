@@ -86,12 +86,11 @@ class SNNLEmbedding(BaseEmbedding):
     hidden_layer_sizes : array-like of int, default=(256, 256)
         Widths of the hidden layers. A linear skip connection runs beside them, and starts at the
         principal components. Smaller layers, (64, 64) say, overfit less on a few hundred samples;
-        wider ones, (512, 512), gain little, and the time grows with the square of the width. `()`
-        is a linear encoder. Not used with `encoder`.
+        wider ones, (512, 512), gain little and take longer. `()` is a linear encoder. Not used with
+        `encoder`.
 
     activation : {"identity", "logistic", "tanh", "relu", "gelu", "silu"}, default="relu"
-        Activation of the hidden layers. It matters less than any other parameter. Not used with
-        `encoder`.
+        Activation of the hidden layers. It matters little. Not used with `encoder`.
 
     dropout : float or "auto", default="auto"
         Probability, in [0, 1), with which a hidden unit is set to zero during training. Usual
@@ -117,7 +116,7 @@ class SNNLEmbedding(BaseEmbedding):
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         Distance between codes: squared Euclidean, or one minus the cosine. With "cosine" the codes
-        are L2-normalized, so that Euclidean neighbors are the same neighbors: use it for retrieval,
+        are L2-normalized, so that Euclidean neighbors are the same neighbors: use it for k-means,
         and if the codes go to a library that expects unit vectors. With one feature, a normalized
         code can only be +1 or -1.
 
@@ -126,9 +125,10 @@ class SNNLEmbedding(BaseEmbedding):
         nearest neighbor loss, in which every sample counts; 1 is the objective of NCA. Larger
         values resist wrong labels [6]_, and learn rare patterns more slowly. It rises from 0 to
         this value over the first half of the epochs, because at first all samples are far from
-        their class. "auto" aims at 0.7. After a third of the epochs, if the probability that a
-        training sample picks a neighbor of another class is less than 0.2, it is lowered, to 0
-        below 0.1. With `tol` it is 0, so that the losses of epochs are comparable.
+        their class. Usual values are 0 to 0.9. "auto" aims at 0.7. After a third of the epochs, if
+        the probability that a training sample picks a neighbor of another class is less than 0.2,
+        it is lowered, to 0 below 0.1. With `tol` it is 0, so that the losses of epochs are
+        comparable.
 
     temperature : float or "auto", default="auto"
         Positive, in units of the distance. "auto" means 1 with "sqeuclidean", and 0.1 with
@@ -161,7 +161,7 @@ class SNNLEmbedding(BaseEmbedding):
         of `X`: scale the features first, or the largest ones dominate.
 
     snnl_weight : float, default=1.0
-        Weight of the soft nearest neighbor loss beside the primary loss. Usual values are 0.1 to
+        Weight of the soft nearest neighbor loss beside the primary loss. Usual values are 0.01 to
         100. Without a primary loss only its sign matters. A negative weight entangles the classes.
 
     decoder : callable or torch.nn.Module, default=None
@@ -205,7 +205,7 @@ class SNNLEmbedding(BaseEmbedding):
         eighth of the epochs, some batches get an extra step on adversarial examples: each sample is
         perturbed by one gradient step of this Euclidean length that raises the loss. The codes
         become robust to small changes of a sample. With the built-in encoder, features are in units
-        of their standard deviation, and 0.3 to 1 are usual. With a linear or custom encoder they
+        of their standard deviation, and 0.3 to 1.5 are usual. With a linear or custom encoder they
         are in units of `X`: scale them, and stay well below the distance between samples of
         different classes. A decoder still learns to reconstruct the unperturbed sample, and the
         reported losses are those of unperturbed samples. "auto" means 0.7 with the built-in
@@ -226,9 +226,9 @@ class SNNLEmbedding(BaseEmbedding):
     max_iter : int or "auto", default="auto"
         Number of epochs. "auto" means 55, and fewer for a table of more than 80 batches (20480
         samples in batches of 256): the number falls with the square root of the number of batches,
-        to 8 for a million samples. `n_iter_` reports it. Too many epochs take time and memorize
-        wrong labels; too few leave classes mixed. With many similar classes try twice as many
-        first.
+        to 8 for a million samples. `n_iter_` reports it. Usual values are 10 to 150. Too many
+        epochs take time and memorize wrong labels; too few leave classes mixed. With many similar
+        classes try twice as many first.
 
     tol : float, default=None
         Stop if the loss (the validation loss, if there is one) has not improved by `tol` for
@@ -241,11 +241,11 @@ class SNNLEmbedding(BaseEmbedding):
         "auto" holds out `validation_fraction` of the samples, but at least 100 or a quarter, for
         the first half of the epochs, to detect overfitting: their loss no longer falls while the
         training samples are still being learned. If the training overfits, as with wrong labels, it
-        starts again and runs for a quarter of the epochs or fewer. Otherwise it goes on. In both
-        cases the final epochs use all samples, and `overfits_` reports which happened. "auto" does
-        nothing with fewer than 100 labeled samples or 20 epochs, with `tol`, `X_val`,
-        reconstruction, layers chosen one by one or a negative `snnl_weight`, and when `warm_start`
-        continues a training.
+        starts again and runs for 15 to 27 % of the epochs. Otherwise it goes on. In both cases the
+        final epochs use all samples, and `overfits_` reports which happened. "auto" does nothing
+        with fewer than 100 labeled samples or 20 epochs, with `tol`, `X_val`, reconstruction,
+        layers chosen one by one or a negative `snnl_weight`, and when `warm_start` continues a
+        training.
 
         True holds the samples out until the end, stops if their loss has not improved (by `tol`, or
         by 0) for `n_iter_no_change` epochs, and keeps the weights of the best epoch. The validation

@@ -49,12 +49,11 @@ class TripletEmbedding(BaseEmbedding):
     hidden_layer_sizes : array-like of int, default=(256, 256)
         Widths of the hidden layers. A linear skip connection runs beside them, and starts at the
         principal components. Smaller layers, (64, 64) say, overfit less on a few hundred samples;
-        wider ones, (512, 512), gain little, and the time grows with the square of the width. `()`
-        is a linear encoder. Not used with `encoder`.
+        wider ones, (512, 512), gain little and take longer. `()` is a linear encoder. Not used with
+        `encoder`.
 
     activation : {"identity", "logistic", "tanh", "relu", "gelu", "silu"}, default="relu"
-        Activation of the hidden layers. It matters less than any other parameter. Not used with
-        `encoder`.
+        Activation of the hidden layers. It matters little. Not used with `encoder`.
 
     dropout : float or "auto", default="auto"
         Probability, in [0, 1), with which a hidden unit is set to zero during training. Usual
@@ -80,7 +79,7 @@ class TripletEmbedding(BaseEmbedding):
 
     metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         Distance between codes: squared Euclidean, or one minus the cosine. With "cosine" the codes
-        are L2-normalized, so that Euclidean neighbors are the same neighbors: use it for retrieval,
+        are L2-normalized, so that Euclidean neighbors are the same neighbors: use it for k-means,
         and if the codes go to a library that expects unit vectors. With one feature, a normalized
         code can only be +1 or -1.
 
@@ -129,7 +128,7 @@ class TripletEmbedding(BaseEmbedding):
         eighth of the epochs, some batches get an extra step on adversarial examples: each sample is
         perturbed by one gradient step of this Euclidean length that raises the loss. The codes
         become robust to small changes of a sample. With the built-in encoder, features are in units
-        of their standard deviation, and 0.3 to 1 are usual. With a linear or custom encoder they
+        of their standard deviation, and 0.3 to 1.5 are usual. With a linear or custom encoder they
         are in units of `X`: scale them, and stay well below the distance between samples of
         different classes. Samples in no active triplet are not perturbed. The reported losses are
         those of unperturbed samples.
@@ -149,9 +148,9 @@ class TripletEmbedding(BaseEmbedding):
     max_iter : int or "auto", default="auto"
         Number of epochs. "auto" means 75, and fewer for a table of more than 80 batches (20480
         samples in batches of 256): the number falls with the square root of the number of batches,
-        to 11 for a million samples. `n_iter_` reports it. Too many epochs take time and memorize
-        wrong labels; too few leave classes mixed. With many similar classes try twice as many
-        first.
+        to 11 for a million samples. `n_iter_` reports it. Usual values are 10 to 150. Too many
+        epochs take time and memorize wrong labels; too few leave classes mixed. With many similar
+        classes try twice as many first.
 
     tol : float, default=None
         Stop if the loss (the validation loss, if there is one) has not improved by `tol` for
