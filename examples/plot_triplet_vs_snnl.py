@@ -73,5 +73,5 @@ plt.show()
 # In this comparison, with the same epochs for both and without adversarial steps, triplets are
 # better at both tasks. The difference is larger in verification, because triplets are trained for
 # a margin between distances. Soft neighbors do not limit the width of a class. With the defaults
-# of both, their classification errors on digits differ by chance only, as ``examples/quickstart.py``
-# prints them.
+# of both, the classification errors on digits that ``examples/quickstart.py`` prints differ by
+# chance only.
