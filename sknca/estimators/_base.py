@@ -161,7 +161,9 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             epochs.
         """
         most = None if self.max_iter == "auto" else self.max_iter
-        callbacks = FitCallbacks(self, X, y, sample_weight, max_epochs=most)
+        callbacks = FitCallbacks(
+            self, X, y, sample_weight, X_val=X_val, y_val=y_val, max_epochs=most
+        )
         with self._all_or_nothing():
             file = (
                 None

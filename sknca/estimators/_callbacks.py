@@ -19,8 +19,9 @@ class FitCallbacks:
     estimator : Estimator
         Whose fit it is.
 
-    X, y, sample_weight
-        What `fit` was given.
+    X, y, sample_weight, X_val, y_val
+        What `fit` was given. At the end of each task, callbacks get the validation samples, if
+        there are any, because what they score there should be what the fit has not seen.
 
     max_epochs : int, default=0
         The greatest number of epochs. 0: the fit is one task. None: it is not known yet.
@@ -33,6 +34,8 @@ class FitCallbacks:
         y: Any,
         sample_weight: Any,
         *,
+        X_val: Any = None,
+        y_val: Any = None,
         max_epochs: int | None = 0,
     ) -> None:
         self._estimator: Any = estimator
@@ -42,6 +45,9 @@ class FitCallbacks:
             "y": y,
             "metadata": None if sample_weight is None else {"sample_weight": sample_weight},
         }
+        self._at_end = self._given
+        if X_val is not None:
+            self._at_end = {"estimator": estimator, "X": X_val, "y": y_val, "metadata": None}
         self._fit = context_of_callbacks(estimator, max_epochs)
         self._fit.call_on_fit_task_begin(**self._given)
         self._epoch: Any = None
@@ -61,10 +67,10 @@ class FitCallbacks:
             return False
         with out_of_isolation(self._estimator.device_):
             asked: bool = self._epoch.call_on_fit_task_end(
-                **self._given, reconstruction_attributes=as_if_stopped
+                **self._at_end, reconstruction_attributes=as_if_stopped
             )
         return asked
 
     def end_fit(self) -> None:
         """To be called when the estimator is fitted."""
-        self._fit.call_on_fit_task_end(**self._given, reconstruction_attributes={})
+        self._fit.call_on_fit_task_end(**self._at_end, reconstruction_attributes={})

@@ -324,8 +324,8 @@ class SNNLEmbedding(BaseEmbedding):
 
     history_ : list of dict
         One record for each epoch: `epoch` (from 0), `loss`, with a primary loss its parts
-        ("snnl" and "reconstruction" or "classification"), `temperature`, `validation_loss`
-        (None without validation).
+        ("snnl" and "reconstruction" or "classification"), `temperature`, `q`, `learning_rate` (of
+        the last batch), `validation_loss` (None without validation).
 
     See Also
     --------

@@ -226,8 +226,8 @@ class TripletEmbedding(BaseEmbedding):
         The device of `network_`.
 
     history_ : list of dict
-        One record for each epoch: `epoch` (from 0), `loss`, `validation_loss` (None without
-        validation).
+        One record for each epoch: `epoch` (from 0), `loss`, `learning_rate` (of the last batch),
+        `validation_loss` (None without validation).
 
     See Also
     --------

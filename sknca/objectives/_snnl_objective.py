@@ -386,10 +386,11 @@ class SNNLObjective(EmbeddingObjective):
             _load_if_alike(self.primary, previous.primary)
 
     def settings(self, epoch: int) -> Mapping[str, Any]:
+        epoch = min(epoch, len(self.temperatures) - 1)
         if self.log_temperatures is None:
-            return {"temperature": self.temperatures[min(epoch, len(self.temperatures) - 1)]}
+            return {"temperature": self.temperatures[epoch], "q": self.q[epoch]}
         learned = bounded_exp(self.log_temperatures.detach()).tolist()
-        return {"temperature": learned if len(learned) > 1 else learned[0]}
+        return {"temperature": learned if len(learned) > 1 else learned[0], "q": self.q[epoch]}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         temperatures = [] if self.log_temperatures is None else [self.log_temperatures]

@@ -39,7 +39,11 @@ class LossCurveDisplay:
         Validation loss. Its minimum is marked: `fit` kept the weights of this epoch.
 
     temperature : ndarray of shape (n_epochs,) or (n_epochs, n_layers), default=None
-        Temperature. If it changes, it is drawn on its own axis.
+        Temperature. If it changes, it is drawn on a second axis.
+
+    q : ndarray of shape (n_epochs,), default=None
+        The `q` of the loss. If it changes, it is drawn on the second axis: training losses with
+        different `q` are not comparable, and the curve jumps with `q`.
 
     Attributes
     ----------
@@ -57,6 +61,9 @@ class LossCurveDisplay:
 
     temperature_ax_ : matplotlib Axes or None
         Axes with the temperature.
+
+    q_line_ : matplotlib Line2D or None
+        The line of `q`. None if it does not change.
 
     ax_ : matplotlib Axes
         Axes with the losses.
@@ -87,11 +94,13 @@ class LossCurveDisplay:
         parts: Mapping[str, NDArray[Any]] | None = None,
         validation_loss: NDArray[Any] | None = None,
         temperature: NDArray[Any] | None = None,
+        q: NDArray[Any] | None = None,
     ) -> None:
         self.loss = loss
         self.parts = parts
         self.validation_loss = validation_loss
         self.temperature = temperature
+        self.q = q
 
     def plot(self, ax: Axes | None = None, *, line_kw: dict[str, Any] | None = None) -> Self:
         """Draw the curves.
@@ -136,31 +145,42 @@ class LossCurveDisplay:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         self.ax_ = ax
         self.figure_ = ax.figure
-        self._plot_temperature()
-        marks = [] if self.best_line_ is None else [self.best_line_]
+        self._plot_settings()
+        marks = [line for line in (self.best_line_, self.q_line_) if line is not None]
         handles = [*self.lines_, *marks, *self.temperature_lines_[:1]]
         ax.legend(handles=handles, fontsize="small")
         return self
 
-    def _plot_temperature(self) -> None:
+    def _plot_settings(self) -> None:
+        """Draw the temperature and `q` behind the losses, if they change."""
         self.temperature_ax_: Axes | None = None
         self.temperature_lines_: list[Line2D] = []
-        if self.temperature is None or not np.ptp(self.temperature, axis=0).any():
+        self.q_line_: Line2D | None = None
+        temperature, q = (
+            None if curve is None or not np.ptp(curve, axis=0).any() else curve
+            for curve in (self.temperature, self.q)
+        )
+        if temperature is None and q is None:
             return
         background = self.ax_.patch
         visible = background.get_visible()
-        self.temperature_ax_ = self.ax_.twinx()
-        n_layers = self.temperature[0].size
-        self.temperature_lines_ = self.temperature_ax_.plot(
-            self.temperature,
-            color="0.5",
-            linestyle=":",
-            label="temperature" if n_layers == 1 else f"temperatures of {n_layers} layers",
-        )
-        self.temperature_ax_.set_ylabel("Temperature")
-        # The temperature and the background are drawn behind the losses and the legend.
-        self.ax_.set_zorder(self.temperature_ax_.get_zorder() + 1)
-        self.temperature_ax_.patch.set(visible=visible, facecolor=background.get_facecolor())
+        ax = self.ax_.twinx()
+        if temperature is not None:
+            self.temperature_ax_ = ax
+            n_layers = temperature[0].size
+            self.temperature_lines_ = ax.plot(
+                temperature,
+                color="0.5",
+                linestyle=":",
+                label="temperature" if n_layers == 1 else f"temperatures of {n_layers} layers",
+            )
+        if q is not None:
+            (self.q_line_,) = ax.plot(q, color="0.5", linestyle="-.", label="q")
+        names = [] if temperature is None else ["Temperature"]
+        ax.set_ylabel(", ".join(names if q is None else [*names, "q"]))
+        # The second axis and the background are drawn behind the losses and the legend.
+        self.ax_.set_zorder(ax.get_zorder() + 1)
+        ax.patch.set(visible=visible, facecolor=background.get_facecolor())
         background.set_visible(False)
 
     @classmethod
@@ -203,8 +223,9 @@ class LossCurveDisplay:
 
         curves = {
             name: np.array([record[name] for record in history])
-            for name, first in history[0].items()
-            if first is not None
+            for name in history[0]
+            # Epochs of an earlier version, or of a stream after a fit, may have other entries.
+            if all(record.get(name) is not None for record in history)
         }
         parts = {name: curves[name] for name in PARTS if name in curves}
         return cls(
@@ -212,4 +233,5 @@ class LossCurveDisplay:
             parts=parts if len(parts) > 1 else None,  # a single one is the loss itself
             validation_loss=curves.get("validation_loss"),
             temperature=curves.get("temperature"),
+            q=curves.get("q"),
         ).plot(ax, line_kw=line_kw)

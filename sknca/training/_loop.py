@@ -118,6 +118,7 @@ def train(
         *totals, first_loss = figures
         record |= {name: total / n_rows for name, total in zip(sums, totals, strict=True)}
         record |= state.objective.settings(epoch)
+        record["learning_rate"] = state.rate
         record["validation_loss"] = None if validate is None else validate().item()
         if ranks is not None:  # what follows from it must be the same in all processes
             record = ranks.of_first(record)

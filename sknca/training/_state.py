@@ -11,8 +11,8 @@ from ._label_spreader import LabelSpreader
 from ._step import BatchLoss, Optimizer
 from ._stopping import Stopping
 
-#: What is known of an epoch: `epoch`, `loss`, the objective's parts and settings, and
-#: `validation_loss` (None without validation).
+#: What is known of an epoch: `epoch`, `loss`, the objective's parts and settings, `learning_rate`
+#: and `validation_loss` (None without validation).
 EpochRecord = dict[str, Any]
 
 
@@ -69,6 +69,9 @@ class TrainingState:
 
     Attributes
     ----------
+    rate : float
+        The learning rate of the latest step.
+
     history : list of EpochRecord
         One record for each epoch so far.
 
@@ -99,6 +102,7 @@ class TrainingState:
         self.generator = generator
         self.device = device
         self.spreader = spreader
+        self.rate = 0.0
         self.history: list[EpochRecord] = []
         self.first_loss: float | None = None
         self.best: dict[str, Any] | None = None
@@ -110,9 +114,9 @@ class TrainingState:
 
     def set_learning_rate(self, progress: float) -> None:
         """Of the next step, after a part of all steps."""
-        rate = self.learning_rate(progress)
+        self.rate = self.learning_rate(progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.rate
 
     def keep_as_best(self) -> None:
         self.best = copy.deepcopy(self.objective.state_dict())

@@ -84,6 +84,18 @@ class TestCallbacks:
         assert not np.array_equal(codes[0], codes[1])
         np.testing.assert_array_equal(codes[-1], embedding.transform(X))
 
+    def test_score_the_validation_samples(self, embedding, iris):
+        X, y = iris
+        keeper = Keeper()
+        embedding(max_iter=2).set_callbacks(keeper).fit(
+            X[::2], y[::2], sample_weight=np.linspace(1, 2, 75), X_val=X[1::3], y_val=y[1::3]
+        )
+        assert len(keeper.shown) == 2
+        for seen_X, seen_y, metadata, _ in keeper.shown:
+            np.testing.assert_array_equal(seen_X, X[1::3])
+            np.testing.assert_array_equal(seen_y, y[1::3])
+            assert metadata is None  # the weights are those of the training samples
+
 
 class Busy(Recorder):
     """Draws random numbers, and waits for a training in another thread."""
@@ -136,6 +148,23 @@ def test_scoring_monitor(iris):
     scores = monitor.get_logs().data_as_pandas
     assert scores["task_name"].tolist() == ["fit", "epoch", "epoch", "epoch"]
     assert scores["knn"].iloc[0] == scores["knn"].iloc[-1] == knn_score(embedding, *iris)
+
+
+def test_scoring_monitor_of_classes_that_are_not_trained_on(iris):
+    X, y = iris
+    seen = []
+
+    def score(embedding, X, y):
+        seen.append(np.unique(y).tolist())
+        return knn_score(embedding, X, y)
+
+    monitor = ScoringMonitor(scoring={"knn": score})
+    embedding = SNNLEmbedding(max_iter=3, random_state=0).set_callbacks(monitor)
+    embedding.fit(X[y < 2], y[y < 2], X_val=X[y > 0][30:], y_val=y[y > 0][30:] + 1)
+    assert seen == [[2, 3]] * 4
+    scores = monitor.get_logs().data_as_pandas
+    best = int(np.argmin(embedding.validation_loss_curve_))
+    assert scores["knn"].iloc[0] == scores["knn"].iloc[1 + best]  # the weights that are kept
 
 
 class TestProgressBarOfSklearn:

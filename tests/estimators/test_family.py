@@ -14,6 +14,7 @@ from torch import nn
 
 from sknca import SNNLEmbedding
 from sknca.metrics import entanglement_score
+from sknca.training import q_plan
 
 
 def embed(**parameters):
@@ -375,6 +376,17 @@ class TestClassification:
         record = embedding.fit(*iris).history_[-1]
         total = record["classification"] - 0.1 * record["snnl"]
         assert record["loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_q_and_the_learning_rate_are_recorded(iris):
+    history = embed(q=0.5, max_iter=10).fit(*iris).history_
+    assert [record["q"] for record in history] == q_plan(0.5, 10)
+    rates = [record["learning_rate"] for record in history]
+    assert rates[0] < rates[2] == max(rates) > rates[-1] > 0
+    X, y = load_digits(return_X_y=True)
+    clean = SNNLEmbedding(max_iter=10, random_state=0).fit(X[:600], y[:600])
+    adapted = [record["q"] for record in clean.history_]
+    assert adapted[3] > adapted[4] == adapted[-1] == 0
 
 
 class TestLayerEntanglement:

@@ -90,7 +90,7 @@ class TestTheTemperatureOfItsMetric:
 
 def test_fitted_attributes(iris):
     X, y = iris
-    embedding = SNNLEmbedding(max_iter=7, temperature=0.5, device="cpu", random_state=0)
+    embedding = SNNLEmbedding(max_iter=7, temperature=0.5, q=0, device="cpu", random_state=0)
     labels = np.array(["setosa", "versicolor", "virginica"])[y]
     assert embedding.fit(X, labels) is embedding
     assert embedding.classes_.tolist() == ["setosa", "versicolor", "virginica"]
@@ -107,6 +107,8 @@ def test_fitted_attributes(iris):
         "epoch": 3,
         "loss": embedding.loss_curve_[3],
         "temperature": 0.5,
+        "q": 0.0,
+        "learning_rate": embedding.history_[3]["learning_rate"],
         "validation_loss": None,
     }
 

@@ -65,7 +65,7 @@ def test_fitted_attributes(iris):
     embedding = TripletEmbedding(max_iter=4, random_state=0).fit(X, y, X_val=X, y_val=y)
     assert embedding.classes_.tolist() == [0, 1, 2]
     assert len(embedding.loss_curve_) == len(embedding.validation_loss_curve_) == 4
-    assert list(embedding.history_[0]) == ["epoch", "loss", "validation_loss"]
+    assert list(embedding.history_[0]) == ["epoch", "loss", "learning_rate", "validation_loss"]
     assert not hasattr(embedding, "temperature_")
 
 

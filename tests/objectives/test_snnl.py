@@ -59,7 +59,7 @@ def test_all_layers_are_summed(network, rows, metric, weight, code_units):
     )
     torch.testing.assert_close(total, expected)
     assert parts == {}
-    assert objective.settings(1) == {"temperature": 2.0}
+    assert objective.settings(1) == {"temperature": 2.0, "q": 0.0}
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT])

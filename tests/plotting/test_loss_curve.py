@@ -36,23 +36,56 @@ def test_the_best_epoch_is_marked(embedding):
 def test_parts_of_the_loss(split):
     embedding = fitted(split, primary_loss="reconstruction")
     display = LossCurveDisplay.from_estimator(embedding)
-    assert legend_texts(display) == ["training loss", "reconstruction", "snnl"]
+    assert legend_texts(display) == ["training loss", "reconstruction", "snnl", "q"]
     np.testing.assert_allclose(sum(display.parts.values()), embedding.loss_curve_, rtol=1e-5)
     assert display.best_epoch_ is display.best_line_ is display.validation_loss is None
 
 
 def test_a_single_part_is_the_loss(split):
-    embedding = fitted(split, primary_loss="reconstruction", snnl_weight=0)
+    embedding = fitted(split, primary_loss="reconstruction", snnl_weight=0, q=0)
     assert legend_texts(LossCurveDisplay.from_estimator(embedding)) == ["training loss"]
 
 
 def test_temperature_where_it_changes(split):
-    embedding = fitted(split, temperature_schedule="annealed")
+    embedding = fitted(split, temperature_schedule="annealed", q=0)
     display = LossCurveDisplay.from_estimator(embedding)
     assert display.temperature_ax_ is not display.ax_
+    assert display.temperature_ax_.get_ylabel() == "Temperature"
     (line,) = display.temperature_lines_
     assert line.get_ydata().tolist() == [record["temperature"] for record in embedding.history_]
     assert legend_texts(display) == ["training loss", "temperature"]
+
+
+def test_q_where_it_changes(split):
+    embedding = fitted(split, q=0.5)
+    display = LossCurveDisplay.from_estimator(embedding)
+    assert display.q_line_.get_ydata().tolist() == [record["q"] for record in embedding.history_]
+    assert display.q_line_.axes is not display.ax_
+    assert display.q_line_.axes.get_ylabel() == "q"
+    assert display.temperature_ax_ is None
+    assert legend_texts(display) == ["training loss", "q"]
+    assert LossCurveDisplay.from_estimator(fitted(split, q=0)).q_line_ is None
+
+
+def test_q_and_temperature_share_an_axis(split):
+    embedding = fitted(split, q=0.5, temperature_schedule="annealed")
+    display = LossCurveDisplay.from_estimator(embedding)
+    assert display.q_line_.axes is display.temperature_ax_
+    assert display.temperature_ax_.get_ylabel() == "Temperature, q"
+
+
+def test_records_of_an_earlier_version_have_no_q(split):
+    embedding = fitted(split, q=0.5)
+    del embedding.history_[0]["q"]
+    assert LossCurveDisplay.from_estimator(embedding).q is None
+
+
+def test_a_stream_after_a_fit_with_validation(split):
+    X_train, X_test, y_train, y_test = split
+    embedding = SNNLEmbedding(max_iter=2).fit(X_train, y_train, X_val=X_test, y_val=y_test)
+    display = LossCurveDisplay.from_estimator(embedding.partial_fit(X_train, y_train))
+    assert len(display.loss) == 3
+    assert display.validation_loss is None
 
 
 def test_the_background_stays_behind_the_temperature(split):
@@ -70,7 +103,7 @@ def test_the_background_stays_behind_the_temperature(split):
 
 
 def test_temperatures_of_layers(split):
-    embedding = fitted(split, temperature_schedule="learned", layers="all")
+    embedding = fitted(split, temperature_schedule="learned", layers="all", q=0)
     display = LossCurveDisplay.from_estimator(embedding)
     assert display.temperature.shape == (3, 3)
     assert len(display.temperature_lines_) == 3

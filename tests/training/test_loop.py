@@ -74,10 +74,11 @@ def run(objective, *, tol=None, patience=1, **options):
 
 
 def test_records():
+    more = {"learning_rate": 1.0, "validation_loss": None}
     history, rates = run(Scripted([3.0, 2.0]))
     assert history == [
-        {"epoch": 0, "loss": 3, "half": 1.5, "temperature": 1, "validation_loss": None},
-        {"epoch": 1, "loss": 2, "half": 1, "temperature": 0.5, "validation_loss": None},
+        {"epoch": 0, "loss": 3, "half": 1.5, "temperature": 1, **more},
+        {"epoch": 1, "loss": 2, "half": 1, "temperature": 0.5, **more},
     ]
     assert rates == pytest.approx([i / 6 for i in range(6)])
 
