@@ -6,10 +6,17 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from . import __version__
+from ._devices import accelerators
 
 #: What sknca needs, and then what its extras bring.
 _REQUIRED = ["torch", "scikit-learn", "numpy", "scipy", "safetensors", "tqdm"]
 _OPTIONAL = ["matplotlib", "onnx", "onnxscript", "onnxruntime", "skl2onnx"]
+
+
+def _describe(kind: str) -> str:
+    """A kind of device, and the name of the first."""
+    module = torch.get_device_module(kind)
+    return f"{kind} ({module.get_device_name()})" if hasattr(module, "get_device_name") else kind
 
 
 def versions() -> dict[str, str]:
@@ -22,8 +29,8 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     found["torch threads"] = str(torch.get_num_threads())
-    cuda = torch.cuda.is_available()
-    found["CUDA"] = f"{torch.version.cuda}, {torch.cuda.get_device_name()}" if cuda else "none"
+    found["CUDA"] = torch.version.cuda or "none"
+    found["accelerators"] = ", ".join(map(_describe, accelerators())) or "none"
     return found
 
 

@@ -1,8 +1,40 @@
 """From the parameter `device` to a device that is there and computes."""
 
+from dataclasses import dataclass
+
 import torch
 
 from ._warnings import warn_user
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the package does with the devices of a kind. Of others than these, it does nothing.
+
+    Attributes
+    ----------
+    by_auto : bool
+        Whether `device="auto"` means one that computes.
+
+    records : bool
+        Whether steps are recorded as CUDA graphs, and replayed.
+
+    backend : str or None
+        By what processes exchange its tensors.
+    """
+
+    by_auto: bool = False
+    records: bool = False
+    backend: str | None = None
+
+
+#: The table of kinds of devices. Where nobody has measured, "auto" means the CPU.
+KINDS = {
+    "cpu": Kind(backend="gloo"),
+    "cuda": Kind(by_auto=True, records=True, backend="nccl"),
+    "mps": Kind(),
+    "xpu": Kind(backend="xccl"),
+}
 
 #: With fewer rows the CPU is done before a GPU has started.
 ROWS_FOR_A_GPU = 1000
@@ -14,8 +46,8 @@ def resolve_device(device: str | torch.device, *, n_rows: int | None = None) -> 
     Parameters
     ----------
     device : str or torch.device
-        "auto" is the current CUDA device if there is one, if it computes, and if the work is
-        worth it.
+        "auto" is the current device of a kind in the table that says so, if there is one, if it
+        computes, and if the work is worth it.
 
     n_rows : int, default=None
         How many rows are to be worked on, if a small number of them is better off on the CPU.
@@ -33,11 +65,11 @@ def resolve_device(device: str | torch.device, *, n_rows: int | None = None) -> 
     Warns
     -----
     UserWarning
-        If `device` is "auto", and CUDA is there but does not compute.
+        If `device` is "auto", and such a device is there but does not compute.
     """
     if device == "auto":
         small = n_rows is not None and n_rows < ROWS_FOR_A_GPU
-        return torch.device("cpu") if small else _cuda_or_cpu()
+        return torch.device("cpu") if small else _accelerator_or_cpu()
     try:
         resolved = torch.device(device)
         if resolved.type == "meta":
@@ -49,21 +81,32 @@ def resolve_device(device: str | torch.device, *, n_rows: int | None = None) -> 
         ) from error
 
 
-def _cuda_or_cpu() -> torch.device:
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    try:
-        # What is listed need not compute: this torch may have no kernels for the card, or another
-        # program all of its memory.
-        ones = torch.ones(2, 2, device="cuda", dtype=torch.float32)
-        (ones @ ones).sum().item()
-    except (RuntimeError, AssertionError) as error:
-        warn_user(
-            "device='auto' means the CPU, because CUDA is available but does not compute: "
-            f"{_first_sentence(error)}"
-        )
-        return torch.device("cpu")
-    return ones.device
+def kind_of(device: torch.device) -> Kind:
+    return KINDS.get(device.type, Kind())
+
+
+def accelerators() -> list[str]:
+    """The kinds in the table, but the CPU, of which this machine has a device."""
+    others = [name for name in KINDS if name != "cpu"]
+    return [name for name in others if torch.get_device_module(name).device_count()]
+
+
+def _accelerator_or_cpu() -> torch.device:
+    for name in accelerators():
+        if not KINDS[name].by_auto:
+            continue
+        try:
+            # What is listed need not compute: this torch may have no kernels for the card, or
+            # another program all of its memory.
+            ones = torch.ones(2, 2, device=name, dtype=torch.float32)
+            (ones @ ones).sum().item()
+            return ones.device
+        except (RuntimeError, AssertionError) as error:
+            warn_user(
+                f"device='auto' means the CPU, because {name!r} is available but does not compute: "
+                f"{_first_sentence(error)}"
+            )
+    return torch.device("cpu")
 
 
 def _first_sentence(error: Exception) -> str:

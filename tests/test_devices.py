@@ -22,7 +22,7 @@ def broken_cuda(monkeypatch):
             raise RuntimeError("CUDA error: no kernel image is available\nand more")
         return real(*size, device=device, **options)
 
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch, "ones", ones)
 
 

@@ -13,7 +13,7 @@ def test_it_prints_versions():
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     lines = dict(line.split(": ", 1) for line in printed.splitlines())
     assert lines["sknca"] == sknca.__version__
-    assert {"torch", "scikit-learn", "CUDA"} <= set(lines)
+    assert {"torch", "scikit-learn", "CUDA", "accelerators"} <= set(lines)
 
 
 def test_what_is_not_installed_is_left_out(monkeypatch):
@@ -21,4 +21,5 @@ def test_what_is_not_installed_is_left_out(monkeypatch):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(main, "version", version)
-    assert set(main.versions()) == {"sknca", "python", "platform", "torch threads", "CUDA"}
+    named = {"sknca", "python", "platform", "torch threads", "CUDA", "accelerators"}
+    assert set(main.versions()) == named

@@ -8,6 +8,7 @@ from datetime import timedelta
 import torch
 from torch import distributed as dist
 
+from .._devices import KINDS, accelerators
 from ._ranks import Ranks, joined
 
 
@@ -67,10 +68,13 @@ def together(timeout: float | None = None) -> Iterator[None]:
         raise ValueError("timeout cannot be changed: the process group is initialized already.")
     starts = not begun and int(os.environ.get("WORLD_SIZE", "1")) > 1
     if starts:
-        if torch.cuda.is_available():
-            place = int(os.environ.get("LOCAL_RANK", "0"))
-            torch.cuda.set_device(place % torch.cuda.device_count())
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        backends = {name: KINDS[name].backend for name in ("cpu", *accelerators())}
+        place = int(os.environ.get("LOCAL_RANK", "0"))
+        for name in accelerators():
+            module = torch.get_device_module(name)
+            if backends[name] is not None:
+                module.set_device(place % module.device_count())
+        backend = ",".join(f"{name}:{value}" for name, value in backends.items() if value)
         limit = None if timeout is None else timedelta(seconds=timeout)
         store, rank, size = next(iter(dist.rendezvous("env://")))  # type: ignore[attr-defined]
         # After a restart, the store of torchrun still has the addresses of the processes before.

@@ -11,7 +11,7 @@ from torch import nn
 from .._compat import Interval, StrOptions
 from ..functional import METRICS, MetricName
 from ..networks import ACTIVATIONS
-from ._devices import PortableEstimator
+from ._portable import PortableEstimator
 
 
 class EmbeddingParameters(PortableEstimator):

@@ -19,7 +19,7 @@ from .._devices import resolve_device
 from .._file import check_is_whole, pack, unpack, write_atomically
 from .._values import decode, encode
 from ..estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
-from ..estimators._devices import device_of_fit
+from ..estimators._portable import device_of_fit
 from ..objectives import Reconstruction
 from ..training import isolated
 from ._networks import Makers, build_objective, describe_objective

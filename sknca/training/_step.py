@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from .._devices import kind_of
 from ..data import Batch
 
 #: Larger batches keep a GPU busy without.
@@ -176,11 +177,11 @@ class GraphRecorder:
 def replayed_if_it_pays(
     steps: Sequence[Step], device: torch.device, batch_size: int
 ) -> list[TrainingStep]:
-    """The steps of an objective, to be replayed on CUDA if they can be recorded and that pays."""
+    """The steps of an objective, to be replayed on a GPU if they can be recorded and that pays."""
     can_be_recorded = getattr(steps[0].objective, "has_fixed_steps", False)
     is_shared = steps[0].average is not None
     too_large = batch_size > _LARGEST_TO_RECORD
-    if device.type != "cuda" or not can_be_recorded or too_large or is_shared:
+    if not kind_of(device).records or not can_be_recorded or too_large or is_shared:
         return list(steps)
     recorder = GraphRecorder()
     return [ReplayedStep(step, device, recorder) for step in steps]

@@ -16,9 +16,9 @@ from torch import nn
 from versions import needs_torch
 
 from sknca import SNNLEmbedding, TripletEmbedding
-from sknca.estimators import _devices
 from sknca.estimators._settings import number_of_epochs
 from sknca.functional import soft_nearest_neighbor_loss
+from sknca.tables import _tensors
 
 
 def test_digits_before_knn():
@@ -542,7 +542,7 @@ def test_cuda_learns_the_same_from_rows_that_do_not_fit(iris, monkeypatch):
     X, y = iris
     settings = {"device": "cuda", "max_iter": 5, "batch_size": 32, "random_state": 0}
     resident = SNNLEmbedding(**settings).fit(X, y).transform(X)
-    monkeypatch.setattr(_devices, "room_on", lambda device: 100)
+    monkeypatch.setattr(_tensors, "room_on", lambda device: 100)
     streamed = SNNLEmbedding(**settings).fit(X, y).transform(X)
     np.testing.assert_allclose(streamed, resident, rtol=1e-3, atol=1e-4)
 

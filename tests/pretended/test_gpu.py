@@ -11,6 +11,8 @@ from torch import nn
 
 import sknca
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
+from sknca.__main__ import versions
+from sknca._devices import KINDS, Kind, accelerators, resolve_device
 from sknca.data import Batch
 from sknca.estimators import _settings
 from sknca.functional._pick_rows import pick_rows
@@ -19,7 +21,7 @@ from sknca.networks import MLP, SkipMLP
 from sknca.objectives import SNNLObjective, TripletObjective, _primary
 from sknca.tables import home_of_rows
 from sknca.training import AdamW, AdversarialGradient, Step
-from sknca.training._step import ReplayedStep, gradient_of_batch
+from sknca.training._step import ReplayedStep, gradient_of_batch, replayed_if_it_pays
 
 pytestmark = pytest.mark.filterwarnings("ignore:Maximum iterations")
 
@@ -341,3 +343,15 @@ def test_tensors_of_two_devices_are_refused():
         there + there.to("pretended:1")
     with pytest.raises(TypeError, match="can't convert"):
         there.numpy()
+
+
+def test_a_kind_of_device_is_one_entry_of_a_table(monkeypatch):
+    kind = Kind(by_auto=True, records=True, backend="gloo")
+    assert resolve_device("auto") == torch.device("cpu")
+    monkeypatch.setitem(KINDS, "pretended", kind)
+    assert resolve_device("auto") == torch.device("pretended", 0)
+    assert accelerators() == ["pretended"]
+    assert versions()["accelerators"] == "pretended"
+    step = Step(SNNLObjective(nn.Linear(6, 2), temperatures=[1.0], metric="cosine"), None)
+    (replayed,) = replayed_if_it_pays([step], torch.device("pretended", 0), 16)
+    assert isinstance(replayed, ReplayedStep)
