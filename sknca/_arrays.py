@@ -46,7 +46,9 @@ def _check_is_read(X: Any, name: str) -> None:
     for method in _TO_READ:
         if callable(getattr(X, method, None)):
             raise TypeError(
-                f"{name} is a {kind}, which is not in memory yet: call .{method}() on it before."
+                f"{name} is a {kind}, which is not in memory yet. Call .{method}() on it first."
             )
     if isinstance(X, Iterator):
-        raise TypeError(f"{name} is a {kind}, which can be read only once: make an array of it.")
+        raise TypeError(
+            f"{name} is a {kind}, which can be read only once. Make an array or a list of it first."
+        )

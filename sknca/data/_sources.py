@@ -133,7 +133,7 @@ class TrainingData:
 
     def sample(self, size: int) -> Rows:
         """At most so many of the training samples, at even steps."""
-        return self.x.take_at_home(self.rows[:: -(-len(self.rows) // size)])
+        return self.x.take_at_home(self.rows[:: max(-(-len(self.rows) // size), 1)])
 
     def batches(
         self,

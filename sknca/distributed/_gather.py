@@ -1,5 +1,6 @@
 """Rows of all processes, with the gradient that each process needs of its own."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,9 +51,9 @@ def gather(rows: Tensor) -> Tensor:
     if ranks is None:
         return rows
     sizes = sizes_of_all(ranks, len(rows), rows.device)
-    flat = rows.reshape(len(rows), -1)
+    flat = rows.reshape(len(rows), math.prod(rows.shape[1:]))  # of no rows, -1 has no meaning
     everyone = gather_rows(flat, sizes) if flat.requires_grad else ranks.gather(flat, sizes)
-    return everyone.reshape(-1, *rows.shape[1:])
+    return everyone.reshape(len(everyone), *rows.shape[1:])
 
 
 def current() -> Ranks | None:

@@ -30,7 +30,7 @@ from ..objectives import (
     Reconstruction,
     SNNLObjective,
 )
-from ..tables import FLOATS, DenseTable, read_table
+from ..tables import FLOATS, DenseTable, naming_columns, read_table
 from ..training import q_plan, temperature_plan
 from ._base import BaseEmbedding
 from ._data import apply_layers_to_array, apply_to_array
@@ -606,7 +606,8 @@ class SNNLEmbedding(BaseEmbedding):
         )
         entanglement = {"input": score(table.without_empty_columns())}
         names = choose_layers(self.network_, "all")
-        outputs = apply_layers_to_array(self.network_, table, names, self._centre)
+        with naming_columns(type(self).__name__, X=X):
+            outputs = apply_layers_to_array(self.network_, table, names, self._centre)
         for name in names:
             entanglement[describe_layer(self.network_, name)] = score(outputs[name])
         return entanglement

@@ -40,7 +40,7 @@ def explained(X: Any, estimator: str, name: str = "X") -> Iterator[None]:
             yield
     except (ValueError, TypeError) as error:
         text = str(error)
-        if has_columns(X) and _OF_COLUMNS.search(text):
+        if _OF_COLUMNS.search(text) and has_columns(X):
             told = _about_columns(X, estimator, name, text)
             if told is None:
                 raise

@@ -114,16 +114,16 @@ def read_validation_table(
             f"got X_val={'None' if X_val is None else '...'}, "
             f"y_val={'None' if y_val is None else '...'}."
         )
-    check_feature_names(estimator, X_val, reset=False)
-    check_format(X_val, "X_val")
+    array = as_array(X_val, "X_val")
+    check_feature_names(estimator, array, reset=False)
+    check_format(array, "X_val")
     with explained(X_val, type(estimator).__name__, "X_val"):
-        X_val = as_array(X_val, "X_val")
-        rows = check_array(X_val, dtype=FLOATS, accept_sparse="csr", input_name="X_val")
+        rows = check_array(array, dtype=FLOATS, accept_sparse="csr", input_name="X_val")
     check_n_features(estimator, rows, reset=False)
     table = _table_of(rows, "X_val")
     if y_val is None:
         return table, None
-    y_val = column_or_1d(one_column(y_val))
+    y_val = column_or_1d(one_column(y_val, "y_val"))
     check_consistent_length(rows, y_val)
     return table, y_val
 
@@ -136,9 +136,9 @@ def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **options: A
         return _validate_data(estimator, as_array(X), one_column(y), **options)
 
 
-def one_column(y: Any) -> Any:
+def one_column(y: Any, name: str = "y") -> Any:
     """Labels as scikit-learn takes them: a column, with its warning, as a vector."""
-    y = as_array(y, "y")
+    y = as_array(y, name)
     if getattr(y, "ndim", 1) != 2 or y.shape[1] != 1:
         return y
     warn_user(
@@ -151,6 +151,7 @@ def one_column(y: Any) -> Any:
 
 def read_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
     """Sample weights (n,), none of which is negative, and one of which is not zero."""
+    sample_weight = as_array(sample_weight, "sample_weight")
     try:
         weight: NDArray[np.float64] = check_sample_weight(sample_weight, X)
     except (ValueError, TypeError) as error:

@@ -72,7 +72,7 @@ class AdversarialGradient:
             spread = spread.index_select(0, x.columns)
         direction = spread * grad  # of the features in units of their spread
         # In units of the steepest: what is far below it is rounding, and leads nowhere.
-        steepest = direction.abs().amax() if len(x) else direction.new_zeros(())
+        steepest = direction.abs().amax() if direction.numel() else direction.new_zeros(())
         if self.largest is not None:
             steepest = self.largest(steepest)
         direction /= steepest.clamp_min(torch.finfo(direction.dtype).tiny)

@@ -71,7 +71,10 @@ def test_only_contiguous_samples_on_the_cpu_are_read_in_place(monkeypatch):
     assert not is_read_in_place(X, torch.device("cuda"))
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int64", "bool"])
+@pytest.mark.parametrize(
+    "dtype",
+    ["float16", "float32", "float64", "uint8", "int64", "bool", ">f2", ">f4", ">f8", ">i4"],
+)
 @pytest.mark.parametrize("mode", ["r", "r+", "c"])
 def test_dtypes_and_modes(dtype, mode, mapped):
     array = X.astype(dtype)
@@ -82,6 +85,20 @@ def test_dtypes_and_modes(dtype, mode, mapped):
     assert codes.dtype == reference.dtype
     np.testing.assert_allclose(codes, reference, rtol=2e-3, atol=2e-3 * abs(reference).max())
     np.testing.assert_array_equal(file, array)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i4"])
+def test_another_byte_order_is_read_in_place(dtype, mapped):
+    file = mapped(X.astype(dtype))
+    assert file.dtype == dtype
+    assert is_mapped(file)
+    table = MappedTable(file)
+    assert table.dtype.isnative
+    np.testing.assert_array_equal(table[5:9], X[5:9])
+    embedding = make(max_iter=1).fit(file, y)
+    same = X.astype(np.dtype(dtype).newbyteorder("="))
+    assert embedding.transform(file).dtype == embedding.transform(same).dtype
+    np.testing.assert_array_equal(embedding.transform(file), embedding.transform(same))
 
 
 def test_views_are_mapped_too(mapped):
@@ -180,9 +197,10 @@ print(resident() - before)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux")
-def test_the_rows_do_not_stay_in_memory(tmp_path):
+@pytest.mark.parametrize("dtype", ["<f4", ">f4"])
+def test_the_rows_do_not_stay_in_memory(dtype, tmp_path):
     rows = np.random.default_rng(0).random((50_000, 500), dtype=np.float32)  # 100 MB
-    np.save(tmp_path / "rows.npy", rows)
+    np.save(tmp_path / "rows.npy", rows.astype(dtype))
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, tmp_path / "rows.npy"],
         capture_output=True,

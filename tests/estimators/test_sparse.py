@@ -69,6 +69,33 @@ def test_dense_samples_have_the_same_codes(name, never_dense):
     np.testing.assert_allclose(embedding.transform(X), codes, atol=1e-5 * scale)
 
 
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("cls", [SNNLEmbedding, TripletEmbedding])
+@pytest.mark.parametrize("n_filled", [0, 20])
+def test_batches_without_an_entry(cls, metric, n_filled):
+    """Some batches, or all, have only empty rows, and adversarial steps."""
+    rows = np.where(np.arange(400)[:, None] < n_filled, X, 0)
+    matrix = sparse.csr_array(rows)
+    how = {"adversarial_radius": 0.5, "adversarial_fraction": 1.0, "batch_size": 32}
+    for max_iter in (1, 9):  # with adversarial steps from the first epoch, or the second
+        embedding = make(cls, metric=metric, max_iter=max_iter, **how).fit(matrix, y)
+        codes = embedding.transform(matrix)
+        assert np.isfinite(codes).all()
+        np.testing.assert_allclose(embedding.transform(rows), codes, atol=1e-5 * abs(codes).max())
+
+
+@pytest.mark.parametrize("cls", [SNNLEmbedding, TripletEmbedding])
+def test_portions_without_an_entry(cls):
+    embedding = make(cls, adversarial_radius=0.5, adversarial_fraction=1.0, batch_size=8)
+    for _ in range(3):  # until the learning rate is that of adversarial steps
+        embedding.partial_fit(S, y)
+    before = embedding.transform(S)
+    embedding.partial_fit(sparse.csr_array((16, 64)), y[:16])
+    assert np.isfinite(embedding.transform(S)).all()
+    assert embedding.n_iter_ == 4
+    assert before.shape == (400, 32)
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("cls", [SNNLEmbedding, TripletEmbedding])
 def test_a_gpu_gives_the_same_bits_again(cls):

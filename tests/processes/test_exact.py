@@ -97,6 +97,14 @@ def test_the_loss_and_its_gradient_in_two_processes(done, metric, weighted, q):
             np.testing.assert_allclose(gradient, rank[f"{name}.gradient"], rtol=1e-3, atol=1e-7)
 
 
+def test_a_process_may_have_no_rows_to_gather(done):
+    for rank in found(done, "functional", 2):
+        gathered = {name: array for name, array in rank.items() if name.startswith("none")}
+        assert len(gathered) == 7
+        for name, right in gathered.items():
+            assert right.all(), name
+
+
 def test_distributed_data_parallel_gets_the_gradient_of_one_process(done):
     for rank in found(done, "functional", 2):
         np.testing.assert_allclose(rank["ddp"], rank["ddp.expected"], rtol=1e-4, atol=1e-6)

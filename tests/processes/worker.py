@@ -221,6 +221,18 @@ def functional():
                 found[f"{name}.expected"] = torch.stack([expected, expected, of_t]).detach()
                 found[f"{name}.gradients"] = torch.stack([own.grad, other.grad]) / SIZE
                 found[f"{name}.gradient"] = one.grad[mine]
+    # A process may have no rows.
+    for rank in range(SIZE):
+        for shape in ((3,), (2, 3), ()):
+            rows = torch.ones(4 * (rank == RANK), *shape, requires_grad=True)
+            gathered = gather(rows)
+            (gathered.sum() / SIZE).backward()
+            found[f"none.{rank}.{len(shape)}"] = [
+                gathered.shape == (4, *shape),
+                rows.grad.shape == rows.shape and bool((rows.grad == 1).all()),
+                gather(rows.detach().long()).shape == (4, *shape),
+            ]
+    found["none at all"] = [gather(torch.ones(0, 3)).shape == (0, 3)]
     # A user's loop, by torch's own averaging.
     torch.manual_seed(0)
     one, network = torch.nn.Linear(6, 3), torch.nn.Linear(6, 3)
