@@ -10,6 +10,7 @@ from pathlib import Path
 #: By module and name, pages without their suffix.
 _PAGES = {
     "sknca": {
+        "PrimaryLoss": ["howto/own_parts"],
         "SNNLEmbedding": [
             "guide/training",
             "guide/choosing_parameters",

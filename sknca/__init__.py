@@ -3,10 +3,11 @@ scikit-learn, trained with torch.
 """
 
 from .estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
-from .objectives import SNNLoss
+from .objectives import PrimaryLoss, SNNLoss
 from .persistence import export_onnx, load, save
 
 __all__ = [
+    "PrimaryLoss",
     "SNNLEmbedding",
     "SNNLoss",
     "SoftNeighborsClassifier",

@@ -24,11 +24,12 @@ from ..functional import METRICS, MetricName
 from ..metrics import entanglement_score
 from ..networks import MLP, choose_layers, describe_layer, device_of
 from ..objectives import (
-    Classification,
+    PRIMARY_LOSSES,
     EmbeddingObjective,
     PrimaryLoss,
-    Reconstruction,
+    PrimaryTask,
     SNNLObjective,
+    check_primary_loss,
 )
 from ..tables import FLOATS, DenseTable, naming_columns, read_table
 from ..training import q_plan, temperature_plan
@@ -154,11 +155,12 @@ class SNNLEmbedding(BaseEmbedding):
     code_units : int, default=None
         The loss is computed on only this many of the first units of each layer. If None, on all.
 
-    primary_loss : {"reconstruction", "classification"}, default=None
+    primary_loss : {"reconstruction", "classification"} or class, default=None
         A loss that is minimized together with `snnl_weight` times the soft nearest neighbor loss:
-        the mean squared error with which a decoder reconstructs `X`, or the cross-entropy of a
-        linear layer on the codes. If None, there is none. The reconstruction error is in the units
-        of `X`: scale the features first, or the largest ones dominate.
+        the mean squared error with which a decoder reconstructs `X`, the cross-entropy of a linear
+        layer on the codes, or a class that is derived from :class:`~sknca.PrimaryLoss`. If None,
+        there is none. The reconstruction error is in the units of `X`: scale the features first, or
+        the largest ones dominate.
 
     snnl_weight : float, default=1.0
         Weight of the soft nearest neighbor loss beside the primary loss. Usual values are 0.01 to
@@ -372,7 +374,7 @@ class SNNLEmbedding(BaseEmbedding):
     temperature_schedule: str | Callable[[int], float]
     layers: str | Sequence[int | str]
     code_units: int | None
-    primary_loss: Literal["reconstruction", "classification"] | None
+    primary_loss: Literal["reconstruction", "classification"] | type[PrimaryLoss] | None
     snnl_weight: float
     decoder: nn.Module | Callable[[int, int], nn.Module] | None
     class_weight: Mapping[Any, float] | Literal["balanced"] | None
@@ -388,7 +390,7 @@ class SNNLEmbedding(BaseEmbedding):
         "temperature_schedule": [StrOptions({"constant", "annealed", "learned"}), callable],
         "layers": [StrOptions({"last", "all"}), "array-like"],
         "code_units": [Interval(Integral, 1, None, closed="left"), None],
-        "primary_loss": [StrOptions({"reconstruction", "classification"}), None],
+        "primary_loss": [StrOptions(PRIMARY_LOSSES.keys()), type, None],
         "snnl_weight": [Interval(Real, None, None, closed="neither")],
         "decoder": [callable, None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -409,7 +411,7 @@ class SNNLEmbedding(BaseEmbedding):
         temperature_schedule: str | Callable[[int], float] = "constant",
         layers: str | Sequence[int | str] = "last",
         code_units: int | None = None,
-        primary_loss: Literal["reconstruction", "classification"] | None = None,
+        primary_loss: Literal["reconstruction", "classification"] | type[PrimaryLoss] | None = None,
         snnl_weight: float = 1.0,
         decoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
@@ -476,31 +478,39 @@ class SNNLEmbedding(BaseEmbedding):
             return float(self.q)
         return _AUTO_Q if self.tol is None else 0.0  # losses that are compared must be alike
 
+    @property
+    def _primary(self) -> type[PrimaryLoss] | None:
+        return check_primary_loss(self.primary_loss)
+
     def _make_primary_loss(self) -> PrimaryLoss | None:
-        if self.primary_loss == "reconstruction":
-            decoder = make_network(
-                self.decoder,
-                MLP,
-                self._n_features_out,
-                self.n_features_in_,
-                hidden_layer_sizes=list(self.hidden_layer_sizes)[::-1],
-                activation=self.activation,
-                dropout=DROPOUT if self.dropout == "auto" else self.dropout,
-                name="decoder",
-            )
-            code = torch.zeros(2, self._n_features_out, device="cpu", dtype=torch.float32)
-            width_of_output(decoder.cpu(), code, self.n_features_in_, "decoder")
-            return Reconstruction(decoder)
-        if self.primary_loss == "classification":
-            return Classification(self._n_features_out, len(self.classes_))
-        return None
+        if self._primary is None:
+            return None
+        n_classes = len(self.classes_) if self._learns_from_labels() else 0
+        n_components, n_features = self._n_features_out, self.n_features_in_
+        task = PrimaryTask(n_components, n_features, n_classes, self._make_decoder)
+        return self._primary.build(task)
+
+    def _make_decoder(self) -> nn.Module:
+        decoder = make_network(
+            self.decoder,
+            MLP,
+            self._n_features_out,
+            self.n_features_in_,
+            hidden_layer_sizes=list(self.hidden_layer_sizes)[::-1],
+            activation=self.activation,
+            dropout=DROPOUT if self.dropout == "auto" else self.dropout,
+            name="decoder",
+        )
+        code = torch.zeros(2, self._n_features_out, device="cpu", dtype=torch.float32)
+        width_of_output(decoder.cpu(), code, self.n_features_in_, "decoder")
+        return decoder
 
     def _is_watched(self, labels: NDArray[np.int64], max_iter: int) -> bool:
         return bool(
             self.early_stopping == "auto"
             and self.tol is None
             and self.snnl_weight > 0
-            and self.primary_loss != "reconstruction"
+            and not self._learns_from_unlabeled()
             and isinstance(self.layers, str)
             and max_iter >= _EPOCHS_TO_WATCH
             and total(int(np.count_nonzero(labels >= 0))) >= _ROWS_TO_WATCH
@@ -510,33 +520,34 @@ class SNNLEmbedding(BaseEmbedding):
         self.overfits_ = overfits
 
     def _learns_from_labels(self) -> bool:
-        return bool(self.snnl_weight != 0) or self.primary_loss != "reconstruction"
+        return bool(self.snnl_weight != 0) or not self._learns_from_unlabeled()
 
     def _spreads_labels(self) -> bool:
         return super()._spreads_labels() and self.snnl_weight >= 0
 
     def _learns_from_unlabeled(self) -> bool:
-        return self.primary_loss == "reconstruction"
+        return self._primary is not None and not self._primary.needs_labels
 
     def _runs_code_of_others(self) -> bool:
-        return super()._runs_code_of_others() or self.decoder is not None
+        of_user = isinstance(self.primary_loss, type) or self.decoder is not None
+        return super()._runs_code_of_others() or of_user
 
     def _has_fixed_classes(self) -> bool:
-        return self.primary_loss == "classification"
+        return self._primary is not None and self._primary.fixed_classes
 
     def _may_validate_on_other_classes(self) -> bool:
-        return self.primary_loss != "classification"
+        return not self._has_fixed_classes()
 
     def _set_fitted(self, objective: EmbeddingObjective) -> None:
         temperature = objective.settings(max(self.n_iter_ - 1, 0))["temperature"]
         self.temperature_ = np.array(temperature) if isinstance(temperature, list) else temperature
         self.__dict__.pop("decoder_", None)
-        if self.primary_loss == "reconstruction":
+        if self._primary is not None and self._primary.has_decoder:
             self.decoder_ = objective.get_submodule("primary.decoder")
 
-    @with_types(available_if(lambda self: self.primary_loss == "reconstruction"))
+    @with_types(available_if(lambda self: self._primary is not None and self._primary.has_decoder))
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Reconstruct samples from codes, with `primary_loss="reconstruction"` only.
+        """Reconstruct samples from codes, with a `primary_loss` that has a decoder only.
 
         Parameters
         ----------

@@ -1,17 +1,27 @@
 """What training minimizes: a network, the loss of its codes, and a primary loss if there is one."""
 
 from ._base import EmbeddingObjective
-from ._primary import Classification, PrimaryLoss, Reconstruction
+from ._primary import (
+    PRIMARY_LOSSES,
+    Classification,
+    PrimaryLoss,
+    PrimaryTask,
+    Reconstruction,
+    check_primary_loss,
+)
 from ._snn_loss import SNNLoss
 from ._snnl_objective import SNNLObjective
 from ._triplet import TripletObjective
 
 __all__ = [
+    "PRIMARY_LOSSES",
     "Classification",
     "EmbeddingObjective",
     "PrimaryLoss",
+    "PrimaryTask",
     "Reconstruction",
     "SNNLObjective",
     "SNNLoss",
     "TripletObjective",
+    "check_primary_loss",
 ]

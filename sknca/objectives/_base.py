@@ -35,8 +35,18 @@ class EmbeddingObjective(nn.Module, ABC):
         """
         networks: list[nn.Module] = []
         for module in self.children():
-            networks += module.children() if isinstance(module, PrimaryLoss) else [module]
+            if not isinstance(module, PrimaryLoss):
+                networks.append(module)
+            elif not vars(type(module)).get("has_fixed_steps", False):
+                return False
+            else:
+                networks += module.children()
         return all(map(is_plain, networks))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the parts of the loss in the record of an epoch."""
+        return ()
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training mode, except for modules whose parameters are all frozen: these do not

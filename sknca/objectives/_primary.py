@@ -1,6 +1,13 @@
-"""Primary losses, which are trained together with the soft nearest neighbor loss."""
+"""Primary losses, which are trained together with the soft nearest neighbor loss.
+
+A new primary loss is one more class in `PRIMARY_LOSSES`, or one that users pass. Nothing else in
+the package compares names of primary losses: the class says what it needs.
+"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +19,92 @@ from ..networks import at_least_single, linear
 _PIECE_ROWS = 4096
 
 
-class PrimaryLoss(nn.Module, ABC):
-    """A loss that is trained together with the soft nearest neighbor loss."""
+@dataclass(frozen=True)
+class PrimaryTask:
+    """What a primary loss is built for."""
 
-    name: str
+    n_components: int  # of a code
+    n_features: int
+    n_classes: int  # 0 if nothing is learned from labels
+    make_decoder: Callable[[], nn.Module]  # from codes to samples, as the parameters say
+
+
+class PrimaryLoss(nn.Module, ABC):
+    """A loss of each sample that is minimized together with the soft nearest neighbor loss.
+
+    Derive a class from it, and pass the class as `primary_loss` of
+    :class:`~sknca.SNNLEmbedding`.
+
+    Attributes
+    ----------
+    name : str
+        What the loss is called in `history_` and in loss curves.
+
+    needs_labels : bool, default=True
+        Whether it is computed from labels. Then the mean is over the samples that have a label,
+        with the weights of their classes.
+
+    fixed_classes : bool, default=False
+        Whether it is built for the classes of the fit, so that no other class may come.
+
+    has_decoder : bool, default=False
+        Whether it has a module `decoder` that reconstructs samples from codes.
+
+    has_fixed_steps : bool, default=False
+        Whether it consists of the same operators for all batches of a size, and never waits for the
+        device. Then a GPU may record a step and replay it. It is not inherited.
+    """
+
+    name: ClassVar[str]
+    needs_labels: ClassVar[bool] = True
+    fixed_classes: ClassVar[bool] = False
+    has_decoder: ClassVar[bool] = False
+    has_fixed_steps: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def build(cls, task: PrimaryTask) -> Self:
+        """The loss with its layers.
+
+        Parameters
+        ----------
+        task : PrimaryTask
+            Has `n_components`, `n_features`, `n_classes`, and `make_decoder()`, which returns the
+            decoder that the parameters of the embedding describe.
+
+        Returns
+        -------
+        loss : PrimaryLoss
+            On the CPU, in float32.
+        """
 
     @abstractmethod
     def of_rows(self, code: Tensor, x: Rows, y: Tensor) -> Tensor:
-        """The loss (n,) of each sample."""
+        """The loss of each sample.
+
+        Parameters
+        ----------
+        code : Tensor of shape (n, n_components)
+            Codes.
+
+        x : Tensor of shape (n, n_features)
+            The samples.
+
+        y : Tensor of shape (n,)
+            Their classes, from 0; -1 for a sample without a label, whose loss may be anything
+            finite.
+
+        Returns
+        -------
+        losses : Tensor of shape (n,)
+            Differentiable.
+        """
 
     def weight_of_rows(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
         """The weight (n,) of each sample in the mean; None if all are equal."""
-        return weight
+        if not self.needs_labels:
+            return weight
+        return (y >= 0).to(torch.float32) if weight is None else weight * (y >= 0)
 
     def forward(self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None) -> Tensor:
         """Weighted mean over the samples of a batch."""
@@ -46,10 +127,17 @@ class Reconstruction(PrimaryLoss):
     """Mean squared error of the reconstructions of `decoder`, over samples and features."""
 
     name = "reconstruction"
+    needs_labels = False
+    has_decoder = True
+    has_fixed_steps = True
 
     def __init__(self, decoder: nn.Module) -> None:
         super().__init__()
         self.decoder = decoder
+
+    @classmethod
+    def build(cls, task: PrimaryTask) -> Self:
+        return cls(task.make_decoder())
 
     def of_rows(self, code: Tensor, x: Rows, y: Tensor) -> Tensor:
         errors = (at_least_single(self.decoder(code)) - dense(x)).square()
@@ -65,13 +153,36 @@ class Classification(PrimaryLoss):
     """Cross-entropy of a linear layer on the codes, over the samples that have a label."""
 
     name = "classification"
+    fixed_classes = True
+    has_fixed_steps = True
 
     def __init__(self, n_components: int, n_classes: int) -> None:
         super().__init__()
         self.head = linear(n_components, n_classes)
 
+    @classmethod
+    def build(cls, task: PrimaryTask) -> Self:
+        return cls(task.n_components, task.n_classes)
+
     def of_rows(self, code: Tensor, x: Rows, y: Tensor) -> Tensor:
         return nn.functional.cross_entropy(self.head(code), y, ignore_index=-1, reduction="none")
 
-    def weight_of_rows(self, y: Tensor, weight: Tensor | None) -> Tensor:
-        return (y >= 0).to(torch.float32) if weight is None else weight * (y >= 0)
+
+#: The primary losses that have a name as a parameter and in files.
+PRIMARY_LOSSES: dict[str, type[PrimaryLoss]] = {
+    loss.name: loss for loss in (Reconstruction, Classification)
+}
+
+
+def check_primary_loss(primary_loss: Any) -> type[PrimaryLoss] | None:
+    """The class that the parameter means, a name or a class; None if there is no primary loss."""
+    if isinstance(primary_loss, str) and primary_loss in PRIMARY_LOSSES:
+        return PRIMARY_LOSSES[primary_loss]
+    if primary_loss is None:
+        return None
+    if isinstance(primary_loss, type) and issubclass(primary_loss, PrimaryLoss):
+        return primary_loss
+    raise ValueError(
+        f"primary_loss must be one of {tuple(PRIMARY_LOSSES)}, a class derived from PrimaryLoss, "
+        f"or None; got {primary_loss!r}."
+    )

@@ -14,7 +14,7 @@ from ..distributed import gather_rows, own_part, share_of_loss
 from ..functional import METRICS, counted_weight, soft_nearest_neighbor_loss
 from ..networks import CODE, apply_layers, run_layers
 from ._base import EmbeddingObjective, Loss
-from ._primary import Classification, PrimaryLoss
+from ._primary import PrimaryLoss
 from ._snn_loss import bounded_exp
 
 #: Overfitting is judged by the loss of held-out samples at the best of these multiples of the
@@ -117,6 +117,11 @@ class SNNLObjective(EmbeddingObjective):
         if learned:
             start = torch.full((len(self.layers),), self.temperatures[0], device="cpu").log()
             self.log_temperatures = nn.Parameter(start)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        primary = () if self.primary is None else (self.primary.name,)
+        return primary + ("snnl",) * bool(primary and self.snnl_weight != 0)
 
     def codes(self, x: Rows) -> Tensor:
         return self._seen(super().codes(x))
@@ -230,10 +235,9 @@ class SNNLObjective(EmbeddingObjective):
         parts: dict[str, Tensor] = {}
         if self.primary is not None:
             primary = self.primary if self.training else self.primary.in_pieces
-            if isinstance(self.primary, Classification):
+            weight_in_mean = weight
+            if self.primary.needs_labels:
                 weight_in_mean = self._in_mean(y, label_weight)
-            else:
-                weight_in_mean = weight
             total = parts[self.primary.name] = primary(
                 code, x if target is None else target, y, weight_in_mean
             )
@@ -259,8 +263,7 @@ class SNNLObjective(EmbeddingObjective):
         parts: dict[str, Tensor] = {}
         total = code.new_zeros(())
         if self.primary is not None:
-            is_classification = isinstance(self.primary, Classification)
-            in_mean = self._in_mean(y, weight) if is_classification else weight
+            in_mean = self._in_mean(y, weight) if self.primary.needs_labels else weight
             of_all = self.primary.weight_of_rows(y, in_mean)
             target = rows.x if rows.target is None else rows.target
             losses = self.primary.of_rows(code, target, rows.y)
@@ -380,9 +383,8 @@ class SNNLObjective(EmbeddingObjective):
         same_start = self.temperatures[0] == previous.temperatures[0]
         if self.layers == previous.layers and same_start:
             _load_if_alike(self.log_temperatures, previous.log_temperatures)
-        if type(self.primary) is type(previous.primary) and (
-            same_classes or not isinstance(self.primary, Classification)
-        ):
+        fixed = self.primary is not None and self.primary.fixed_classes
+        if type(self.primary) is type(previous.primary) and (same_classes or not fixed):
             _load_if_alike(self.primary, previous.primary)
 
     def settings(self, epoch: int) -> Mapping[str, Any]:

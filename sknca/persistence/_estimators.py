@@ -20,9 +20,8 @@ from .._file import check_is_whole, pack, unpack, write_atomically
 from .._values import decode, encode
 from ..estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from ..estimators._portable import device_of_fit
-from ..objectives import Reconstruction
 from ..training import isolated
-from ._networks import Makers, build_objective, describe_objective
+from ._networks import Makers, build_objective, describe_objective, name_of_primary_loss
 
 #: The fitted attributes except networks, and their types. No other attribute is read from a file.
 _OF_EMBEDDINGS: dict[str, Any] = {
@@ -128,6 +127,8 @@ def save(
             "on codes, or pickle it."
         )
     parameters = estimator.get_params(deep=False)
+    if isinstance(parameters.get("primary_loss"), type):
+        parameters["primary_loss"] = name_of_primary_loss(parameters["primary_loss"])
     given = [name for name in _OWN if callable(parameters.get(name))]
     known = {*_FITTED[estimator_class], *_OPTIONAL}
     if type(estimator) is not estimator_class:
@@ -307,16 +308,18 @@ def _set_networks(
         for name, array in arrays.items()
         if name.startswith(_PREFIX)
     }
-    widths = estimator.n_features_in_, estimator._n_features_out
+    n_classes = len(getattr(estimator, "classes_", ()))
+    sizes = estimator.n_features_in_, estimator._n_features_out, n_classes
     with isolated(
         0, torch.device("cpu")
     ):  # new networks draw initial weights, which are then replaced
-        objective = build_objective(described, tensors, *widths, own)
+        objective = build_objective(described, tensors, *sizes, own)
     estimator._encoder_of_fit = estimator.encoder
     estimator._objective = objective
     estimator.network_ = objective.network
-    if described.get("primary") == Reconstruction.name:
-        estimator.decoder_ = objective.get_submodule("primary.decoder")
+    primary = getattr(objective, "primary", None)
+    if primary is not None and primary.has_decoder:
+        estimator.decoder_ = primary.decoder
 
 
 def _check_shapes(estimator: Any) -> None:

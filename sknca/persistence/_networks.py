@@ -5,14 +5,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..estimators._encoders import Maker, make_custom, width_of_output
 from ..networks import MLP, Encoder, SkipMLP, UnitCode, check_shape, encoder_of
 from ..objectives import (
-    Classification,
+    PRIMARY_LOSSES,
     EmbeddingObjective,
     PrimaryLoss,
-    Reconstruction,
+    PrimaryTask,
     SNNLObjective,
     TripletObjective,
 )
@@ -49,9 +50,10 @@ def describe_objective(objective: EmbeddingObjective, given: Container[str]) -> 
     if isinstance(objective, SNNLObjective):
         primary = objective.primary
         described["parameters"]["learned"] = objective.log_temperatures is not None
-        described["primary"] = None if primary is None else primary.name
-        if isinstance(primary, Reconstruction):
-            described["decoder"] = _describe(primary.decoder, "decoder", given)
+        described["primary"] = None if primary is None else name_of_primary_loss(type(primary))
+        if primary is not None and primary.has_decoder:
+            decoder = primary.get_submodule("decoder")
+            described["decoder"] = _describe(decoder, "decoder", given)
     return described
 
 
@@ -77,6 +79,7 @@ def build_objective(
     tensors: Mapping[str, Tensor],
     n_features: int,
     n_components: int,
+    n_classes: int,
     makers: Makers,
 ) -> EmbeddingObjective:
     """The objective with its network, from the description of `describe_objective`.
@@ -102,26 +105,74 @@ def build_objective(
         objective = TripletObjective(network, **described["parameters"])
     else:
         primary: PrimaryLoss | None = None
-        if described["primary"] == Reconstruction.name:
-            decoder = _build(
-                described["decoder"],
-                _under(tensors, "primary.decoder."),
-                n_components,
-                n_features,
-                makers.get("decoder"),
-                "decoder",
+        if described["primary"] is not None:
+            primary = _build_primary_loss(
+                described, tensors, n_features, n_components, n_classes, makers
             )
-            primary = Reconstruction(decoder)
-        elif described["primary"] == Classification.name:
-            n_classes = len(tensors["primary.head.bias"])
-            check_shape(tensors, "primary.head.weight", (n_classes, n_components))
-            primary = Classification(n_components, n_classes)
         objective = SNNLObjective(network, primary=primary, **described["parameters"])
         units = objective.code_units
         if units is not None and not (isinstance(units, int) and units > 0):
             raise ValueError(f"its objective has code_units={units!r}, but must have one or more")
     objective.load_state_dict(dict(tensors))
     return objective.eval()
+
+
+def name_of_primary_loss(primary_loss: type[PrimaryLoss]) -> str:
+    """Its name in files.
+
+    Raises
+    ------
+    ValueError
+        If the class is not in the table, from which load gets it.
+    """
+    name = primary_loss.name
+    if PRIMARY_LOSSES.get(name) is not primary_loss:
+        raise ValueError(
+            f"primary_loss={primary_loss.__name__} cannot be saved: files contain no classes. "
+            f"Register it before save and before load, PRIMARY_LOSSES[{name!r}] = "
+            f"{primary_loss.__name__}."
+        )
+    return name
+
+
+def _build_primary_loss(
+    described: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    n_features: int,
+    n_components: int,
+    n_classes: int,
+    makers: Makers,
+) -> PrimaryLoss:
+    name = described["primary"]
+    if name not in PRIMARY_LOSSES:
+        raise ValueError(
+            f"its primary loss {name!r} is unknown: register the class before load, "
+            f"PRIMARY_LOSSES[{name!r}] = ..."
+        )
+    primary_loss, decoder = PRIMARY_LOSSES[name], nn.Module()
+    if primary_loss.has_decoder:
+        of_decoder = _under(tensors, "primary.decoder.")
+        maker = makers.get("decoder")
+        decoder = _build(
+            described["decoder"], of_decoder, n_components, n_features, maker, "decoder"
+        )
+    task = PrimaryTask(n_components, n_features, n_classes, lambda: decoder)
+    # Without memory first, so that a file cannot cause larger layers than it contains.
+    with torch.device("meta"), _WithoutMemory():
+        expected = primary_loss.build(task).state_dict()
+    for key, tensor in expected.items():
+        check_shape(tensors, f"primary.{key}", tuple(tensor.shape))
+    return primary_loss.build(task)
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """Within it, tensors that are made for a device, whichever it is, have no memory."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if "device" in kwargs:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

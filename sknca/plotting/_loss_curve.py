@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-#: The parts of the loss in a record of `history_`. Other entries are not drawn as losses.
-PARTS = ("reconstruction", "classification", "snnl")
-
 
 class LossCurveDisplay:
     """Losses of an embedding over the epochs of its training.
@@ -227,7 +224,8 @@ class LossCurveDisplay:
             # Epochs of an earlier version, or of a stream after a fit, may have other entries.
             if all(record.get(name) is not None for record in history)
         }
-        parts = {name: curves[name] for name in PARTS if name in curves}
+        # Other entries of a record are not drawn as losses.
+        parts = {name: curves[name] for name in estimator._objective.parts if name in curves}
         return cls(
             curves["loss"],
             parts=parts if len(parts) > 1 else None,  # a single one is the loss itself

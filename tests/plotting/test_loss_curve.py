@@ -7,9 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 from sknca import SNNLEmbedding, TripletEmbedding
-from sknca.objectives import PrimaryLoss
 from sknca.plotting import LossCurveDisplay
-from sknca.plotting._loss_curve import PARTS
 
 
 def fitted(split, **parameters):
@@ -110,9 +108,12 @@ def test_temperatures_of_layers(split):
     assert legend_texts(display) == ["training loss", "temperatures of 3 layers"]
 
 
-def test_the_parts_are_those_of_the_objectives():
-    names = {loss.name for loss in PrimaryLoss.__subclasses__()}
-    assert set(PARTS) == names | {"snnl"}
+@pytest.mark.parametrize("snnl_weight", [0, 1])
+@pytest.mark.parametrize("primary_loss", ["reconstruction", "classification"])
+def test_the_parts_are_those_of_the_objective(split, primary_loss, snnl_weight):
+    embedding = fitted(split, primary_loss=primary_loss, snnl_weight=snnl_weight)
+    parts = LossCurveDisplay.from_estimator(embedding).parts
+    assert parts is None if snnl_weight == 0 else [*parts] == [primary_loss, "snnl"]
 
 
 @pytest.mark.parametrize("primary_loss", [None, "reconstruction"])
