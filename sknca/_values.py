@@ -44,7 +44,8 @@ def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: encode(v, f"{name}[{key!r}]", arrays) for key, v in value.items()}}
     if isinstance(value, dict):
-        items = [encode([*pair], name, arrays) for pair in value.items()]
+        pairs = enumerate(value.items())
+        items = [encode([*pair], f"{name}[{i}]", arrays) for i, pair in pairs]
         return {"items": items}
     if isinstance(value, torch.device):
         return {"device": str(value)}

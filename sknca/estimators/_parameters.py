@@ -11,6 +11,7 @@ from torch import nn
 from .._compat import Interval, StrOptions
 from ..functional import METRICS, MetricName
 from ..networks import ACTIVATIONS
+from ..training import AdamW, MakeOptimizer
 from ._portable import PortableEstimator
 
 
@@ -43,6 +44,9 @@ class EmbeddingParameters(PortableEstimator):
 
     #: Epochs that `max_iter="auto"` means for tables that are not large.
     _most_epochs: ClassVar[int]
+
+    #: Makes the optimizer of each training.
+    _make_optimizer: ClassVar[MakeOptimizer] = AdamW
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],

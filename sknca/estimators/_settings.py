@@ -1,5 +1,6 @@
 """From the parameters to the state and the steps of a training."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,6 @@ from ..distributed._ranks import ranks_of_fit
 from ..networks import answers_of, apply, largest_product
 from ..objectives import EmbeddingObjective
 from ..training import (
-    AdamW,
     AdversarialGradient,
     AdversarialStep,
     LabelSpreader,
@@ -29,7 +29,7 @@ from ._encoders import USUAL_WIDTH
 from ._parameters import EmbeddingParameters
 
 #: What `batch_size="auto"` means.
-AUTO_BATCH_SIZE = 256
+_AUTO_BATCH_SIZE = 256
 
 #: So many training samples show whether a network is sane.
 _ROWS_TO_CHECK = 256
@@ -66,7 +66,7 @@ def make_state(
     stopping = Stopping(least_improvement(parameters), parameters.n_iter_no_change)
     return TrainingState(
         objective,
-        AdamW(groups, lr=rate, weight_decay=decay),
+        parameters._make_optimizer(groups, lr=rate, weight_decay=decay),
         learning_rate=learning_rate,
         max_iter=max_iter,
         stopping=stopping,
@@ -122,10 +122,10 @@ def number_of_epochs(parameters: EmbeddingParameters, n_rows: int) -> int:
     return epochs_for(n_rows, batch_size, parameters._most_epochs)
 
 
-def size_of_batches(parameters: EmbeddingParameters, n_rows: int) -> int:
+def size_of_batches(parameters: EmbeddingParameters, n_rows: float = math.inf) -> int:
     """Samples in a batch, of so many."""
-    size = AUTO_BATCH_SIZE if parameters.batch_size == "auto" else parameters.batch_size
-    return min(size, n_rows)
+    size = _AUTO_BATCH_SIZE if parameters.batch_size == "auto" else parameters.batch_size
+    return size if n_rows >= size else int(n_rows)
 
 
 def product_of_a_step(

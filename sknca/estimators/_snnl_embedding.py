@@ -38,7 +38,7 @@ from ._data import apply_layers_to_array, apply_to_array
 from ._encoders import DROPOUT, make_network, width_of_output
 from ._labels import weight_of_classes, without_missing
 from ._ranks import any_of, total
-from ._settings import AUTO_BATCH_SIZE
+from ._settings import size_of_batches
 
 #: Of `q`, if labels look wrong.
 _AUTO_Q = 0.7
@@ -439,8 +439,9 @@ class SNNLEmbedding(BaseEmbedding):
     ) -> EmbeddingObjective:
         class_weight = None
         if self.class_weight is not None and self._learns_from_labels():
-            batch_size = AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
-            class_weight = weight_of_classes(self.class_weight, self.classes_, labels, batch_size)
+            class_weight = weight_of_classes(
+                self.class_weight, self.classes_, labels, size_of_batches(self)
+            )
         if self.snnl_weight == 0 and self.primary_loss is None:
             raise ValueError("snnl_weight=0 with primary_loss=None leaves nothing to train.")
         if self.snnl_weight < 0 and METRICS[self.metric].largest == math.inf:

@@ -141,9 +141,11 @@ def learn_portion(
 
 
 def _on_cpu(value: Any) -> Any:
-    """The tensors in nested dicts, on the CPU: a pickle must open where no GPU is."""
+    """The tensors in dicts, lists and tuples, on the CPU: a pickle must open where no GPU is."""
     if isinstance(value, dict):
         return {key: _on_cpu(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_on_cpu, value))
     return value.cpu() if isinstance(value, torch.Tensor) else value
 
 

@@ -21,7 +21,7 @@ from ._overfitting import (
 )
 from ._schedules import annealed, epochs_for, one_cycle, q_plan, temperature_plan
 from ._state import EpochRecord, Objective, TrainingState
-from ._step import Losses, Step, TrainingStep, replayed_if_it_pays
+from ._step import Losses, MakeOptimizer, Step, TrainingStep, replayed_if_it_pays
 from ._stopping import Stopping
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "EpochRecord",
     "LabelSpreader",
     "Losses",
+    "MakeOptimizer",
     "Objective",
     "OverfittingWatch",
     "Step",

@@ -47,6 +47,8 @@ class AdamW:
     I. Loshchilov, F. Hutter. "Decoupled Weight Decay Regularization". ICLR 2019.
     """
 
+    has_fixed_steps = True  # they may be recorded on a GPU
+
     def __init__(
         self, groups: Iterable[Mapping[str, Any]], *, lr: float, weight_decay: float
     ) -> None:
@@ -126,7 +128,7 @@ class AdamW:
         self._state = {}
         for place, tensors in state.items():
             parameter = parameters[int(place)]
-            mean, square, step = (tensors[name].clone().to(parameter.device) for name in _NAMES)
+            mean, square, step = (tensors[name].to(parameter.device) for name in _NAMES)
             alike = mean.shape == square.shape == parameter.shape
             if not alike or step.shape not in ((), (len(parameter), 1)):
                 raise ValueError("The state of the optimizer is that of another network.")

@@ -169,7 +169,7 @@ class TrainingState:
             self.objective.load_state_dict(self.best)  # to find out now whether it fits
         self.objective.load_state_dict(state["objective"])
         self.objective.load_training_state(state["of_objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # which may keep it
         self.stopping.load_state_dict(state["stopping"])
         self.generator.set_state(state["batches"])
         load_random_state(state["random"], self.device)

@@ -53,6 +53,16 @@ class Optimizer(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
+class MakeOptimizer(Protocol):
+    """From groups of parameters, as torch's optimizers take them, to an optimizer: `AdamW`, a class
+    of `torch.optim`, or a partial of one.
+    """
+
+    def __call__(
+        self, groups: list[dict[str, Any]], /, *, lr: float, weight_decay: float
+    ) -> Optimizer: ...
+
+
 class TrainingStep(Protocol):
     """Learns from a batch in an epoch, and returns its losses."""
 
@@ -178,7 +188,8 @@ def replayed_if_it_pays(
     steps: Sequence[Step], device: torch.device, batch_size: int
 ) -> list[TrainingStep]:
     """The steps of an objective, to be replayed on a GPU if they can be recorded and that pays."""
-    can_be_recorded = getattr(steps[0].objective, "has_fixed_steps", False)
+    fixed = getattr(steps[0].objective, "has_fixed_steps", False)
+    can_be_recorded = fixed and getattr(steps[0].optimizer, "has_fixed_steps", False)
     is_shared = steps[0].average is not None
     too_large = batch_size > _LARGEST_TO_RECORD
     if not kind_of(device).records or not can_be_recorded or too_large or is_shared:

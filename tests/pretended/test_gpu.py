@@ -2,12 +2,14 @@
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import make_classification
 from torch import nn
+from torch.utils._pytree import tree_iter
 
 import sknca
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
@@ -345,6 +347,21 @@ def test_tensors_of_two_devices_are_refused():
         there.numpy()
 
 
+class Momentum(SNNLEmbedding):
+    _make_optimizer = staticmethod(partial(torch.optim.SGD, momentum=0.9, foreach=False))
+
+
+@pytest.mark.parametrize("cls", [SNNLEmbedding, Momentum])
+def test_what_a_stream_keeps_opens_without_the_device(cls):
+    embedding = cls(device="pretended", random_state=0)
+    for _ in range(2):
+        embedding.partial_fit(X, y)
+    stream = pickle.loads(pickle.dumps(embedding._stream))
+    tensors = [leaf for leaf in tree_iter(stream.training) if isinstance(leaf, torch.Tensor)]
+    assert len(tensors) > 5
+    assert {tensor.device.type for tensor in tensors} == {"cpu"}
+
+
 def test_a_kind_of_device_is_one_entry_of_a_table(monkeypatch):
     kind = Kind(by_auto=True, records=True, backend="gloo")
     assert resolve_device("auto") == torch.device("cpu")
@@ -352,6 +369,9 @@ def test_a_kind_of_device_is_one_entry_of_a_table(monkeypatch):
     assert resolve_device("auto") == torch.device("pretended", 0)
     assert accelerators() == ["pretended"]
     assert versions()["accelerators"] == "pretended"
-    step = Step(SNNLObjective(nn.Linear(6, 2), temperatures=[1.0], metric="cosine"), None)
+    objective = SNNLObjective(nn.Linear(6, 2), temperatures=[1.0], metric="cosine")
+    step = Step(objective, AdamW(objective.parameter_groups(), lr=0.1, weight_decay=0.0))
     (replayed,) = replayed_if_it_pays([step], torch.device("pretended", 0), 16)
     assert isinstance(replayed, ReplayedStep)
+    unknown = Step(objective, torch.optim.SGD(objective.network.parameters(), lr=0.1))
+    assert replayed_if_it_pays([unknown], torch.device("pretended", 0), 16) == [unknown]
