@@ -9,6 +9,7 @@ of further arrays (`X_val`) have no public check; nor have sample weights, pairs
 and a missing matplotlib.
 """
 
+from inspect import signature
 from typing import Any
 
 from sklearn.base import _fit_context
@@ -28,6 +29,7 @@ from sklearn.utils.validation import (
 from ._typing import with_types
 
 __all__ = [
+    "NO_WEIGHT",
     "OUTPUT_CONFIG",
     "CallbackSupportMixin",
     "Interval",
@@ -51,6 +53,9 @@ fit_context = with_types(_fit_context(prefer_skip_nested_validation=True))
 #: The attribute that `set_output` sets (scikit-learn 1.9).
 OUTPUT_CONFIG = "_sklearn_output_config"
 
+#: What scikit-learn says of sample weights that are all zero.
+NO_WEIGHT = "Sample weights must contain at least one non-zero number."
+
 
 class LinksToThePage:
     """Where the names in a picture of an estimator link to: scikit-learn 1.9 shows what a parameter
@@ -67,11 +72,14 @@ def check_parameters(estimator: Any) -> None:
     estimator._validate_params()
 
 
-def check_sample_weight(sample_weight: Any, X: Any) -> Any:
+def check_sample_weight(sample_weight: Any, X: Any, *, may_be_zero: bool = False) -> Any:
     """Weights (n,) as scikit-learn checks them, none of which is negative."""
-    weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-    if not weight.any():  # scikit-learn 1.6 does not refuse them
-        raise ValueError("Sample weights must contain at least one non-zero number.")
+    options: dict[str, Any] = {"ensure_non_negative": True}
+    if "allow_all_zero_weights" in signature(_check_sample_weight).parameters:
+        options["allow_all_zero_weights"] = may_be_zero
+    weight = _check_sample_weight(sample_weight, X, **options)
+    if not (may_be_zero or weight.any()):  # scikit-learn 1.6 does not refuse them
+        raise ValueError(NO_WEIGHT)
     return weight
 
 

@@ -131,6 +131,12 @@ class TrainingData:
         """As `take`, but samples that are stored on the host stay there."""
         return self._batch(self.x.take_at_home(rows), rows.to(self.y.device))
 
+    def example(self) -> Rows:
+        """Two rows, to try a network with: of the samples or, if there are fewer, of zeros."""
+        if self.x.shape[0] < 2:  # of this process
+            return torch.zeros(2, *self.x.shape[1:], dtype=torch.float32, device="cpu")
+        return self.x.take_at_home(torch.arange(2, device="cpu"))
+
     def sample(self, size: int) -> Rows:
         """At most so many of the training samples, at even steps."""
         return self.x.take_at_home(self.rows[:: max(-(-len(self.rows) // size), 1)])

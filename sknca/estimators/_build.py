@@ -58,9 +58,7 @@ def build(
     if METRICS[embedding.metric].unit_length:
         network = UnitCode(network)
     network = network.to(device, torch.float32)
-    embedding._n_features_out = _width(
-        embedding, network, data.x.take_at_home(torch.arange(2, device="cpu")).to(device)
-    )
+    embedding._n_features_out = _width(embedding, network, data.example().to(device))
     objective = embedding._make_objective(network, prepared.labels, max_iter)
     if earlier is not None:
         same_classes = earlier.classes == list(getattr(embedding, "classes_", []))

@@ -168,8 +168,8 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
     if not with_labels:
         y = y_val = None
     y, missing = (None, None) if y is None else without_missing(y, embedding.unlabeled)
-    X, y = read_table(embedding, given.X, y, reset=reset, least=2)
     processes = processes_of_fit()
+    X, y = read_table(embedding, given.X, y, reset=reset, least=2, processes=processes)
     if X.is_sparse and processes.is_joint:
         raise ValueError("A sparse X is for a single process: several need a dense one.")
     check_alike(embedding, given, X, y)
@@ -187,7 +187,9 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
     missing = None
     if y_val is not None:
         y_val, missing = without_missing(y_val, embedding.unlabeled, "y_val")
-    X_val, y_val = read_validation_table(embedding, given.X_val, y_val, with_labels=y is not None)
+    X_val, y_val = read_validation_table(
+        embedding, given.X_val, y_val, with_labels=y is not None, processes=processes
+    )
     labels_val = encode_labels(embedding, y_val, len(X_val), missing, known=True)
     trained = np.flatnonzero(counts_of(labels[rows][labels[rows] >= 0]))
     found = _are_unseen(embedding, labels_val) or np.isin(labels_val, trained).any()
@@ -199,7 +201,7 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
 
 def _are_unseen(embedding: BaseEmbedding, labels_val: NDArray[np.int64]) -> bool:
     """Whether held-out samples are of classes that are not trained on."""
-    return bool(labels_val.max() >= len(getattr(embedding, "classes_", [])))
+    return bool((labels_val >= len(getattr(embedding, "classes_", []))).any())
 
 
 def prepare(

@@ -168,6 +168,8 @@ def check_codes(parameters: EmbeddingParameters, network: nn.Module, data: Train
 def _some_codes(network: nn.Module, data: TrainingData) -> Tensor:
     """The codes of some training samples. What draws later does not draw otherwise for it."""
     device = data.y.device
+    if len(data.rows) == 0:  # in this process
+        return torch.zeros(0, device=device)
     before = random_state(device)
     codes = apply(network, data.sample(_ROWS_TO_CHECK))
     load_random_state(before, device)

@@ -11,15 +11,18 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data as _validate_data
 
 from .._arrays import as_array, in_native_order
-from .._compat import check_feature_names, check_n_features, check_sample_weight
+from .._compat import NO_WEIGHT, check_feature_names, check_n_features, check_sample_weight
 from .._warnings import warn_user
-from ..distributed import Processes
+from ..distributed import Alone, Processes
 from ._dense import DenseTable
 from ._frames import explained
 from ._mapped import MappedTable, is_mapped
 from ._sparse import SparseTable, check_format
 from ._table import Table
 from ._tensors import FLOATS
+
+#: One process, the usual case.
+ALONE = Alone()
 
 #: This many samples show the mean and the spread of a feature; and this many are too few for its
 #: spread.
@@ -35,6 +38,7 @@ def read_table(
     reset: bool = False,
     least: int = 1,
     finite: bool = True,
+    processes: Processes = ALONE,
 ) -> tuple[Table, NDArray[Any] | None]:
     """The samples and their labels after scikit-learn's validation, which sets or compares the
     features of the estimator.
@@ -54,10 +58,13 @@ def read_table(
         Whether the features are set, and not compared.
 
     least : int, default=1
-        Number of samples that are needed.
+        Number of samples that are needed, in all processes together.
 
     finite : bool, default=True
         Whether all values must be finite. They are checked again when rows become tensors.
+
+    processes : Processes, default=Alone()
+        Those that fit together, of which each has a part of the samples.
 
     Returns
     -------
@@ -67,8 +74,18 @@ def read_table(
     y : ndarray of shape (n_samples,) or None
         The labels as they are, if they were given.
     """
+    here = 0 if processes.is_joint else least
     if is_mapped(X):
-        return _read_mapped(estimator, X, y, reset=reset, least=least)
+        table, labels = _read_mapped(estimator, X, y, reset=reset, least=here)
+    else:
+        table, labels = _read_array(estimator, X, y, reset=reset, least=here, finite=finite)
+    _check_enough(len(table), least, "X", estimator, processes)
+    return table, labels
+
+
+def _read_array(
+    estimator: Any, X: Any, y: Any, *, reset: bool, least: int, finite: bool
+) -> tuple[Table, NDArray[Any] | None]:
     check_format(X)
     checked = validate_data(
         estimator,
@@ -98,6 +115,15 @@ def _read_mapped(
     return MappedTable(X), labels
 
 
+def _check_enough(n: int, least: int, name: str, estimator: Any, processes: Processes) -> None:
+    """Refuse too few samples, in all processes together."""
+    if processes.is_joint and processes.total(n) < least:
+        raise ValueError(
+            f"Found {name} with {processes.total(n)} sample(s) in all processes together while a "
+            f"minimum of {least} is required by {type(estimator).__name__}."
+        )
+
+
 def _table_of(rows: Any, name: str = "X") -> Table:
     if sparse.issparse(rows):
         return SparseTable(rows, name)
@@ -105,7 +131,7 @@ def _table_of(rows: Any, name: str = "X") -> Table:
 
 
 def read_validation_table(
-    estimator: Any, X_val: Any, y_val: Any, *, with_labels: bool
+    estimator: Any, X_val: Any, y_val: Any, *, with_labels: bool, processes: Processes = ALONE
 ) -> tuple[Table, NDArray[Any] | None]:
     """The held-out samples and their labels, which are there if `fit` has labels."""
     if X_val is None or (y_val is None) == with_labels:
@@ -118,7 +144,14 @@ def read_validation_table(
     check_feature_names(estimator, array, reset=False)
     check_format(array, "X_val")
     with explained(X_val, type(estimator).__name__, "X_val"):
-        rows = check_array(array, dtype=FLOATS, accept_sparse="csr", input_name="X_val")
+        rows = check_array(
+            array,
+            dtype=FLOATS,
+            accept_sparse="csr",
+            input_name="X_val",
+            ensure_min_samples=0 if processes.is_joint else 1,
+        )
+    _check_enough(rows.shape[0], 1, "X_val", estimator, processes)
     check_n_features(estimator, rows, reset=False)
     table = _table_of(rows, "X_val")
     if y_val is None:
@@ -149,11 +182,11 @@ def one_column(y: Any, name: str = "y") -> Any:
     return np.asarray(y).ravel()
 
 
-def read_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
-    """Sample weights (n,), none of which is negative, and one of which is not zero."""
+def read_weight(sample_weight: Any, X: Any, *, may_be_zero: bool = False) -> NDArray[np.float64]:
+    """Sample weights (n,), none of which is negative. Unless all `may_be_zero`, one is not."""
     sample_weight = as_array(sample_weight, "sample_weight")
     try:
-        weight: NDArray[np.float64] = check_sample_weight(sample_weight, X)
+        weight: NDArray[np.float64] = check_sample_weight(sample_weight, X, may_be_zero=may_be_zero)
     except (ValueError, TypeError) as error:
         if re.search("[Ss]ample.weight", str(error)):
             raise
@@ -167,8 +200,13 @@ def relative_weight(
     """Weights (n,), of which only the ratios count, and the indices of those that are not 0."""
     if sample_weight is None:
         return None, np.arange(len(X))
-    weight = read_weight(sample_weight, X)
-    largest = max(processes.exchange(weight.max()))
+    if processes.is_joint and len(X) == 0 and np.shape(sample_weight) == (0,):
+        weight = np.zeros(0)
+    else:
+        weight = read_weight(sample_weight, X, may_be_zero=processes.is_joint)
+    largest = max(processes.exchange(weight.max(initial=0.0)))
+    if largest == 0:
+        raise ValueError(NO_WEIGHT)
     return weight / largest, np.flatnonzero(weight)
 
 

@@ -18,11 +18,13 @@ def data(name):
     if name == "one_class_apart":  # in the first process alone
         order = np.argsort(y != 3, kind="stable")
         X, y = X[order], y[order]
-    if name in ("weights", "triplets_weights"):
+    if name in ("weights", "triplets_weights", "no_rows_but_in_the_last"):
         more["sample_weight"] = np.linspace(0.1, 3, 300)
         more["sample_weight"][7] = 0
     if name in ("unlabeled", "unlabeled_classification"):
         y = np.where(np.arange(300) % 3 == 0, -1, y)
+    if name == "no_labels_in_the_last":
+        y = np.where(np.arange(300) < 150, y, -1)
     return X, y, more
 
 
@@ -35,6 +37,10 @@ def parts(name, size):
         cuts = [0, 290, 300] if size == 2 else [0, 200, 290, 300]
     if name == "fewer_rows_than_batches":
         cuts = [0, 296, 300] if size == 2 else [0, 280, 296, 300]
+    if name == "no_rows_in_the_last":
+        cuts = [300 * i // (size - 1) for i in range(size)] + [300]
+    if name == "no_rows_but_in_the_last":
+        cuts = [0] * size + [300]
     return [slice(*cut) for cut in pairwise(cuts)]
 
 
@@ -56,6 +62,7 @@ def make(name):
             "unlabeled": -1,
             "spread_labels": False,
         },
+        "no_labels_in_the_last": {"unlabeled": -1, "spread_labels": False},
         "balanced": {"class_weight": "balanced", "q": 0.5},
         "adversarial": {"adversarial_radius": 0.5, "adversarial_fraction": 1.0},
         "early_stopping": {"early_stopping": True},
@@ -75,8 +82,12 @@ ALL = (
     *("default", "cosine", "learned", "all_layers", "reconstruction", "classification"),
     *("unlabeled", "unlabeled_classification", "balanced", "adversarial", "weights"),
     *("uneven", "one_class_apart", "smaller_than_a_batch", "fewer_rows_than_batches"),
+    *("no_rows_in_the_last", "no_rows_but_in_the_last", "no_labels_in_the_last"),
     *("triplets", "triplets_cosine", "triplets_weights", "triplets_hard"),
 )
 
 #: What three processes do.
-OF_THREE = (*("default", "learned", "weights", "fewer_rows_than_batches", "triplets"),)
+OF_THREE = (
+    *("default", "learned", "weights", "fewer_rows_than_batches", "triplets"),
+    *("no_rows_in_the_last", "no_rows_but_in_the_last"),
+)

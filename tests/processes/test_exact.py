@@ -47,7 +47,7 @@ def test_together_as_one_process(done, monkeypatch, name, size):
     used = np.ones(300, dtype=bool)
     if "sample_weight" in given:
         used &= given["sample_weight"] > 0
-    if name == "unlabeled_classification":
+    if name in ("unlabeled_classification", "no_labels_in_the_last"):
         used &= y >= 0
     lengths = [int(used[part].sum()) for part in cases.parts(name, size)]
     offsets = np.cumsum([0, *lengths])
@@ -110,7 +110,7 @@ def test_distributed_data_parallel_gets_the_gradient_of_one_process(done):
         np.testing.assert_allclose(rank["ddp"], rank["ddp.expected"], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["early", "validated", "watched"])
+@pytest.mark.parametrize("name", ["early", "validated", "validated_by_one", "watched"])
 def test_processes_decide_alike(done, name):
     parts = found(done, name, 2)
     assert_same_network(parts)
@@ -150,6 +150,10 @@ def test_only_the_first_process_shows_and_writes(done):
         ("dtype", r"dtype of X is float64 in process 0 and float32 in process"),
         ("weights", r"sample_weight is None in process 0 and an array in process"),
         ("labels", r"kind of labels is i in process 0 and U in process"),
+        ("no samples", r"^ValueError: Found X with 0 sample\(s\) in all processes together"),
+        ("one sample", r"^ValueError: Found X with 1 sample\(s\) in all processes together"),
+        ("no X_val", r"^ValueError: Found X_val with 0 sample\(s\) in all processes together"),
+        ("no weight", r"^ValueError: Sample weights must contain at least one non-zero number"),
         ("nan", r"^(PeerError: Process \d of \d failed: )?ValueError: Input X contains NaN"),
         ("one class", r"^ValueError: The number of classes has to be greater than one"),
         ("spread", r"spread_labels=True is for a single process"),

@@ -78,6 +78,9 @@ def agree():
     save("early", curve=early.validation_loss_curve_, **of_network(early))
     validated = cases.make("").fit(X[part], y[part], X_val=X[part][:50], y_val=y[part][:50])
     save("validated", curve=validated.validation_loss_curve_, **of_network(validated))
+    few = slice(50 * (RANK == 0))
+    by_one = cases.make("").fit(X[part], y[part], X_val=X[part][few], y_val=y[part][few])
+    save("validated_by_one", curve=by_one.validation_loss_curve_, **of_network(by_one))
     X, y = np.tile(X, (4, 1)), np.tile(y, 4)
     part = part_of(len(X))
     watched = SNNLEmbedding(4, hidden_layer_sizes=(16,), max_iter=20, random_state=0, device="cpu")
@@ -100,6 +103,10 @@ def refuse():
         "dtype": lambda: cases.make("").fit(X.astype(np.float32 if last else np.float64), y),
         "weights": lambda: cases.make("").fit(X, y, np.ones(len(X)) if last else None),
         "labels": lambda: cases.make("").fit(X, y.astype(str) if last else y),
+        "no samples": lambda: cases.make("").fit(X[:0], y[:0]),
+        "one sample": lambda: cases.make("").fit(X[: RANK == 0], y[: RANK == 0]),
+        "no X_val": lambda: cases.make("").fit(X, y, X_val=X[:0], y_val=y[:0]),
+        "no weight": lambda: cases.make("").fit(X, y, np.zeros(len(X))),
         "nan": lambda: cases.make("").fit(bad_X if last else X, y),
         "one class": lambda: cases.make("").fit(X, y * 0),
         "spread": lambda: cases.make("").set_params(unlabeled=3).fit(X, y),
