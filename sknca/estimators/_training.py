@@ -32,7 +32,7 @@ from ..training import (
 from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint
 from ._parameters import EmbeddingParameters
-from ._progress import progress
+from ._progress import Progress, progress
 from ._ranks import agreed_to_stop, any_of, interruptible, is_first, pooled_sample, total
 from ._settings import (
     advice,
@@ -176,18 +176,21 @@ class Training:
 
     def _run_to_end(self, data: TrainingData, held_out: tuple[Batch, Batch | None] | None) -> None:
         before: TrainingState | None = None
+        given = self._parameters
+        verbose = given.verbose if is_first() else 0
         try:
-            if self._watched is not None and self.overfits is None:
-                watch = self._watched.watch
-                if not watch.is_over:
-                    self._train(self._watched.part, until=self._watched.until)
+            with progress(type(given).__name__, self.state, verbose) as shown:
+                if self._watched is not None and self.overfits is None:
+                    watch = self._watched.watch
+                    if not watch.is_over:
+                        self._train(self._watched.part, shown, until=self._watched.until)
+                    if not self._asked_to_stop:
+                        self.overfits = watch.overfits and not watch.is_over
+                    if self.overfits:
+                        before = self.state
+                        self._begin(data, watch.short_training)
                 if not self._asked_to_stop:
-                    self.overfits = watch.overfits and not watch.is_over
-                if self.overfits:
-                    before = self.state
-                    self._begin(data, watch.short_training)
-            if not self._asked_to_stop:
-                self._train(data, held_out)
+                    self._train(data, shown, held_out)
         except BaseException as error:
             if self._checkpoint is not None:
                 self._checkpoint.write()
@@ -239,30 +242,33 @@ class Training:
     def _train(
         self,
         data: TrainingData,
+        shown: Progress,
         held_out: tuple[Batch, Batch | None] | None = None,
         *,
         until: int | None = None,
     ) -> None:
         """Train until an epoch, or to the end, and tell everybody of each."""
         given, state, objective = self._parameters, self.state, self.objective
-        n_rows, verbose = total(len(data.rows)), given.verbose if is_first() else 0
+        n_rows = total(len(data.rows))
         batch_size = size_of_batches(given, n_rows)
         first_epoch = state.max_iter // _EPOCHS_TO_ONE_WITHOUT_PERTURBATIONS
         product = product_of_a_step(given, objective.network, batch_size, state.device)
-        with (
-            interruptible(),
-            threads_for(product),
-            progress(type(given).__name__, state, n_rows, verbose) as shown,
-        ):
+        shown.begin_training(state, n_rows)
+
+        def begin_epoch() -> None:
+            self._callbacks.begin_epoch()
+            shown.begin_epoch()
+
+        with interruptible(), threads_for(product):
             step = make_step(given, state, batch_size, first_epoch)
             for record in train(
                 state,
                 data,
-                shown.watching(step) if verbose else step,
+                shown.watching(step) if given.verbose else step,
                 batch_size=batch_size,
                 validate=None if held_out is None else partial(objective.held_out, *held_out),
                 until=until,
-                on_epoch_begin=self._callbacks.begin_epoch,
+                on_epoch_begin=begin_epoch,
             ):
                 shown.end_epoch(record)
                 if self._end_epoch(data):

@@ -70,9 +70,13 @@ class LabelSpreader:
         self._every = -(-max_iter // _TIMES)
         self.y = None
 
+    def is_due(self, epoch: int) -> bool:
+        """Whether labels are spread before this epoch."""
+        return epoch % self._every == 0
+
     def begin_epoch(self, data: TrainingData, epoch: int) -> TrainingData:
         """The samples with the labels to learn from in an epoch, spread anew if it is time to."""
-        if self.y is None or epoch % self._every == 0:
+        if self.y is None or self.is_due(epoch):
             probabilities = self.probabilities(data, is_start=epoch == 0)
             found = torch.full_like(data.y, -1)
             confidence = torch.zeros(len(data.y), dtype=torch.float32, device=data.y.device)
