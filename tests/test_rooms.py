@@ -57,6 +57,7 @@ MAY = {
             "_torch_compat",
             "_values",
             "estimators",
+            "functional",
             "networks",
             "objectives",
             "training",

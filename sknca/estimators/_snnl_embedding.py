@@ -25,14 +25,17 @@ from ..metrics import entanglement_score
 from ..networks import MLP, choose_layers, describe_layer, device_of
 from ..objectives import (
     PRIMARY_LOSSES,
+    TEMPERATURE_SCHEDULES,
     EmbeddingObjective,
     PrimaryLoss,
     PrimaryTask,
     SNNLObjective,
+    TemperatureSchedule,
     check_primary_loss,
+    check_temperature_schedule,
+    q_plan,
 )
 from ..tables import FLOATS, DenseTable, naming_columns, read_table
-from ..training import q_plan, temperature_plan
 from ._base import BaseEmbedding
 from ._data import apply_layers_to_array, apply_to_array
 from ._encoders import DROPOUT, make_network, width_of_output
@@ -371,7 +374,7 @@ class SNNLEmbedding(BaseEmbedding):
 
     q: float | Literal["auto"]
     temperature: float | Literal["auto"]
-    temperature_schedule: str | Callable[[int], float]
+    temperature_schedule: str | TemperatureSchedule | Callable[[int], float]
     layers: str | Sequence[int | str]
     code_units: int | None
     primary_loss: Literal["reconstruction", "classification"] | type[PrimaryLoss] | None
@@ -387,7 +390,11 @@ class SNNLEmbedding(BaseEmbedding):
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "q": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
         "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "temperature_schedule": [StrOptions({"constant", "annealed", "learned"}), callable],
+        "temperature_schedule": [
+            StrOptions(TEMPERATURE_SCHEDULES.keys()),
+            TemperatureSchedule,
+            callable,
+        ],
         "layers": [StrOptions({"last", "all"}), "array-like"],
         "code_units": [Interval(Integral, 1, None, closed="left"), None],
         "primary_loss": [StrOptions(PRIMARY_LOSSES.keys()), type, None],
@@ -408,7 +415,7 @@ class SNNLEmbedding(BaseEmbedding):
         metric: MetricName = "sqeuclidean",
         q: float | Literal["auto"] = "auto",
         temperature: float | Literal["auto"] = "auto",
-        temperature_schedule: str | Callable[[int], float] = "constant",
+        temperature_schedule: str | TemperatureSchedule | Callable[[int], float] = "constant",
         layers: str | Sequence[int | str] = "last",
         code_units: int | None = None,
         primary_loss: Literal["reconstruction", "classification"] | type[PrimaryLoss] | None = None,
@@ -449,17 +456,14 @@ class SNNLEmbedding(BaseEmbedding):
                 f"With snnl_weight={self.snnl_weight} and metric={self.metric!r} the loss has no "
                 "lower bound, so codes may grow without limit. Use metric='cosine', which has one."
             )
+        schedule = check_temperature_schedule(self.temperature_schedule)
         return SNNLObjective(
             network,
             metric=self.metric,
-            temperatures=temperature_plan(
-                self.temperature_schedule,
-                self._resolved_temperature(),
-                max_iter,
-            ),
+            temperatures=schedule.plan(self._resolved_temperature(), max_iter),
             q=q_plan(self._q(), max_iter),
             adapts_q=self.q == "auto",
-            learned=self.temperature_schedule == "learned",
+            learned=schedule.is_learned,
             layers=choose_layers(network, self.layers),
             code_units=self.code_units,
             primary=self._make_primary_loss(),

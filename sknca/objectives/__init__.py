@@ -9,12 +9,19 @@ from ._primary import (
     Reconstruction,
     check_primary_loss,
 )
+from ._schedules import (
+    TEMPERATURE_SCHEDULES,
+    TemperatureSchedule,
+    check_temperature_schedule,
+    q_plan,
+)
 from ._snn_loss import SNNLoss
 from ._snnl_objective import SNNLObjective
 from ._triplet import TripletObjective
 
 __all__ = [
     "PRIMARY_LOSSES",
+    "TEMPERATURE_SCHEDULES",
     "Classification",
     "EmbeddingObjective",
     "PrimaryLoss",
@@ -22,6 +29,9 @@ __all__ = [
     "Reconstruction",
     "SNNLObjective",
     "SNNLoss",
+    "TemperatureSchedule",
     "TripletObjective",
     "check_primary_loss",
+    "check_temperature_schedule",
+    "q_plan",
 ]

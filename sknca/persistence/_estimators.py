@@ -21,7 +21,7 @@ from .._values import decode, encode
 from ..estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from ..estimators._portable import device_of_fit
 from ..training import isolated
-from ._networks import Makers, build_objective, describe_objective, name_of_primary_loss
+from ._networks import Makers, build_objective, describe_objective, name_of_part
 
 #: The fitted attributes except networks, and their types. No other attribute is read from a file.
 _OF_EMBEDDINGS: dict[str, Any] = {
@@ -127,8 +127,6 @@ def save(
             "on codes, or pickle it."
         )
     parameters = estimator.get_params(deep=False)
-    if isinstance(parameters.get("primary_loss"), type):
-        parameters["primary_loss"] = name_of_primary_loss(parameters["primary_loss"])
     given = [name for name in _OWN if callable(parameters.get(name))]
     known = {*_FITTED[estimator_class], *_OPTIONAL}
     if type(estimator) is not estimator_class:
@@ -141,7 +139,7 @@ def save(
         "class": estimator_class.__name__,
         "given": given,
         "parameters": {
-            name: encode(value, name, arrays)
+            name: encode(name_of_part(value, name), name, arrays)
             for name, value in parameters.items()
             if name not in given
         },

@@ -8,9 +8,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..estimators._encoders import Maker, make_custom, width_of_output
+from ..functional import METRICS, STRATEGIES
 from ..networks import MLP, Encoder, SkipMLP, UnitCode, check_shape, encoder_of
 from ..objectives import (
     PRIMARY_LOSSES,
+    TEMPERATURE_SCHEDULES,
     EmbeddingObjective,
     PrimaryLoss,
     PrimaryTask,
@@ -45,12 +47,14 @@ def describe_objective(objective: EmbeddingObjective, given: Container[str]) -> 
     described: dict[str, Any] = {
         "unit_code": isinstance(network, UnitCode),
         "encoder": _describe(encoder, "encoder", given),
-        "parameters": {name: getattr(objective, name) for name in names},
+        "parameters": {name: name_of_part(getattr(objective, name), name) for name in names},
     }
     if isinstance(objective, SNNLObjective):
         primary = objective.primary
         described["parameters"]["learned"] = objective.log_temperatures is not None
-        described["primary"] = None if primary is None else name_of_primary_loss(type(primary))
+        described["primary"] = (
+            None if primary is None else name_of_part(type(primary), "primary_loss")
+        )
         if primary is not None and primary.has_decoder:
             decoder = primary.get_submodule("decoder")
             described["decoder"] = _describe(decoder, "decoder", given)
@@ -117,22 +121,34 @@ def build_objective(
     return objective.eval()
 
 
-def name_of_primary_loss(primary_loss: type[PrimaryLoss]) -> str:
-    """Its name in files.
+#: By parameter, the table in which a part that users pass has a name, and where they find it.
+_TABLES: dict[str, tuple[Mapping[str, Any], str]] = {
+    "metric": (METRICS, "sknca.functional.METRICS"),
+    "mining": (STRATEGIES, "sknca.functional.STRATEGIES"),
+    "primary_loss": (PRIMARY_LOSSES, "sknca.objectives.PRIMARY_LOSSES"),
+    "temperature_schedule": (TEMPERATURE_SCHEDULES, "sknca.objectives.TEMPERATURE_SCHEDULES"),
+}
+
+
+def name_of_part(value: Any, parameter: str) -> Any:
+    """The name in files of a value of a parameter, if it is a part with a table.
 
     Raises
     ------
     ValueError
-        If the class is not in the table, from which load gets it.
+        If the part is not in its table, from which load gets it.
     """
-    name = primary_loss.name
-    if PRIMARY_LOSSES.get(name) is not primary_loss:
+    if parameter not in _TABLES or value is None or isinstance(value, str):
+        return value
+    table, where = _TABLES[parameter]
+    names = [name for name, part in table.items() if part is value]
+    if not names:
+        shown = getattr(value, "__name__", value)
         raise ValueError(
-            f"primary_loss={primary_loss.__name__} cannot be saved: files contain no classes. "
-            f"Register it before save and before load, PRIMARY_LOSSES[{name!r}] = "
-            f"{primary_loss.__name__}."
+            f"{parameter}={shown} cannot be saved: files contain no code. Give it a name in "
+            f"{where}, before save and before load."
         )
-    return name
+    return names[0]
 
 
 def _build_primary_loss(
@@ -146,8 +162,8 @@ def _build_primary_loss(
     name = described["primary"]
     if name not in PRIMARY_LOSSES:
         raise ValueError(
-            f"its primary loss {name!r} is unknown: register the class before load, "
-            f"PRIMARY_LOSSES[{name!r}] = ..."
+            f"its primary loss {name!r} is unknown: add its class to "
+            f"{_TABLES['primary_loss'][1]} before load"
         )
     primary_loss, decoder = PRIMARY_LOSSES[name], nn.Module()
     if primary_loss.has_decoder:

@@ -12,6 +12,7 @@ from ._isolation import (
 )
 from ._label_spreader import LabelSpreader
 from ._loop import DivergenceError, TrainingInterrupted, train
+from ._one_cycle import epochs_for, one_cycle
 from ._overfitting import (
     MOST_HELD_OUT,
     ROWS_TO_LOOK_AT,
@@ -19,7 +20,6 @@ from ._overfitting import (
     OverfittingWatch,
     fraction_to_watch,
 )
-from ._schedules import annealed, epochs_for, one_cycle, q_plan, temperature_plan
 from ._state import EpochRecord, Objective, TrainingState
 from ._step import Losses, MakeOptimizer, Step, TrainingStep, replayed_if_it_pays
 from ._stopping import Stopping
@@ -43,18 +43,15 @@ __all__ = [
     "TrainingInterrupted",
     "TrainingState",
     "TrainingStep",
-    "annealed",
     "epochs_for",
     "fraction_to_watch",
     "isolated",
     "load_random_state",
     "one_cycle",
     "out_of_isolation",
-    "q_plan",
     "random_state",
     "replayed_if_it_pays",
     "reseed",
-    "temperature_plan",
     "torch_defaults",
     "train",
 ]

@@ -14,7 +14,7 @@ from torch import nn
 
 from sknca import SNNLEmbedding
 from sknca.metrics import entanglement_score
-from sknca.training import q_plan
+from sknca.objectives import q_plan
 
 
 def embed(**parameters):

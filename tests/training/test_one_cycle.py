@@ -1,6 +1,6 @@
 import pytest
 
-from sknca.training import annealed, epochs_for, one_cycle
+from sknca.training import epochs_for, one_cycle
 
 
 def test_rises_then_falls():
@@ -10,12 +10,6 @@ def test_rises_then_falls():
     assert values[:21] == sorted(values[:21])
     assert values[20:] == sorted(values[20:], reverse=True)
     assert values[100] == pytest.approx(0)
-
-
-def test_annealing_is_the_published_one():
-    assert [annealed(2.0, epoch) for epoch in (0, 1, 9)] == pytest.approx(
-        [2.0, 2 / 2**0.55, 2 / 10**0.55]
-    )
 
 
 def test_epochs_fall_with_the_square_root_of_the_batches():
