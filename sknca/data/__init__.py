@@ -3,7 +3,7 @@
 from ._batch import Batch
 from ._samplers import SharedBatches, class_aware_batches, taken_of_classes
 from ._sources import RowsGathered, RowsInMemory, RowsRead, Source, TrainingData
-from ._split import MOST_NEIGHBORS, hold_out, labeled_sample
+from ._split import MOST_NEIGHBORS, hold_out, labeled_sample, one_of_each
 
 __all__ = [
     "MOST_NEIGHBORS",
@@ -17,5 +17,6 @@ __all__ = [
     "class_aware_batches",
     "hold_out",
     "labeled_sample",
+    "one_of_each",
     "taken_of_classes",
 ]

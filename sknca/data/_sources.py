@@ -116,6 +116,7 @@ class TrainingData:
     weight: Tensor | None  # (n,)
     rows: Tensor  # (n_train,), on the CPU
     confidence: Tensor | None = None  # (n,), how much each label counts, if some were spread
+    groups: Tensor | None = None  # (n,), on the CPU; what is held out consists of whole groups
 
     @property
     def labels(self) -> Tensor:

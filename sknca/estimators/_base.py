@@ -56,11 +56,13 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         of the samples, -1 for samples without a label.
         """
 
-    def _is_watched(self, labels: NDArray[np.int64], max_iter: int) -> bool:
-        """Whether a part of the samples with these labels (n,) is held out to detect overfitting,
-        in a training of so many epochs.
+    def _why_not_watched(
+        self, labels: NDArray[np.int64], max_iter: int, has_groups: bool
+    ) -> str | None:
+        """Why no part of the samples with these labels (n,) is held out to detect overfitting, in a
+        training of so many epochs; None if a part is.
         """
-        return False
+        return "this embedding does not"
 
     def _learns_from_labels(self) -> bool:
         return True
@@ -102,6 +104,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
+        groups: ArrayLike | None = None,
         X_val: ArrayLike | None = None,
         y_val: ArrayLike | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -120,6 +123,11 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
 
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the samples, in the loss and as neighbors of other samples.
+
+        groups : array-like of shape (n_samples,), default=None
+            Group of each sample, such as its patient, recording or document. What `early_stopping`
+            holds out then consists of whole groups, so that near-copies of a training sample do not
+            hide overfitting. Not used with `early_stopping=False`.
 
         X_val : array-like of shape (n_val, n_features), default=None
             Validation samples. If given, `fit` keeps the weights of the epoch with the lowest
@@ -171,7 +179,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 else Checkpoint(checkpoint, checkpoint_every, writes=is_first())
             )
             with naming_columns(type(self).__name__, X=X, X_val=X_val):
-                fit(self, Given(X, y, sample_weight, X_val, y_val), callbacks, file)
+                fit(self, Given(X, y, sample_weight, X_val, y_val, groups), callbacks, file)
         return self
 
     @fit_context

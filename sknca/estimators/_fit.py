@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from .._devices import resolve_device
+from .._warnings import warn_user
 from ..data import Batch, TrainingData, hold_out
 from ..distributed import processes_of_fit
 from ..distributed._ranks import ranks_of_fit
@@ -21,6 +22,7 @@ from ..objectives import EmbeddingObjective
 from ..tables import (
     Table,
     common_unit,
+    read_groups,
     read_table,
     read_validation_table,
     relative_weight,
@@ -39,7 +41,8 @@ from ._checkpoint import Checkpoint, describe_fit
 from ._data import draw_seed
 from ._encoders import reads_sparse, starts_from_data
 from ._labels import check_partners, encode_labels, without_missing
-from ._ranks import any_of, check_alike, counts_of, pooled, pooled_sample, total
+from ._progress import show_note
+from ._ranks import any_of, check_alike, counts_of, is_first, pooled, pooled_sample, total
 from ._settings import number_of_epochs
 from ._training import Training
 
@@ -56,6 +59,7 @@ class Given:
     sample_weight: Any = None
     X_val: Any = None
     y_val: Any = None
+    groups: Any = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class CheckedData:
     rows: NDArray[np.int64]  # (n_train,), indices of the samples to learn from
     X_val: Table | None = None
     labels_val: NDArray[np.int64] | None = None
+    groups: NDArray[np.int64] | None = None  # (n,)
 
     def __post_init__(self) -> None:
         assert (self.X_val is None) == (self.labels_val is None)
@@ -130,11 +135,16 @@ def _fit(
             fitted._set_overfits(None)
             return fitted.__dict__
 
-        held_out, labels = prepared.held_out, prepared.labels
+        held_out = prepared.held_out
         validated = held_out is not None
-        may_be_watched = not validated and earlier is None
-        watched = may_be_watched and embedding._is_watched(labels, max_iter)
-        spreads = embedding._spreads_labels() and any_of(bool((labels < 0).any()))
+        reason = _why_not_watched(embedding, prepared, max_iter, is_new=earlier is None)
+        if reason is not None and embedding.early_stopping == "auto" and is_first():
+            show_note(
+                type(embedding).__name__,
+                f"not checked for overfitting, because {reason}",
+                embedding.verbose,
+            )
+        spreads = embedding._spreads_labels() and any_of(bool((prepared.labels < 0).any()))
         if spreads and ranks is not None:
             raise ValueError(
                 "spread_labels=True is for a single process: set spread_labels=False, and samples "
@@ -151,7 +161,7 @@ def _fit(
             checkpoint=checkpoint,
         )
         try:
-            training.run(prepared.data, held_out=held_out, watched=watched)
+            training.run(prepared.data, held_out=held_out, watched=reason is None)
         except TrainingInterrupted as raised:
             interruption = raised
     embedding._keep(training.objective, training.state.history, validated=validated)
@@ -181,7 +191,7 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
         is_labeled = labels[rows] >= 0
         spreads = embedding._spreads_labels() and not is_labeled.all()
         check_partners(labels[rows][is_labeled], may_be_single=spreads)
-    checked = CheckedData(X, labels, weight, rows)
+    checked = CheckedData(X, labels, weight, rows, groups=check_groups(embedding, given, X, rows))
     if given.X_val is None and y_val is None:
         return checked
     missing = None
@@ -197,6 +207,43 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
         raise ValueError("y_val has no label of a class that is trained on.")
     warn_if_unlike(X_val, X, rows)
     return replace(checked, X_val=X_val, labels_val=labels_val)
+
+
+def check_groups(
+    embedding: BaseEmbedding, given: Given, X: Table, rows: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
+    """The groups (n,) of samples that are held out together, if some are given and used."""
+    if given.groups is None:
+        return None
+    if given.X_val is not None:
+        raise ValueError(
+            "groups say which samples of X are held out together, but none are, because X_val is "
+            "given. Pass one of them."
+        )
+    if processes_of_fit().is_joint:
+        raise ValueError("groups are for a single process: each of several holds out its own part.")
+    groups = read_groups(given.groups, X)
+    n_groups = len(np.unique(groups[rows]))
+    if n_groups < 2:
+        raise ValueError(
+            f"The groups parameter contains fewer than 2 unique groups ({n_groups}). One is "
+            "held out at least, and one is trained on."
+        )
+    if not embedding.early_stopping:
+        warn_user("groups are not used, because early_stopping=False holds out no samples.")
+        return None
+    return groups
+
+
+def _why_not_watched(
+    embedding: BaseEmbedding, prepared: PreparedData, max_iter: int, *, is_new: bool
+) -> str | None:
+    """Why no samples are held out to detect overfitting; None if some are."""
+    if prepared.held_out is not None:
+        return "X_val is given"
+    if not is_new:
+        return "warm_start continues a training"
+    return embedding._why_not_watched(prepared.labels, max_iter, prepared.data.groups is not None)
 
 
 def _are_unseen(embedding: BaseEmbedding, labels_val: NDArray[np.int64]) -> bool:
@@ -226,7 +273,13 @@ def prepare(
     if not embedding._stops_early:
         return PreparedData(data, None, spread, labels)
     fraction = min(embedding.validation_fraction, MOST_HELD_OUT / total(len(data.rows)))
-    kept, left_out = hold_out(data.labels, fraction, generator)
+    groups = None if data.groups is None else data.groups[data.rows]
+    kept, left_out = hold_out(data.labels, fraction, generator, groups)
+    if len(left_out) == 0:
+        raise ValueError(
+            "early_stopping=True cannot hold out a group: each of the groups has all samples of a "
+            "class."
+        )
     if embedding._learns_from_labels():
         left = labels[kept]
         check_partners(left[left >= 0], embedding.validation_fraction)
@@ -243,6 +296,7 @@ def data_on_device(embedding: BaseEmbedding, checked: CheckedData, *, is_new: bo
         torch.from_numpy(checked.labels).to(device),
         None if checked.weight is None else to_tensor(checked.weight, device),
         torch.from_numpy(checked.rows),
+        groups=None if checked.groups is None else torch.from_numpy(checked.groups),
     )
 
 

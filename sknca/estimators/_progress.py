@@ -188,6 +188,14 @@ def _in_time(seconds: float) -> str:
     return "?" if math.isinf(seconds) else str(_tqdm().format_interval(seconds))
 
 
+def show_note(name: str, text: str, verbose: int | bool) -> None:
+    """Show a line about a fit where its progress is shown, before it begins."""
+    if verbose > 1:
+        print(f"{name}: {text}", flush=True)
+    elif verbose:
+        _tqdm().write(f"{name}: {text}", file=sys.stderr)
+
+
 def _in_short(value: float | list[float]) -> str:
     """The number, or several with strokes between them."""
     return "/".join(f"{number:.3g}" for number in (value if isinstance(value, list) else [value]))

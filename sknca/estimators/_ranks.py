@@ -120,6 +120,7 @@ def check_alike(embedding: BaseEmbedding, given: Given, X: Any, y: Any) -> None:
         "the kind of labels": None if y is None else np.asarray(y).dtype.kind,
         "sample_weight": "None" if given.sample_weight is None else "an array",
         "X_val": "None" if given.X_val is None else "an array",
+        "groups": "None" if given.groups is None else "an array",
         "whether it was fitted before": hasattr(embedding, "network_"),
         "feature_names_in_": list(getattr(embedding, "feature_names_in_", [])),
     }

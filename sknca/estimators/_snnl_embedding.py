@@ -36,6 +36,7 @@ from ..objectives import (
     q_plan,
 )
 from ..tables import FLOATS, DenseTable, naming_columns, read_table
+from ..training import EPOCHS_TO_SKIP, LEAST_EPOCHS_TO_WATCH
 from ._base import BaseEmbedding
 from ._data import apply_layers_to_array, apply_to_array
 from ._encoders import DROPOUT, make_network, width_of_output
@@ -46,9 +47,8 @@ from ._settings import size_of_batches
 #: Of `q`, if labels look wrong.
 _AUTO_Q = 0.7
 
-#: Fewer rows, held out in part, tell nothing of overfitting; and fewer epochs do not overfit.
+#: Fewer samples, held out in part, show no overfitting.
 _ROWS_TO_WATCH = 100
-_EPOCHS_TO_WATCH = 20
 
 
 class SNNLEmbedding(BaseEmbedding):
@@ -248,9 +248,11 @@ class SNNLEmbedding(BaseEmbedding):
         training samples are still being learned. If the training overfits, as with wrong labels, it
         starts again and runs for 15 to 27 % of the epochs. Otherwise it goes on. In both cases the
         final epochs use all samples, and `overfits_` reports which happened. "auto" does nothing
-        with fewer than 100 labeled samples or 20 epochs, with `tol`, `X_val`, reconstruction,
-        layers chosen one by one or a negative `snnl_weight`, and when `warm_start` continues a
-        training.
+        with fewer than 100 labeled samples, with fewer than 20 epochs (or 7, if `max_iter="auto"`
+        chose them or there are `groups`), with `tol`, `X_val`, reconstruction, layers chosen one by
+        one or a negative `snnl_weight`, and when `warm_start` continues a training. Then
+        `overfits_` is None, and `verbose` shows why. If samples are near-copies of each other, pass
+        their `groups` to `fit`: otherwise overfitting is not detected.
 
         True holds the samples out until the end, stops if their loss has not improved (by `tol`, or
         by 0) for `n_iter_no_change` epochs, and keeps the weights of the best epoch. The validation
@@ -258,7 +260,7 @@ class SNNLEmbedding(BaseEmbedding):
 
     validation_fraction : float, default=0.1
         Fraction of the samples, in (0, 1), that `early_stopping` holds out, stratified by class; at
-        most 10000 samples.
+        most 10000 samples. If `fit` gets `groups`, whole groups are held out, one at least.
 
     warm_start : bool, default=False
         Continue from what the previous `fit` learned (network, and decoder, linear layer and
@@ -306,7 +308,7 @@ class SNNLEmbedding(BaseEmbedding):
 
     overfits_ : bool or None
         Whether held-out samples showed overfitting, so that training started again for fewer
-        epochs. None if `early_stopping="auto"` did not apply.
+        epochs. None if this was not checked: `early_stopping` says when.
 
     loss_ : float
         Training loss of the last epoch.
@@ -510,16 +512,24 @@ class SNNLEmbedding(BaseEmbedding):
         width_of_output(decoder.cpu(), code, self.n_features_in_, "decoder")
         return decoder
 
-    def _is_watched(self, labels: NDArray[np.int64], max_iter: int) -> bool:
-        return bool(
-            self.early_stopping == "auto"
-            and self.tol is None
-            and self.snnl_weight > 0
-            and not self._learns_from_unlabeled()
-            and isinstance(self.layers, str)
-            and max_iter >= _EPOCHS_TO_WATCH
-            and total(int(np.count_nonzero(labels >= 0))) >= _ROWS_TO_WATCH
-        )
+    def _why_not_watched(
+        self, labels: NDArray[np.int64], max_iter: int, has_groups: bool
+    ) -> str | None:
+        # Few epochs of many samples, or of copies, overfit too. Others have not.
+        may_be_few = has_groups or self.max_iter == "auto"
+        least = LEAST_EPOCHS_TO_WATCH if may_be_few else EPOCHS_TO_SKIP
+        reasons = {
+            f"early_stopping={self.early_stopping}": self.early_stopping != "auto",
+            "tol is given": self.tol is not None,
+            "snnl_weight is not positive": self.snnl_weight <= 0,
+            "primary_loss also learns from samples without a label": self._learns_from_unlabeled(),
+            "layers are chosen one by one": not isinstance(self.layers, str),
+            f"it has fewer than {least} epochs": max_iter < least,
+            f"fewer than {_ROWS_TO_WATCH} samples have a label": (
+                total(int(np.count_nonzero(labels >= 0))) < _ROWS_TO_WATCH
+            ),
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
 
     def _set_overfits(self, overfits: bool | None) -> None:
         self.overfits_ = overfits

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._threads import threads_for
 from .._warnings import warn_user
-from ..data import Batch, TrainingData, hold_out
+from ..data import Batch, TrainingData, hold_out, one_of_each
 from ..distributed._ranks import ranks_of_fit
 from ..objectives import EmbeddingObjective
 from ..training import (
@@ -232,6 +232,7 @@ class Training:
         """Go on where the training was that wrote the checkpoint."""
         if found["watch"] is not None:
             self._watched = self._hold_out(data, found["planned"])
+            assert self._watched is not None  # as in the fit that wrote the file
             self._watched.watch.load_state_dict(found["watch"])
         self.overfits = found["overfits"]
         self._begin(data, found["max_iter"] if self.overfits else self._max_iter)
@@ -278,7 +279,7 @@ class Training:
         """Whether to stop here."""
         epochs, watched = self.state.epoch, None if self.overfits is not None else self._watched
         if self.objective.adapts and epochs == self._adapts_after:
-            self.objective.adapt_to(pooled_sample(data, self._generator, ROWS_TO_LOOK_AT))
+            self.objective.adapt_to(self._rows_to_look_at(data))
         if watched is not None:
             watched.watch.end_epoch(epochs - 1)
         if self._checkpoint is not None:
@@ -320,21 +321,35 @@ class Training:
             "watch": None if watched is None else watched.watch.state_dict(),
         }
 
-    def _hold_out(self, data: TrainingData, max_iter: int) -> _Watched:
-        """Hold rows out, to watch for overfitting in a training of so many epochs."""
-        fraction = fraction_to_watch(self._parameters.validation_fraction, total(len(data.rows)))
-        kept, left_out = hold_out(data.labels, fraction, self._generator)
+    def _rows_to_look_at(self, data: TrainingData) -> Batch:
+        """Some of the samples, no two of which are of the same class and the same group: copies of
+        each other agree with their labels whatever the training has learned.
+        """
+        some = one_of_each(data, self._generator)
+        return pooled_sample(some, self._generator, ROWS_TO_LOOK_AT)
+
+    def _hold_out(self, data: TrainingData, max_iter: int) -> _Watched | None:
+        """Hold rows out, to watch for overfitting in a training of so many epochs; None if there
+        are none that can be.
+        """
+        groups = None if data.groups is None else data.groups[data.rows]
+        n_groups = None if groups is None else len(groups.unique())
+        fraction = fraction_to_watch(
+            self._parameters.validation_fraction, total(len(data.rows)), n_groups
+        )
+        kept, left_out = hold_out(data.labels, fraction, self._generator, groups)
+        if groups is not None and len(left_out) == 0:
+            return None
         part = replace(data, rows=data.rows[kept])
         held_out, others = (
-            pooled_sample(some, self._generator, ROWS_TO_LOOK_AT)
-            for some in (replace(data, rows=data.rows[left_out]), part)
+            self._rows_to_look_at(some) for some in (replace(data, rows=data.rows[left_out]), part)
         )
 
         def look() -> tuple[Tensor, Tensor]:
             ranks, seen = ranks_of_fit(), self.objective.overfitting(held_out, others)
             return seen if ranks is None else ranks.of_first(seen)
 
-        watch = OverfittingWatch(look, max_iter)
+        watch = OverfittingWatch(look, max_iter, of_groups=groups is not None)
         return _Watched(part, watch, math.ceil(WATCHED_PART * max_iter))
 
     def _warn_if_not_converged(self) -> None:

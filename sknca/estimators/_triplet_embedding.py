@@ -168,7 +168,7 @@ class TripletEmbedding(BaseEmbedding):
 
     validation_fraction : float, default=0.1
         Fraction of the samples, in (0, 1), that `early_stopping` holds out, stratified by class; at
-        most 10000 samples.
+        most 10000 samples. If `fit` gets `groups`, whole groups are held out, one at least.
 
     warm_start : bool, default=False
         Continue from the network that the previous `fit` learned, with a new optimizer. The fitted

@@ -14,6 +14,8 @@ from ._label_spreader import LabelSpreader
 from ._loop import DivergenceError, TrainingInterrupted, train
 from ._one_cycle import epochs_for, one_cycle
 from ._overfitting import (
+    EPOCHS_TO_SKIP,
+    LEAST_EPOCHS_TO_WATCH,
     MOST_HELD_OUT,
     ROWS_TO_LOOK_AT,
     WATCHED_PART,
@@ -25,6 +27,8 @@ from ._step import Losses, MakeOptimizer, Step, TrainingStep, replayed_if_it_pay
 from ._stopping import Stopping
 
 __all__ = [
+    "EPOCHS_TO_SKIP",
+    "LEAST_EPOCHS_TO_WATCH",
     "MOST_HELD_OUT",
     "ROWS_TO_LOOK_AT",
     "WATCHED_PART",

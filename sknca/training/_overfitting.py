@@ -27,9 +27,20 @@ _FIRST_PART, _PART_TO_A_LOOK = 3 / 55, 2 / 55
 #: Looks in which a training learns what many rows share, and the later ones that are compared.
 _EARLY_LOOKS, _LATE_LOOKS = 5, 3
 
+#: In a training with fewer looks, as many of them are late as in one with so many. With fewer than
+#: the least, nothing is found.
+_LEAST_LOOKS = 4
+
+#: With fewer epochs than the first, there is a look after each. With fewer than the second, there
+#: are fewer than the least looks.
+EPOCHS_TO_SKIP, LEAST_EPOCHS_TO_WATCH = 20, 2 * _LEAST_LOOKS - 1
+
 #: The held-out loss has fallen if its mean in the late looks is less than so many times the lowest
 #: of the early ones.
 _FALLEN = 0.98
+
+#: Of groups, it has fallen if it is less than so many times the first one.
+_HALF = 0.5
 
 #: Training rows that disagreed with their neighbors less than this when the early held-out loss was
 #: lowest had been learned by then: nothing was left to memorize.
@@ -45,9 +56,12 @@ _MEMORIZED = 0.92
 MOST_HELD_OUT = 10000
 
 
-def fraction_to_watch(fraction: float, n: int) -> float:
-    """Which part of `n` rows is held out, if `fraction` was asked for."""
-    return min(max(fraction, min(_LEAST_HELD_OUT / n, _LARGEST_FRACTION)), MOST_HELD_OUT / n)
+def fraction_to_watch(fraction: float, n: int, n_groups: int | None = None) -> float:
+    """Which part of `n` rows is held out, if `fraction` was asked for. If they are in groups, so
+    many groups at least, because rows of a group may be copies.
+    """
+    least = _LEAST_HELD_OUT / (n if n_groups is None else n_groups)
+    return min(max(fraction, min(least, _LARGEST_FRACTION)), MOST_HELD_OUT / n)
 
 
 class OverfittingWatch:
@@ -66,17 +80,35 @@ class OverfittingWatch:
     max_iter : int
         How many epochs the training would have.
 
+    of_groups : bool, default=False
+        Whether whole groups of rows are held out. Copies in a group may be memorized in the first
+        epochs, so there is a look after each, as with few epochs, and what training rows disagreed
+        at first counts.
+
     Attributes
     ----------
     losses : list of float
         The loss of the held-out rows at each look.
     """
 
-    def __init__(self, look: Callable[[], tuple[Tensor, Tensor]], max_iter: int) -> None:
+    def __init__(
+        self,
+        look: Callable[[], tuple[Tensor, Tensor]],
+        max_iter: int,
+        *,
+        of_groups: bool = False,
+    ) -> None:
         self._look = look
         self._max_iter = max_iter
-        self._first = round(_FIRST_PART * max_iter)
-        self._step = max(round(_PART_TO_A_LOOK * max_iter), 1)
+        self._of_groups = of_groups
+        every_epoch = of_groups or max_iter < EPOCHS_TO_SKIP
+        self._first = 0 if every_epoch else round(_FIRST_PART * max_iter)
+        self._step = 1 if every_epoch else max(round(_PART_TO_A_LOOK * max_iter), 1)
+        n_looks = len(range(self._first, math.ceil(WATCHED_PART * max_iter), self._step))
+        n_most = _EARLY_LOOKS + _LATE_LOOKS
+        n_late = _LATE_LOOKS if n_looks >= n_most else round(_LATE_LOOKS / n_most * n_looks)
+        self._n_late = max(n_late, 1)
+        self._n_early = min(max(n_looks, _LEAST_LOOKS) - self._n_late, _EARLY_LOOKS)
         self.losses: list[float] = []
         self._disagreements: list[float] = []
 
@@ -84,7 +116,8 @@ class OverfittingWatch:
     def short_training(self) -> int:
         """How many epochs a training has that is to end before it memorizes, instead of all."""
         best_epoch = self._first + 1 + self._step * self._best
-        least, largest = (math.ceil(part * self._max_iter) for part in (_LEAST_PART, _LARGEST_PART))
+        parts = 0 if self._of_groups else _LEAST_PART, _LARGEST_PART
+        least, largest = (math.ceil(part * self._max_iter) for part in parts)
         return min(max(math.ceil(_TIMES_BEST * best_epoch), least), largest)
 
     def end_epoch(self, epoch: int) -> bool:
@@ -106,10 +139,11 @@ class OverfittingWatch:
     @property
     def overfits(self) -> bool:
         """Whether more epochs would only memorize, as far as was seen."""
-        if len(self.losses) < _EARLY_LOOKS + _LATE_LOOKS:
+        if len(self.losses) < self._n_early + self._n_late:
             return False
-        late = sum(self.losses[-_LATE_LOOKS:]) / _LATE_LOOKS
-        then, now = self._disagreements[self._best], self._disagreements[-1]
+        late = sum(self.losses[-self._n_late :]) / self._n_late
+        then = self._disagreements[0 if self._of_groups else self._best]
+        now = self._disagreements[-1]
         return not self._has_fallen(late) and then > _DISAGREEMENT and now < _MEMORIZED * then
 
     @property
@@ -117,7 +151,9 @@ class OverfittingWatch:
         """Whether the training rows have been learned, and the held-out loss has fallen with it."""
         if not self.losses or self._disagreements[-1] > _LEARNED:
             return False
-        if len(self.losses) <= _EARLY_LOOKS:
+        if self._of_groups:
+            return self.losses[-1] < _HALF * self.losses[0]
+        if len(self.losses) <= self._n_early:
             return _FALLEN * self.losses[-1] <= self.losses[self._best]
         return self._has_fallen(self.losses[-1])
 
@@ -127,5 +163,5 @@ class OverfittingWatch:
     @property
     def _best(self) -> int:
         """Of the early looks."""
-        early = self.losses[:_EARLY_LOOKS]
+        early = self.losses[: self._n_early]
         return min(range(len(early)), key=early.__getitem__, default=-1)

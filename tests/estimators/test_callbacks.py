@@ -235,7 +235,7 @@ class TestVerbose:
         assert shown == pytest.approx([1 / 3, 2 / 3, 1, 1, 4 / 3, 5 / 3, 2, 2])
 
     def test_a_line_for_each_epoch(self, iris, capsys):
-        embedding = SNNLEmbedding(max_iter=3, verbose=2).fit(*iris)
+        embedding = SNNLEmbedding(max_iter=3, early_stopping=False, verbose=2).fit(*iris)
         out, err = capsys.readouterr()
         assert err == ""
         lines = out.splitlines()
@@ -248,11 +248,12 @@ class TestVerbose:
 
     def test_a_resumed_fit_tells_of_its_own_time(self, iris, tmp_path, capsys):
         path = tmp_path / "fit.ckpt"
+        settings = {"max_iter": 4, "early_stopping": False, "random_state": 0}
         with pytest.raises(RuntimeError):
-            SNNLEmbedding(max_iter=4, random_state=0).set_callbacks(Recorder(fail_after=1)).fit(
+            SNNLEmbedding(**settings).set_callbacks(Recorder(fail_after=1)).fit(
                 *iris, checkpoint=path
             )
-        SNNLEmbedding(max_iter=4, random_state=0, verbose=2).fit(*iris, checkpoint=path)
+        SNNLEmbedding(**settings, verbose=2).fit(*iris, checkpoint=path)
         lines = capsys.readouterr().out.splitlines()
         assert [line.split(",")[0] for line in lines] == [
             f"SNNLEmbedding: epoch {i}/4" for i in (3, 4)

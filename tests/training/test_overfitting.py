@@ -74,3 +74,58 @@ def test_it_looks_often_enough_in_the_first_half(max_iter):
     watch = OverfittingWatch(lambda: (torch.tensor(1.0), torch.tensor(0.5)), max_iter)
     looks = sum(watch.end_epoch(epoch) for epoch in range(max_iter // 2))
     assert 8 <= looks <= 16
+
+
+@pytest.mark.parametrize("max_iter", range(7, 20))
+def test_with_few_epochs_it_looks_after_each(max_iter):
+    half = -(-max_iter // 2)
+
+    def of(losses, disagreements):
+        shown = iter(zip(losses, disagreements, strict=True))
+        watch = OverfittingWatch(lambda: tuple(map(torch.tensor, next(shown))), max_iter)
+        assert all(watch.end_epoch(epoch) for epoch in range(half))
+        return watch
+
+    steps = torch.linspace(0, 1, half)
+    learning = (0.6 - 0.3 * steps).tolist()
+    rising = of((0.8 + steps).tolist(), learning)
+    assert rising.overfits
+    assert 2 <= rising.short_training <= 6
+    assert not of((0.8 - 0.5 * steps).tolist(), learning).overfits
+    assert not of((0.8 + steps).tolist(), (0.1 - 0.1 * steps).tolist()).overfits
+
+
+def test_too_few_epochs():
+    watch = OverfittingWatch(lambda: (torch.tensor(1.0), torch.tensor(0.5)), 6)
+    assert all(watch.end_epoch(epoch) for epoch in range(3))
+    assert not watch.overfits
+
+
+class TestOfGroups:
+    @staticmethod
+    def watched(losses, disagreements):
+        shown = iter(zip(losses, disagreements, strict=True))
+        watch = OverfittingWatch(lambda: tuple(map(torch.tensor, next(shown))), 55, of_groups=True)
+        assert all(watch.end_epoch(epoch) for epoch in range(len(losses)))
+        return watch
+
+    def test_what_is_memorized_in_the_first_epochs(self):
+        memorized = [0.5, 0.4, 0.2, 0.05, 0.01, 0.0, 0.0, 0.0]
+        watch = self.watched([0.69, 0.68, 0.65, 0.61, 0.58, 0.6, 0.6, 0.6], memorized)
+        assert not watch.is_over
+        assert watch.overfits
+        watch = self.watched([0.65, 0.66, 0.66, 0.68, 0.7, 0.7, 0.7, 0.7], memorized)
+        assert watch.short_training == 2
+
+    def test_what_other_groups_share(self):
+        watch = self.watched([0.5, 0.4, 0.24], [0.5, 0.3, 0.09])
+        assert watch.is_over
+        falling = [0.8 - 0.05 * i for i in range(8)]
+        assert not self.watched(falling, LEARNING).overfits
+        assert not self.watched([0.1] * 8, [0.15, *[0.01] * 7]).overfits
+
+    def test_as_many_groups_are_held_out(self):
+        assert fraction_to_watch(0.1, 5000, 40) == 0.25
+        assert fraction_to_watch(0.1, 5000, 500) == 0.2
+        assert fraction_to_watch(0.1, 5000, 5000) == 0.1
+        assert fraction_to_watch(0.1, 100_000, 40) == 0.1
