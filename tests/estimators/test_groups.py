@@ -121,7 +121,7 @@ def test_not_with_validation_samples_nor_in_several_processes(iris, monkeypatch)
 
     monkeypatch.setattr(_fit, "processes_of_fit", Joint)
     with pytest.raises(ValueError, match="groups are for a single process"):
-        SNNLEmbedding(max_iter=2).fit(X, y, groups=groups)
+        _fit.check_groups(SNNLEmbedding(), _fit.Given(X, groups=groups), X, np.arange(150))
 
 
 @pytest.mark.parametrize("kind", [SNNLEmbedding, TripletEmbedding])
