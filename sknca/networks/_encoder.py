@@ -12,6 +12,10 @@ from .._torch_compat import has_hooks
 from ._activations import ACTIVATIONS
 from ._unit_code import encoder_of
 
+#: What a file has of a network: values of Python's own types, and its tensors.
+Description = Mapping[str, Any]
+Tensors = Mapping[str, Tensor]
+
 #: Rows that go through a network together after training.
 CHUNK_ROWS = 256
 
@@ -100,19 +104,13 @@ class Encoder:
         return {}
 
     @classmethod
-    def from_description(
-        cls,
-        described: Mapping[str, Any],
-        tensors: Mapping[str, Tensor],
-        n_inputs: int,
-        n_outputs: int,
-    ) -> Self:
+    def from_description(cls, about: Description, tensors: Tensors, n_in: int, n_out: int) -> Self:
         """An encoder for these tensors, which are loaded into it next.
 
         Raises
         ------
-        Exception
-            Of any kind, if the parts do not fit together.
+        ValueError
+            That names what of the description is wrong. Shapes are compared by the caller.
         """
         raise NotImplementedError
 
@@ -165,10 +163,3 @@ def _own_product(module: Any) -> float:
     if said is not None:
         return said
     return math.inf if module._parameters else 0
-
-
-def check_shape(tensors: Mapping[str, Tensor], name: str, expected: tuple[int, ...]) -> None:
-    """Refuse a tensor of a file that has another shape, or is empty."""
-    shape = tuple(tensors[name].shape)
-    if shape != expected or 0 in shape:
-        raise ValueError(f"its tensor {name} has shape {shape}, but must have shape {expected}")

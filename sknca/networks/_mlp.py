@@ -1,6 +1,6 @@
 """Hidden layers and a linear layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from .._sparse_rows import Rows
 from .._torch_compat import has_forward_hooks
 from ._activations import ACTIVATIONS, name_of_activation
 from ._dropout import Dropout
-from ._encoder import Encoder, check_shape, is_plain
+from ._encoder import Description, Encoder, Tensors, is_plain
 from ._fused_relu import FusedReLU
 from ._linear import SparseLinear, linear
 
@@ -132,29 +132,11 @@ class MLP(Encoder, nn.Module):
         return described | ({"sparse": True} if self.reads_sparse else {})
 
     @classmethod
-    def from_description(
-        cls,
-        described: Mapping[str, Any],
-        tensors: Mapping[str, Tensor],
-        n_inputs: int,
-        n_outputs: int,
-    ) -> Self:
-        sparse = bool(described.get("sparse", False))
+    def from_description(cls, about: Description, tensors: Tensors, n_in: int, n_out: int) -> Self:
+        sparse = bool(about.get("sparse", False))
         sizes: list[int] = []
         while f"hidden.{len(sizes)}.0.weight" in tensors:
             shape = tensors[f"hidden.{len(sizes)}.0.weight"].shape
             sizes.append(shape[-1 if sparse and not sizes else 0])
-        # Checked first, so that a file cannot cause larger networks than it contains.
-        names = [*(f"hidden.{i}.0.weight" for i in range(len(sizes))), "output.weight"]
-        widths = pairwise([n_inputs, *sizes, n_outputs])
-        for name, (fan_in, fan_out) in zip(names, widths, strict=True):
-            is_sparse = sparse and name == names[0]
-            check_shape(tensors, name, (fan_in, fan_out) if is_sparse else (fan_out, fan_in))
-        return cls(
-            n_inputs,
-            n_outputs,
-            hidden_layer_sizes=sizes,
-            activation=described["activation"],
-            dropout=described["dropout"],
-            sparse=sparse,
-        )
+        settings = {name: about[name] for name in ("activation", "dropout")}
+        return cls(n_in, n_out, hidden_layer_sizes=sizes, sparse=sparse, **settings)

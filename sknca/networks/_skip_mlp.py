@@ -1,7 +1,6 @@
 """The encoder for tables."""
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 from .._random import FromGeneratorOfFit
 from .._sparse_rows import Rows, SparseRows
 from .._torch_compat import sparse_checks_as_they_are
-from ._encoder import check_shape
+from ._encoder import Description, Tensors
 from ._linear import SparseLinear, linear
 from ._mlp import MLP
 
@@ -45,23 +44,9 @@ class SkipMLP(MLP):
     is_plain = True
 
     def __init__(
-        self,
-        n_inputs: int,
-        n_outputs: int,
-        *,
-        hidden_layer_sizes: Sequence[int],
-        activation: str,
-        dropout: float,
-        sparse: bool = False,
+        self, n_inputs: int, n_outputs: int, *, sparse: bool = False, **others: Any
     ) -> None:
-        super().__init__(
-            n_inputs,
-            n_outputs,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            dropout=dropout,
-            sparse=sparse,
-        )
+        super().__init__(n_inputs, n_outputs, sparse=sparse, **others)
         self.scale: Tensor  # (n_inputs,)
         self.register_buffer("scale", torch.ones(n_inputs, device="cpu", dtype=torch.float32))
         self.unit: Tensor  # (), what brings the features together to their usual variance
@@ -154,18 +139,9 @@ class SkipMLP(MLP):
         return None if described is None else described | {"gain": self.gain}
 
     @classmethod
-    def from_description(
-        cls,
-        described: Mapping[str, Any],
-        tensors: Mapping[str, Tensor],
-        n_inputs: int,
-        n_outputs: int,
-    ) -> Self:
-        sparse = described.get("sparse", False)
-        expected = (n_inputs, n_outputs) if sparse else (n_outputs, n_inputs)
-        check_shape(tensors, "skip.weight", expected)
-        network = super().from_description(described, tensors, n_inputs, n_outputs)
-        network.gain = float(described["gain"])
+    def from_description(cls, about: Description, tensors: Tensors, n_in: int, n_out: int) -> Self:
+        network = super().from_description(about, tensors, n_in, n_out)
+        network.gain = float(about["gain"])
         if not 0 < network.gain < math.inf:
-            raise ValueError(f"its gain is {network.gain}, not positive and finite")
+            raise ValueError(f"gain is {network.gain}, not positive and finite")
         return network

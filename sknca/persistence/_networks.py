@@ -1,7 +1,7 @@
 """Descriptions of networks and objectives, from which they are built again with their tensors."""
 
-from collections.abc import Container, Mapping
-from typing import Any
+from collections.abc import Callable, Container, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..estimators._encoders import Maker, make_custom, width_of_output
 from ..functional import METRICS, STRATEGIES
-from ..networks import MLP, Encoder, SkipMLP, UnitCode, check_shape, encoder_of
+from ..networks import MLP, Encoder, SkipMLP, UnitCode, encoder_of
 from ..objectives import (
     PRIMARY_LOSSES,
     TEMPERATURE_SCHEDULES,
@@ -173,12 +173,26 @@ def _build_primary_loss(
             described["decoder"], of_decoder, n_components, n_features, maker, "decoder"
         )
     task = PrimaryTask(n_components, n_features, n_classes, lambda: decoder)
-    # Without memory first, so that a file cannot cause larger layers than it contains.
+    return _checked(lambda: primary_loss.build(task), _under(tensors, "primary."))
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def _checked(make: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
+    """A module for these tensors. It is made without memory first, so that a file cannot cause
+    larger layers than it contains.
+    """
     with torch.device("meta"), _WithoutMemory():
-        expected = primary_loss.build(task).state_dict()
-    for key, tensor in expected.items():
-        check_shape(tensors, f"primary.{key}", tuple(tensor.shape))
-    return primary_loss.build(task)
+        expected = make().state_dict()
+    # Weights before biases: their shapes tell what is wrong.
+    for name, tensor in sorted(expected.items(), key=lambda item: -item[1].ndim):
+        if name not in tensors:
+            raise ValueError(f"Missing key: it has no tensor {name}")
+        shape, wanted = tuple(tensors[name].shape), tuple(tensor.shape)
+        if shape != wanted or 0 in shape:
+            raise ValueError(f"its tensor {name} has shape {shape}, but must have shape {wanted}")
+    return make()
 
 
 class _WithoutMemory(TorchFunctionMode):
@@ -209,7 +223,17 @@ def _build(
         kind = described.get("kind", "SkipMLP" if "skip.weight" in tensors else "MLP")
         if kind not in KINDS:
             raise ValueError(f"its {name} is of an unknown kind, {kind!r}")
-        network = KINDS[kind].from_description(described, tensors, n_inputs, n_outputs)
+
+        def make() -> nn.Module:
+            try:
+                made: nn.Module = KINDS[kind].from_description(
+                    described, tensors, n_inputs, n_outputs
+                )
+            except ValueError as error:
+                raise ValueError(f"its {name}'s {error}") from error
+            return made
+
+        network = _checked(make, tensors)
         network.to("cpu", torch.float32)
         return network
     if maker is None:

@@ -17,7 +17,6 @@ from sknca.networks import (
     UnitCode,
     answers_of,
     apply,
-    check_shape,
     hidden_layers,
     is_plain,
     largest_product,
@@ -70,9 +69,8 @@ class TwoMaps(Encoder, nn.Module):
         return {"gain": self.gain}
 
     @classmethod
-    def from_description(cls, described, tensors, n_inputs, n_outputs):
-        check_shape(tensors, "weight", (2, n_inputs, n_outputs))
-        return cls(n_inputs, n_outputs, described["gain"])
+    def from_description(cls, about, tensors, n_in, n_out):
+        return cls(n_in, n_out, about["gain"])
 
 
 class Inherited(TwoMaps):
