@@ -27,7 +27,6 @@ from ._checkpoint import Checkpoint
 from ._data import apply_to_array
 from ._encoders import Maker, is_plain_maker
 from ._fit import Given, fit
-from ._labels import is_labeled
 from ._parameters import EmbeddingParameters
 from ._ranks import is_first
 from ._stream import Stream, learn_portion
@@ -85,11 +84,6 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     def _has_fixed_classes(self) -> bool:
         """Whether no new class may come in a further portion of a stream."""
         return False
-
-    def _is_labeled(self, y: NDArray[Any], missing: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-        """Which entries of y (n,), some of which were missing, are labels."""
-        labeled = is_labeled(y, self.unlabeled)
-        return labeled if missing is None else labeled & ~missing
 
     def _set_overfits(self, overfits: bool | None) -> None:
         """Set the attribute of the subclass that reports overfitting; None: it was not watched."""

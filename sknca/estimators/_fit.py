@@ -20,14 +20,20 @@ from ..distributed._ranks import ranks_of_fit
 from ..networks import answers_of
 from ..objectives import EmbeddingObjective
 from ..tables import (
+    Labels,
     Table,
+    check_partners,
     common_unit,
+    encode_labels,
+    encode_validation,
     read_groups,
+    read_labels,
     read_table,
     read_validation_table,
     relative_weight,
     to_tensor,
     warn_if_unlike,
+    without_unlabeled,
 )
 from ..training import (
     MOST_HELD_OUT,
@@ -40,7 +46,6 @@ from ._callbacks import FitCallbacks
 from ._checkpoint import Checkpoint, describe_fit
 from ._data import draw_seed
 from ._encoders import reads_sparse, starts_from_data
-from ._labels import check_partners, encode_labels, without_missing
 from ._progress import show_note
 from ._ranks import any_of, check_alike, counts_of, is_first, pooled, pooled_sample, total
 from ._settings import number_of_epochs
@@ -177,30 +182,41 @@ def check(embedding: BaseEmbedding, given: Given, *, reset: bool) -> CheckedData
     y, y_val, with_labels = given.y, given.y_val, embedding._learns_from_labels()
     if not with_labels:
         y = y_val = None
-    y, missing = (None, None) if y is None else without_missing(y, embedding.unlabeled)
+    read = None if y is None else without_unlabeled(read_labels(y), embedding.unlabeled)
     processes = processes_of_fit()
-    X, y = read_table(embedding, given.X, y, reset=reset, least=2, processes=processes)
+    X, _ = read_table(embedding, given.X, mask_of(read), reset=reset, least=2, processes=processes)
     if X.is_sparse and processes.is_joint:
         raise ValueError("A sparse X is for a single process: several need a dense one.")
-    check_alike(embedding, given, X, y)
-    labels = encode_labels(embedding, y, len(X), missing)
+    check_alike(embedding, given, X, None if read is None else read.values)
+    labels, classes = np.full(len(X), -1), None
+    if read is not None:
+        everyones = processes.exchange if processes.is_joint else None
+        labels, classes = encode_labels(read, embedding.unlabeled, everyones)
+    keep_classes(embedding, classes)
     weight, rows = relative_weight(given.sample_weight, X, processes)
     if not (embedding._learns_from_unlabeled() or embedding._spreads_labels()):
         rows = rows[labels[rows] >= 0]
     if with_labels:
         is_labeled = labels[rows] >= 0
         spreads = embedding._spreads_labels() and not is_labeled.all()
-        check_partners(labels[rows][is_labeled], may_be_single=spreads)
+        check_partners(counts_of(labels[rows][is_labeled]), may_be_single=spreads)
     checked = CheckedData(X, labels, weight, rows, groups=check_groups(embedding, given, X, rows))
     if given.X_val is None and y_val is None:
         return checked
-    missing = None
+    read_val = None
     if y_val is not None:
-        y_val, missing = without_missing(y_val, embedding.unlabeled, "y_val")
-    X_val, y_val = read_validation_table(
-        embedding, given.X_val, y_val, with_labels=y is not None, processes=processes
+        read_val = without_unlabeled(read_labels(y_val, "y_val"), embedding.unlabeled)
+    X_val, _ = read_validation_table(
+        embedding,
+        given.X_val,
+        mask_of(read_val),
+        with_labels=read is not None,
+        processes=processes,
     )
-    labels_val = encode_labels(embedding, y_val, len(X_val), missing, known=True)
+    labels_val = np.full(len(X_val), -1)
+    if read_val is not None and classes is not None:
+        may_be_unseen = embedding._may_validate_on_other_classes() and not processes.is_joint
+        labels_val = encode_validation(read_val, classes, may_be_unseen=may_be_unseen)
     trained = np.flatnonzero(counts_of(labels[rows][labels[rows] >= 0]))
     found = _are_unseen(embedding, labels_val) or np.isin(labels_val, trained).any()
     if with_labels and not any_of(bool(found)):
@@ -246,6 +262,18 @@ def _why_not_watched(
     return embedding._why_not_watched(prepared.labels, max_iter, prepared.data.groups is not None)
 
 
+def mask_of(labels: Labels | None) -> NDArray[np.bool_] | None:
+    """Of the length of the labels, for scikit-learn's validation, which would convert them."""
+    return None if labels is None else labels.is_labeled
+
+
+def keep_classes(embedding: BaseEmbedding, classes: NDArray[Any] | None) -> None:
+    """Set `classes_`, or delete it if nothing is learned from labels."""
+    embedding.__dict__.pop("classes_", None)
+    if classes is not None:
+        embedding.classes_ = classes
+
+
 def _are_unseen(embedding: BaseEmbedding, labels_val: NDArray[np.int64]) -> bool:
     """Whether held-out samples are of classes that are not trained on."""
     return bool((labels_val >= len(getattr(embedding, "classes_", []))).any())
@@ -282,7 +310,7 @@ def prepare(
         )
     if embedding._learns_from_labels():
         left = labels[kept]
-        check_partners(left[left >= 0], embedding.validation_fraction)
+        check_partners(counts_of(left[left >= 0]), embedding.validation_fraction)
     held_out = pooled(data.take_at_home(data.rows[left_out]))
     data = replace(data, rows=data.rows[kept])
     return PreparedData(data, (held_out, pooled_sample(data, generator)), spread, labels)

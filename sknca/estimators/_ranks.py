@@ -111,13 +111,14 @@ def check_alike(embedding: BaseEmbedding, given: Given, X: Any, y: Any) -> None:
         return
     from .. import __version__
 
+    kind = y.dtype.kind if y is not None and len(y) else None  # without a label, that of others
     here: dict[str, Any] = {
         "the estimator": type(embedding).__name__,
         "the version of sknca": __version__,
         "the version of torch": str(torch.__version__),
         "the number of features": X.shape[1],
         "the dtype of X": str(X.dtype),
-        "the kind of labels": None if y is None else np.asarray(y).dtype.kind,
+        "the kind of labels": next(filter(None, [kind, *ranks.exchange(kind)]), None),
         "sample_weight": "None" if given.sample_weight is None else "an array",
         "X_val": "None" if given.X_val is None else "an array",
         "groups": "None" if given.groups is None else "an array",

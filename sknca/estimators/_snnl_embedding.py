@@ -35,13 +35,20 @@ from ..objectives import (
     check_temperature_schedule,
     q_plan,
 )
-from ..tables import FLOATS, DenseTable, naming_columns, read_table
+from ..tables import (
+    FLOATS,
+    DenseTable,
+    naming_columns,
+    read_labels,
+    read_table,
+    weight_of_classes,
+    without_unlabeled,
+)
 from ..training import EPOCHS_TO_SKIP, LEAST_EPOCHS_TO_WATCH
 from ._base import BaseEmbedding
 from ._data import apply_layers_to_array, apply_to_array
 from ._encoders import DROPOUT, make_network, width_of_output
-from ._labels import weight_of_classes, without_missing
-from ._ranks import any_of, total
+from ._ranks import any_of, counts_of, total
 from ._settings import size_of_batches
 
 #: Of `q`, if labels look wrong.
@@ -448,8 +455,9 @@ class SNNLEmbedding(BaseEmbedding):
     ) -> EmbeddingObjective:
         class_weight = None
         if self.class_weight is not None and self._learns_from_labels():
+            counts = counts_of(labels[labels >= 0], len(self.classes_))
             class_weight = weight_of_classes(
-                self.class_weight, self.classes_, labels, size_of_batches(self)
+                self.class_weight, self.classes_, counts, size_of_batches(self)
             )
         if self.snnl_weight == 0 and self.primary_loss is None:
             raise ValueError("snnl_weight=0 with primary_loss=None leaves nothing to train.")
@@ -618,14 +626,12 @@ class SNNLEmbedding(BaseEmbedding):
         check_is_fitted(self)
         if y is None:
             raise ValueError("layer_entanglement requires y to be passed, but the target y is None")
-        y, missing = without_missing(y, self.unlabeled)
-        table, labels = read_table(self, X, y)
-        assert labels is not None
-        labeled = np.flatnonzero(self._is_labeled(labels, missing))
-        table, labels = table.take(labeled), labels[labeled]
+        labels = without_unlabeled(read_labels(y), self.unlabeled)
+        table, _ = read_table(self, X, labels.is_labeled)
+        table = table.take(np.flatnonzero(labels.is_labeled))
         score = partial(
             entanglement_score,
-            labels=labels,
+            labels=labels.values,
             temperature=temperature,
             metric=metric,
             device=device_of(self.network_, default=torch.device("cpu")),

@@ -22,15 +22,18 @@ from .._threads import threads_for
 from ..functional import METRICS, ClassProbabilities, MetricName, widest_float
 from ..tables import (
     FLOATS,
+    all_labeled,
     check_format,
+    classes_of,
     explained,
-    one_column,
+    positions,
+    read_labels,
     read_weight,
     validate_data,
+    warn_of_classes,
 )
 from ._callbacks import FitCallbacks
 from ._estimator import Estimator
-from ._labels import check_classes
 from ._sparse_neighbors import SparseClassProbabilities
 
 _CPU = torch.device("cpu")
@@ -141,21 +144,24 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         """
         callbacks = FitCallbacks(self, X, y, sample_weight)
         with self._all_or_nothing():
+            given = None if y is None else read_labels(y)
             with explained(X, type(self).__name__):
                 check_format(X)
-                rows, y = check_X_y(
+                rows, _ = check_X_y(
                     as_array(X),
-                    one_column(y),
+                    None if given is None else given.is_labeled,
                     dtype=FLOATS,
                     accept_sparse="csr",
                     estimator=self,
                 )
-            check_classes(y)
+            assert given is not None
+            all_labeled(given)
+            classes = classes_of(given)
+            warn_of_classes(given)
+            labels = positions(given, classes)
             weight = read_weight(sample_weight, rows)
             validate_data(self, X, skip_check_array=True)  # sets the features
-            self.classes_: NDArray[Any]
-            labels: NDArray[np.int64]
-            self.classes_, labels = np.unique(y, return_inverse=True)
+            self.classes_: NDArray[Any] = classes
             # By class, so that a class is a slice. Samples of weight 0 are excluded.
             order = np.argsort(labels, kind="stable")
             order = order[weight[order] > 0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .._devices import resolve_device
 from .._threads import threads_for
@@ -14,13 +15,27 @@ from ..data import TrainingData
 from ..distributed import processes_of_fit
 from ..networks import answers_of
 from ..objectives import EmbeddingObjective
-from ..tables import ROWS_TO_START_FROM, Table, read_table, relative_weight
+from ..tables import (
+    ROWS_TO_START_FROM,
+    Table,
+    encode_portion,
+    read_labels,
+    read_table,
+    relative_weight,
+    without_unlabeled,
+)
 from ..training import DivergenceError, EpochRecord, TrainingState, isolated, train
 from ._build import Earlier, PreparedData, build
 from ._data import draw_seed
 from ._encoders import starts_from_data
-from ._fit import CheckedData, data_on_device, start_of_features, stays_sparse
-from ._labels import encode_portion, without_missing
+from ._fit import (
+    CheckedData,
+    data_on_device,
+    keep_classes,
+    mask_of,
+    start_of_features,
+    stays_sparse,
+)
 from ._settings import (
     advice,
     check_codes,
@@ -96,7 +111,7 @@ def learn_portion(
     if processes_of_fit().is_joint:
         raise ValueError("partial_fit is for a single process: within together(), call fit.")
     is_new = not hasattr(embedding, "network_")
-    checked = check_portion(embedding, X, y, sample_weight, classes, is_new=is_new)
+    checked, known = check_portion(embedding, X, y, sample_weight, classes, is_new=is_new)
     if len(checked.rows) < 2:  # there is no pair to learn from
         if is_new:
             raise ValueError(
@@ -104,6 +119,7 @@ def learn_portion(
                 f"{len(checked.rows)} of {len(checked.X)}."
             )
         return
+    keep_classes(embedding, known)
     stream: Stream | None = None if is_new else embedding.__dict__.get("_stream")
     seed = draw_seed(embedding.random_state) if stream is None else stream.seed
     history: list[EpochRecord] = [] if is_new else embedding.history_
@@ -151,19 +167,24 @@ def _on_cpu(value: Any) -> Any:
 
 def check_portion(
     embedding: BaseEmbedding, X: Any, y: Any, sample_weight: Any, classes: Any, *, is_new: bool
-) -> CheckedData:
-    """Refuse what cannot be learned from, and encode labels and weights."""
+) -> tuple[CheckedData, NDArray[Any] | None]:
+    """Refuse what cannot be learned from, and encode labels and weights. The classes so far are
+    returned too.
+    """
     with_labels = embedding._learns_from_labels()
     if not with_labels:
         y = None
-    y, missing = (None, None) if y is None else without_missing(y, embedding.unlabeled)
-    least = 2 if is_new else 1
-    X, y = read_table(embedding, X, y, reset=is_new, least=least)
-    labels = encode_portion(embedding, y, len(X), missing, classes, is_new=is_new)
+    read = None if y is None else without_unlabeled(read_labels(y), embedding.unlabeled)
+    X, _ = read_table(embedding, X, mask_of(read), reset=is_new, least=2 if is_new else 1)
+    labels = np.full(len(X), -1)
+    known = None if is_new else getattr(embedding, "classes_", None)
+    if read is not None:
+        fixed = embedding._has_fixed_classes()
+        labels, known = encode_portion(read, embedding.unlabeled, classes, known, fixed=fixed)
     weight, rows = relative_weight(sample_weight, X, processes_of_fit())
     if not embedding._learns_from_unlabeled():
         rows = rows[labels[rows] >= 0]
-    return CheckedData(X, labels, weight, rows)
+    return CheckedData(X, labels, weight, rows), known
 
 
 def keep_rows(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
-from numpy.typing import ArrayLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics.cluster import contingency_matrix
 
 from .._compat import check_clusterings, validate_params
 from .._typing import with_types
+from ..tables import all_labeled, read_labels
 
 
 @with_types(
@@ -60,9 +64,22 @@ def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float
     >>> clustering_accuracy(["a", "a", "b", "b"], [1, 1, 0, 2])
     0.75
     """
-    classes, clusters = check_clusterings(labels_true, labels_pred)
+    classes, clusters = check_clusterings(
+        _exact(labels_true, "labels_true"), _exact(labels_pred, "labels_pred")
+    )
     if len(classes) == 0:
         return 1.0
     contingency = contingency_matrix(classes, clusters)  # (n_classes, n_clusters)
     matched = linear_sum_assignment(contingency, maximize=True)
     return float(contingency[matched].sum() / len(classes))
+
+
+def _exact(labels: ArrayLike, name: str) -> NDArray[Any]:
+    """Labels of which scikit-learn merges none."""
+    if np.ndim(labels) != 1:
+        raise ValueError(f"{name} must be 1D: shape is {np.shape(labels)!r}")
+    values = all_labeled(read_labels(labels, name))
+    if values.dtype.kind == "f":
+        return values
+    exact: NDArray[np.int64] = np.unique(values, return_inverse=True)[1]
+    return exact

@@ -15,6 +15,7 @@ from .._compat import Interval, StrOptions, check_sample_weight, validate_params
 from .._devices import resolve_device
 from .._typing import with_types
 from ..functional import METRICS, soft_nearest_neighbor_loss, widest_float
+from ..tables import read_positions
 
 
 @with_types(
@@ -113,7 +114,7 @@ def entanglement_score(
     1.12
     """
     rows, targets = check_X_y(
-        as_array(X), as_array(labels), dtype=[np.float64, np.float32, np.float16]
+        as_array(X), read_positions(labels, "labels"), dtype=[np.float64, np.float32, np.float16]
     )
     weight = None
     if sample_weight is not None:

@@ -16,6 +16,7 @@ from .._arrays import as_array
 from .._compat import Interval, StrOptions, validate_params
 from .._typing import with_types
 from ..functional import METRICS, Metric, relevant_neighbors
+from ..tables import all_labeled, positions, read_labels, union
 
 _FLOATS = [np.float64, np.float32, np.float16]
 
@@ -259,24 +260,26 @@ def _checked(
             f"got X_gallery={'None' if X_gallery is None else '...'}, "
             f"labels_gallery={'None' if labels_gallery is None else '...'}."
         )
-    rows, targets = check_X_y(as_array(X), as_array(labels), dtype=_FLOATS)
+    asked = read_labels(labels, "labels")
+    targets = all_labeled(asked)
+    rows, _ = check_X_y(as_array(X), asked.is_labeled, dtype=_FLOATS)
     if X_gallery is None:
-        _, codes = np.unique(targets, return_inverse=True)
-        z, y = _tensor(rows), torch.from_numpy(codes)
+        z, y = _tensor(rows), torch.from_numpy(np.unique(targets, return_inverse=True)[1])
         gallery, gallery_labels = None, y
     else:
-        others, other_targets = check_X_y(
-            as_array(X_gallery), as_array(labels_gallery), dtype=_FLOATS
-        )
+        searched = read_labels(labels_gallery, "labels_gallery")
+        others, _ = check_X_y(as_array(X_gallery), searched.is_labeled, dtype=_FLOATS)
         if others.shape[1] != rows.shape[1]:
             raise ValueError(
                 f"X_gallery has {others.shape[1]} features, but X has {rows.shape[1]}."
             )
-        _, codes = np.unique(np.concatenate([targets, other_targets]), return_inverse=True)
+        classes = union(targets, all_labeled(searched), name="labels and labels_gallery")
         z, gallery = _tensor(rows), _tensor(others)
         dtype = torch.promote_types(z.dtype, gallery.dtype)
         z, gallery = z.to(dtype), gallery.to(dtype)
-        y, gallery_labels = torch.from_numpy(codes).split([len(rows), len(others)])
+        y, gallery_labels = (
+            torch.from_numpy(positions(of_rows, classes)) for of_rows in (asked, searched)
+        )
     if not bool((_to_find(y, gallery_labels, among_themselves=gallery is None) > 0).any()):
         where = "among the other queries" if gallery is None else "in the gallery"
         raise ValueError(f"No query has a sample of its class {where}.")

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils.multiclass import unique_labels
+from sklearn.utils import check_array, check_consistent_length
 
 from .._compat import check_matplotlib_support
+from ..tables import classes_of, is_missing, positions, read_labels, union
 from ._style import (
     UNLABELED,
     axes_or_new,
     class_colors,
     dot,
     give_markers,
-    is_missing,
-    labels_of,
     name_classes,
     with_own,
 )
@@ -376,16 +374,22 @@ class EmbeddingDisplay:
 
 def _classes(every_y: list[NDArray[Any]]) -> NDArray[Any]:
     """The labels that occur."""
-    present = [labels for labels in map(labels_of, every_y) if len(labels)]
-    classes: NDArray[Any] = unique_labels(*present) if present else np.array([])
-    return classes
+    every = [classes_of(read_labels(y)) for y in every_y]
+    try:
+        return union(*every, name="y and y_test")
+    except TypeError as error:
+        raise ValueError(f"Mix of label input types (string and number): {error}") from error
 
 
 def _check_codes(codes: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     codes = check_array(codes, dtype=[np.float64, np.float32], input_name="codes")
-    y = column_or_1d(y)  # missing labels too
-    check_consistent_length(codes, y)
-    return codes, y
+    labels = read_labels(y)
+    check_consistent_length(codes, labels.is_labeled)
+    if labels.is_labeled.all():
+        return codes, labels.values
+    with_missing = np.full(len(labels), None, dtype=object)
+    with_missing[labels.is_labeled] = labels.values
+    return codes, with_missing
 
 
 def _with_own(default: dict[str, Any], own: dict[str, Any] | None) -> dict[str, Any]:
@@ -414,7 +418,7 @@ def _draw(
 ) -> PathCollection:
     position = np.full(len(y), np.nan)  # (n,)
     labeled = ~is_missing(y)
-    position[labeled] = np.searchsorted(classes, labels_of(y))
+    position[labeled] = positions(read_labels(y), classes)[labeled]
     x = points[:, 0]
     if points.shape[1] == 1:
         # Spread evenly over the height of the strip: multiples of the golden ratio.

@@ -80,25 +80,6 @@ def give_markers(scatter: PathCollection, position: NDArray[Any], n_classes: int
         scatter.set_paths([paths["o" if np.isnan(i) else _MARKERS[int(i)]] for i in position])
 
 
-def is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which labels (n,) are None, NaN or `pandas.NA`."""
-    if y.dtype.kind not in "fO":
-        return np.zeros(len(y), dtype=bool)
-    return np.array(
-        [
-            label is None or type(label).__name__ == "NAType" or label != label
-            for label in y.tolist()
-        ],
-        dtype=bool,
-    )
-
-
-def labels_of(y: NDArray[Any]) -> NDArray[Any]:
-    """The labels that are not missing, in their own dtype."""
-    present = y[~is_missing(y)]
-    return np.array(present.tolist()) if y.dtype.kind == "O" else present
-
-
 def name_classes(
     scatter: PathCollection, classes: NDArray[Any], ax: Axes, marker: Any = None
 ) -> tuple[list[Line2D], Colorbar | None]:

@@ -1,5 +1,14 @@
 """From what users give to checked samples: dense, mapped from a file, or sparse, as one `Table`."""
 
+from ._classes import check_partners as check_partners
+from ._classes import classes_of as classes_of
+from ._classes import encode_labels as encode_labels
+from ._classes import encode_portion as encode_portion
+from ._classes import encode_validation as encode_validation
+from ._classes import positions as positions
+from ._classes import read_positions as read_positions
+from ._classes import warn_of_classes as warn_of_classes
+from ._classes import weight_of_classes as weight_of_classes
 from ._dense import DenseTable as DenseTable
 from ._dense import is_read_in_place as is_read_in_place
 from ._features import ROWS_TO_START_FROM as ROWS_TO_START_FROM
@@ -8,6 +17,12 @@ from ._features import common_unit as common_unit
 from ._features import spread_of_entries as spread_of_entries
 from ._frames import explained as explained
 from ._frames import naming_columns as naming_columns
+from ._labels import Labels as Labels
+from ._labels import all_labeled as all_labeled
+from ._labels import is_missing as is_missing
+from ._labels import read_labels as read_labels
+from ._labels import union as union
+from ._labels import without_unlabeled as without_unlabeled
 from ._mapped import MappedTable as MappedTable
 from ._mapped import is_mapped as is_mapped
 from ._sparse import SparseTable as SparseTable

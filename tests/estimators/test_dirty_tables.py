@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
-from sknca.estimators._labels import weight_of_classes
 from sknca.estimators._training import Training
 from sknca.functional import soft_nearest_neighbor_loss
+from sknca.tables import weight_of_classes
 
 EMBEDDINGS = [SNNLEmbedding, TripletEmbedding]
 
@@ -235,9 +235,9 @@ class TestRareClasses:
 
     def test_balanced_is_of_what_an_epoch_takes(self):
         classes = np.arange(2)
-        small = weight_of_classes("balanced", classes, np.repeat(classes, [200, 5]), 256)
+        small = weight_of_classes("balanced", classes, np.array([200, 5]), 256)
         np.testing.assert_allclose(small * [200, 5], 102.5)
-        large = weight_of_classes("balanced", classes, np.repeat(classes, [9000, 50]), 256)
+        large = weight_of_classes("balanced", classes, np.array([9000, 50]), 256)
         np.testing.assert_allclose(large * [1000, 50], 525)
 
     def test_a_class_that_is_not_there(self):

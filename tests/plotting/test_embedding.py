@@ -5,6 +5,7 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from matplotlib.colors import Normalize, same_color
 from matplotlib.markers import MarkerStyle
@@ -287,6 +288,13 @@ def test_points_without_a_label_are_gray(labels, n_components, cmap):
         assert display.ax_.get_yticklabels()[2].get_text() == "no label"
     else:
         assert "no label" in [text.get_text() for text in display.legend_.get_texts()]
+
+
+def test_large_ids_are_named_exactly():
+    ids = [2**60, 2**60 + 1, None, 2**60 + 1]
+    for labels in (ids, pd.Series(ids, dtype="Int64"), pl.Series(ids)):
+        display = EmbeddingDisplay.from_embedding(np.eye(4, 2), labels)
+        assert legend_texts(display) == [str(2**60), str(2**60 + 1), "no label"]
 
 
 def test_no_label_at_all():
