@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import check_X_y
 
-from .._arrays import as_array
+from .._arrays import as_array, in_native_order
 from .._compat import Interval, StrOptions, check_sample_weight, validate_params
 from .._devices import resolve_device
 from .._typing import with_types
@@ -130,7 +130,7 @@ def entanglement_score(
             "occur twice."
         )
     # A copy is writable, and torch supports its strides.
-    z = torch.from_numpy(np.array(rows, order="C"))
+    z = torch.from_numpy(np.array(in_native_order(rows), order="C"))
     resolved = resolve_device(device, n_rows=len(z))
     dtype = widest_float(resolved, z.dtype)
     score = soft_nearest_neighbor_loss(

@@ -7,6 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier
+from sknca.metrics import entanglement_score, recall_at_k_score
 
 X, y = load_iris(return_X_y=True)
 NAMES = list("abcd")
@@ -117,3 +118,13 @@ def test_floats_of_another_byte_order_are_floats(kind):
         np.testing.assert_array_equal(codes, wanted.transform(native))
     probabilities = SoftNeighborsClassifier().fit(rows, y).predict_proba(rows)
     assert probabilities.dtype == SoftNeighborsClassifier().fit(same, y).predict_proba(same).dtype
+
+
+def test_columns_of_another_byte_order():
+    frames = pytest.importorskip("pandas")
+    same, table = X.astype("<f4"), frames.DataFrame(X.astype(">f4"))
+    codes = make().fit(table, y).transform(table)
+    assert codes.dtype == np.dtype("<f4")
+    np.testing.assert_array_equal(codes, make().fit(same, y).transform(same))
+    for score in (entanglement_score, recall_at_k_score):
+        assert score(table, y) == score(same, y)
