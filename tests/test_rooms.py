@@ -63,7 +63,7 @@ MAY = {
             "objectives",
             "training",
         ),
-        *("numpy", "onnx", "safetensors", "scipy", "skl2onnx", "sklearn", "torch"),
+        *("numpy", "onnx", "onnxruntime", "safetensors", "scipy", "skl2onnx", "sklearn", "torch"),
     },
     "plotting": {"_compat", "matplotlib", "numpy", "sklearn", "tables"},
     "_arrays": {"numpy", "scipy", "torch"},

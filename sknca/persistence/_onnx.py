@@ -34,8 +34,12 @@ def export_onnx(
 
     A pipeline with an embedding is exported as one graph: the steps before the embedding, the
     embedding, and a classifier after it, whose outputs "label" and "probabilities" are then the
-    outputs of the graph. The steps of scikit-learn are converted by skl2onnx, which supports most
-    of them. A :class:`SoftNeighborsClassifier` must come directly after the embedding.
+    outputs of the graph. Most steps of scikit-learn are converted by skl2onnx.
+
+    The graph is run by onnxruntime and compared with the estimator on the samples `X` before it is
+    written. Codes and probabilities may differ by the rounding of float32: by 0.001, relative to
+    the largest code of a component. Samples whose prediction rounding decides (two classes that are
+    equally probable, neighbors at equal distances) are not compared.
 
     Parameters
     ----------
@@ -50,19 +54,21 @@ def export_onnx(
         digits: the graph first subtracts the center of the training samples (with the built-in
         encoder), and then continues in float32.
 
-    X : DataFrame, default=None
-        One sample or more, if the pipeline takes tables. Each column is then an input of the graph,
-        with its name and with shape (n_samples, 1). Only names and dtypes are read.
+    X : array-like or DataFrame, default=None
+        Samples to compare on, some hundred if possible. If None, the graph is only loaded. Required
+        if the pipeline selects columns of a table by name: if `X` is a table, each column is an
+        input of the graph, with its name and with shape (n_samples, 1).
 
     Raises
     ------
     ValueError
         If the estimator is neither an embedding of sknca nor a pipeline with one, if torch cannot
-        export a custom encoder, or if skl2onnx does not support a step.
+        export a custom encoder, or if a step cannot be exported or is computed incorrectly by
+        onnxruntime. The message names the step. Nothing is written then.
 
     ImportError
-        If onnx, onnxscript or, for a pipeline, skl2onnx is not installed. The extra `onnx`
-        installs them.
+        If onnx, onnxruntime, onnxscript or, for a pipeline, skl2onnx is not installed. The extra
+        `onnx` installs them.
 
     NotFittedError
         If the estimator is not fitted.
@@ -106,7 +112,8 @@ def export_onnx(
             "would compute the transform of sknca."
         )
     check_is_fitted(estimator)
-    needed = ["onnx", "onnxscript"] + ["skl2onnx"] * isinstance(estimator, Pipeline)
+    needed = ["onnx", "onnxruntime", "onnxscript"]
+    needed += ["skl2onnx"] * isinstance(estimator, Pipeline)
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
@@ -118,7 +125,10 @@ def export_onnx(
         graph = graph_of_pipeline(estimator, X, input_dtype, _graph_of, _graph_of_embedding)
     else:
         dtype = torch.float32 if input_dtype == "float32" else torch.float64
+        from ._onnx_check import check_codes
+
         graph = _graph_of_embedding(estimator, dtype, "X")
+        check_codes(graph, estimator, X, type(estimator).__name__)
     write_atomically(path, graph.SerializeToString())
 
 
