@@ -14,6 +14,7 @@ from typing import Any
 
 from sklearn.base import _fit_context
 from sklearn.metrics.cluster._supervised import check_clusterings
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import (
@@ -30,6 +31,7 @@ from ._typing import with_types
 
 __all__ = [
     "NO_WEIGHT",
+    "OF_LATER_FITS",
     "OUTPUT_CONFIG",
     "CallbackSupportMixin",
     "Interval",
@@ -44,11 +46,16 @@ __all__ = [
     "context_of_callbacks",
     "fit_context",
     "has_callbacks",
+    "n_threads_of_sklearn",
+    "samples_of_neighbors",
     "validate_params",
 ]
 
 #: The decorator of `fit` and `partial_fit`.
 fit_context = with_types(_fit_context(prefer_skip_nested_validation=True))
+
+#: Attributes of steps that only a later fit uses: metadata requests and callbacks.
+OF_LATER_FITS = {"_metadata_request", "_skl_callbacks"}
 
 #: The attribute that `set_output` sets (scikit-learn 1.9).
 OUTPUT_CONFIG = "_sklearn_output_config"
@@ -109,3 +116,16 @@ def context_of_callbacks(estimator: Any, max_subtasks: int | None) -> Any:
 
 def has_callbacks(estimator: Any) -> bool:
     return hasattr(estimator, "_skl_callbacks")
+
+
+def samples_of_neighbors(classifier: Any) -> tuple[Any, Any]:
+    """The samples that a nearest-neighbor classifier was fitted on, and the places of their labels
+    among its classes, which have no public names.
+    """
+    return classifier._fit_X, classifier._y
+
+
+def n_threads_of_sklearn() -> int:
+    """How many threads KMeans has, which it stores when it is fitted."""
+    n_threads: int = _openmp_effective_n_threads()
+    return n_threads

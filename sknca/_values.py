@@ -5,7 +5,7 @@ A JSON object always stands for a type that JSON does not have: `{"tuple": [1, 2
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,26 @@ _NUMBERS = re.compile(r"[<>|][biuf]\d+|[<>][mM]8(\[\w+\])?")
 _SPARE_WIDTH = 1000
 
 
-def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
+#: More kinds of values: from a value, its name and the arrays to a JSON object (None if it is of
+#: another kind), and from the JSON object and the arrays to the value.
+Encoder = Callable[[Any, str, dict[str, NDArray[Any]]], dict[str, Any] | None]
+Decoder = Callable[[Mapping[str, Any], Mapping[str, NDArray[Any]]], Any]
+
+
+def encode(
+    value: Any, name: str, arrays: dict[str, NDArray[Any]], more: Encoder | None = None
+) -> Any:
     """`value`, called `name`, as JSON; its numeric arrays are put into `arrays`.
 
-    Scalars of NumPy become Python's, and a range a list.
+    Scalars of NumPy become Python's, and a range a list. `more` knows further kinds of values.
 
     Raises
     ------
     ValueError
         If it is an object that a file cannot contain.
     """
+    if more is not None and (described := more(value, name, arrays)) is not None:
+        return described
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, str)):
@@ -39,13 +49,15 @@ def encode(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
     if isinstance(value, range):
         value = list(value)
     if isinstance(value, (list, tuple)):
-        items = [encode(item, f"{name}[{i}]", arrays) for i, item in enumerate(value)]
+        items = [encode(item, f"{name}[{i}]", arrays, more) for i, item in enumerate(value)]
         return items if isinstance(value, list) else {"tuple": items}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"dict": {key: encode(v, f"{name}[{key!r}]", arrays) for key, v in value.items()}}
+        return {
+            "dict": {key: encode(v, f"{name}[{key!r}]", arrays, more) for key, v in value.items()}
+        }
     if isinstance(value, dict):
         pairs = enumerate(value.items())
-        items = [encode([*pair], f"{name}[{i}]", arrays) for i, pair in pairs]
+        items = [encode([*pair], f"{name}[{i}]", arrays, more) for i, pair in pairs]
         return {"items": items}
     if isinstance(value, torch.device):
         return {"device": str(value)}
@@ -78,8 +90,8 @@ def _encode_array(
     return {"array": name, "dtype": dtype.str}
 
 
-def decode(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """What `encode` made JSON of.
+def decode(value: Any, arrays: Mapping[str, NDArray[Any]], more: Decoder | None = None) -> Any:
+    """What `encode` made JSON of. `more` knows further kinds of values.
 
     Raises
     ------
@@ -88,15 +100,15 @@ def decode(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     """
     match value:
         case list():
-            return [decode(item, arrays) for item in value]
+            return [decode(item, arrays, more) for item in value]
         case {"float": text}:
             return float(text)
         case {"tuple": items}:
-            return tuple(decode(item, arrays) for item in items)
+            return tuple(decode(item, arrays, more) for item in items)
         case {"dict": items}:
-            return {key: decode(item, arrays) for key, item in items.items()}
+            return {key: decode(item, arrays, more) for key, item in items.items()}
         case {"items": items}:
-            return {decode(key, arrays): decode(item, arrays) for key, item in items}
+            return {decode(key, arrays, more): decode(item, arrays, more) for key, item in items}
         case {"device": text}:
             return torch.device(text)
         case {"texts": texts, "dtype": dtype}:
@@ -109,6 +121,8 @@ def decode(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
             return arrays[name].astype(_dtype(dtype, _NUMBERS), copy=False)
         case {"tensor": name}:
             return torch.from_numpy(arrays[name])
+        case dict() if more is not None:
+            return more(value, arrays)
         case dict():
             raise ValueError(f"it contains a value of an unknown kind, {', '.join(value)}")
     return value

@@ -5,15 +5,13 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 from versions import needs_callbacks
 
 import sknca
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
-from sknca.persistence import _estimators
+from sknca.persistence import _fitted
 
 
 @pytest.fixture
@@ -186,7 +184,7 @@ def test_callbacks_are_not_saved(rows, path):
 def test_all_that_fit_sets_is_known(rows):
     for estimator in (*EMBEDDINGS.values(), SoftNeighborsClassifier()):
         estimator.fit(*rows)
-        known = {*_estimators._FITTED[type(estimator)], *_estimators._OPTIONAL}
+        known = {*_fitted.FITTED[type(estimator)], *_fitted.OPTIONAL}
         networks = {"network_", "_objective", "decoder_", "_encoder_of_fit"}
         assert vars(estimator).keys() <= known | networks | estimator.get_params().keys()
 
@@ -387,12 +385,3 @@ class TestSubclasses:
         with pytest.raises(ValueError, match="Own cannot be saved: .* but not threshold_"):
             sknca.save(embedding, path)
         assert not path.exists()
-
-
-def test_of_a_pipeline_the_step_that_can_be_saved_is_named(rows, path):
-    pipeline = make_pipeline(StandardScaler(), SNNLEmbedding(max_iter=1), KNeighborsClassifier())
-    with pytest.raises(ValueError, match=r"pipeline\['snnlembedding'\] can be saved. joblib"):
-        sknca.save(pipeline.fit(*rows), path)
-    sknca.save(pipeline["snnlembedding"], path)
-    with pytest.raises(ValueError, match="No step of this pipeline can be saved"):
-        sknca.save(make_pipeline(StandardScaler()), path)

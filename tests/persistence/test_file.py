@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import sknca
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, _file
@@ -105,12 +109,15 @@ def is_whole(data):
 
 
 @pytest.mark.filterwarnings("ignore:.*which is not there:UserWarning")
-@pytest.mark.parametrize("kind", ["embedding", "classifier"])
+@pytest.mark.parametrize("kind", ["embedding", "classifier", "pipeline"])
 def test_forged_files_raise_nothing_but_value_errors(path, kind, rows):
     """With a checksum that is right, too: what is read is an estimator that works, or refused."""
     X, y = rows
     if kind == "classifier":
         sknca.save(SoftNeighborsClassifier().fit(X, y), path)
+    if kind == "pipeline":
+        steps = StandardScaler(), PCA(3), KMeans(2, n_init=1), MinMaxScaler()
+        sknca.save(make_pipeline(*steps, SoftNeighborsClassifier()).fit(X, y), path)
     data = path.read_bytes()
     n_header = int.from_bytes(data[:8], "little")
     rng = np.random.RandomState(0)
@@ -124,7 +131,7 @@ def test_forged_files_raise_nothing_but_value_errors(path, kind, rows):
         try:
             path.write_bytes(resealed(altered))
             estimator = sknca.load(path)
-            (estimator.predict if kind == "classifier" else estimator.transform)(X)
+            (estimator.transform if kind == "embedding" else estimator.predict)(X)
             n_read += 1
         except ValueError:
             pass
@@ -160,7 +167,7 @@ def drop(section, name):
 
 
 FORGERIES = {
-    "another class": (change_content("", "class", "Pipeline"), "an unknown class, 'Pipeline'"),
+    "another class": (change_content("", "class", "KMeans"), "an unknown class, 'KMeans'"),
     "a class of another module": (change_content("", "class", "os.system"), "an unknown class"),
     "a newer format": (change_content("", "format", 2), "has format 2, written by sknca 0"),
     "a parameter out of range": (change_content("parameters", "max_iter", 0), "'max_iter' param"),

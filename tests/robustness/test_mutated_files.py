@@ -12,8 +12,16 @@ import tracemalloc
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.cluster import KMeans
+from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
+from sklearn.impute import SimpleImputer
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 import sknca
 from sknca import SNNLEmbedding, TripletEmbedding, _file
@@ -191,11 +199,29 @@ MUTATIONS = [
 ]
 SEALED = {forged_content, forged_tensors, forged_numbers, deep, twice}
 
+#: The samples as a table, with a column of texts and with gaps.
+TABLE = pd.DataFrame(X, columns=list("abcd")).assign(text=np.array(["u", "v", "w"])[y])
+TABLE.loc[::9, "a"] = np.nan
+TABLE.loc[:2, "text"] = "rare"
+
 SETTINGS = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, "verbose": 0}
 FITS = {
     "model": SNNLEmbedding(**SETTINGS),
     "triplet model": TripletEmbedding(**SETTINGS, metric="cosine"),
     "checkpoint": SNNLEmbedding(**SETTINGS),
+    "pipeline": make_pipeline(
+        StandardScaler(), PCA(3), SNNLEmbedding(**SETTINGS), KNeighborsClassifier(3)
+    ),
+    "pipeline of a table": make_pipeline(
+        make_column_transformer(
+            (SimpleImputer(add_indicator=True), make_column_selector(dtype_include="number")),
+            (OneHotEncoder(min_frequency=5, handle_unknown="infrequent_if_exist"), ["text"]),
+            (OrdinalEncoder(), ["text"]),
+            ("passthrough", ["b"]),
+            sparse_threshold=0,
+        ),
+        KMeans(3, random_state=0),
+    ),
 }
 
 
@@ -203,7 +229,13 @@ def read(what, path):
     """Codes of what the file holds."""
     if what == "checkpoint":
         return SNNLEmbedding(**SETTINGS).fit(X, y, checkpoint=path).transform(X)
-    return sknca.load(path).transform(X)
+    model = sknca.load(path)
+    if not what.startswith("pipeline"):
+        return model.transform(X)
+    # As many processes as a file asks for may be started, but not while this test watches.
+    model.set_params(**dict.fromkeys([n for n in model.get_params() if n.endswith("n_jobs")]))
+    predict = model.predict if hasattr(model, "predict") else model.transform
+    return predict(TABLE if what == "pipeline of a table" else X)
 
 
 @pytest.mark.filterwarnings("ignore:.*which is not there:UserWarning")
@@ -214,8 +246,9 @@ def test_mutated_files(what, tmp_path):
     if what == "checkpoint":
         fitted.fit(X, y, checkpoint=path)
     else:
-        sknca.save(fitted.fit(X, y), path)
+        sknca.save(fitted.fit(TABLE if what == "pipeline of a table" else X, y), path)
     data, expected = path.read_bytes(), read(what, path)
+    repr(fitted)  # scikit-learn imports what prints an estimator when it first prints one
     rng = np.random.default_rng(0)
     outcomes = Counter()
     for i in range(N_FILES):
