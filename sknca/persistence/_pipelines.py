@@ -15,7 +15,6 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
-from sklearn.utils.validation import check_is_fitted
 
 from .._compat import (
     OF_LATER_FITS,
@@ -34,6 +33,7 @@ from ._step_tables import (
     are_places,
     check_categories,
     check_columns,
+    is_fitted,
 )
 from ._step_values import decode_value, encode_value
 
@@ -142,7 +142,8 @@ def build_pipeline(content: dict[str, Any], arrays: Arrays, own: dict[str, Any])
     pipeline: Pipeline = _build_step(content, arrays, own, used)
     for name in own.keys() - used:
         raise ValueError(f"{name} was given, but no step had a custom one")
-    check_is_fitted(pipeline)
+    if not is_fitted(pipeline):
+        raise ValueError("it contains a pipeline that is not fitted")
     return pipeline
 
 

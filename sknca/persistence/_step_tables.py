@@ -235,6 +235,13 @@ def _is_grouping(group: Any, mapping: Any, size: int) -> bool:
     return mapping.dtype.kind in "iu" and np.array_equal(mapping, expected)
 
 
+def is_fitted(step: Any) -> bool:
+    """Whether a step has what `fit` sets, also one that could transform without."""
+    if isinstance(step, Pipeline):
+        return all(is_fitted(one) for _, one in step.steps)
+    return isinstance(step, str | None) or hasattr(step, "n_features_in_")
+
+
 def check_columns(transformer: Any, p: int) -> None:
     """Refuse columns that do not exist, and transformers that are none."""
     names = [*getattr(transformer, "feature_names_in_", [])]
@@ -245,6 +252,11 @@ def check_columns(transformer: Any, p: int) -> None:
     for one in (*transformer.transformers_, transformer._remainder):
         _, step, columns = one
         if not isinstance(step, str | None):
+            chosen = columns if isinstance(columns, (list, np.ndarray)) else [columns]
+            # What gets no column is not fitted.
+            used = any(column is not False and column is not np.False_ for column in chosen)
+            if one is not transformer._remainder and used and not is_fitted(step):
+                raise ValueError(f"its transformer {type(step).__name__} is not fitted")
             if not hasattr(step, "transform"):
                 raise ValueError(f"its transformer {type(step).__name__} has no transform")
         elif step not in ("drop", "passthrough", None):
