@@ -33,6 +33,8 @@ _PAGES = {
         "together": ["scaling"],
     },
     "sknca.functional": {
+        "Metric": ["howto/own_parts"],
+        "Strategy": ["howto/own_parts"],
         "anchor_negative_distances": ["guide/triplets"],
         "anchor_positive_distances": ["guide/triplets"],
         "cosine_distances": ["guide/metric_and_temperature"],

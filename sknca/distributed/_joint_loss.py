@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from .. import functional
-from ..functional import counted_weight
+from ..functional import Metric, counted_weight
 from ._gather import current, gather_rows, sizes_of_all
 
 
@@ -16,7 +16,7 @@ def soft_nearest_neighbor_loss(
     temperature: float | Tensor = 1.0,
     *,
     q: float | Tensor = 0.0,
-    metric: str = "sqeuclidean",
+    metric: str | Metric = "sqeuclidean",
     sample_weight: Tensor | None = None,
 ) -> Tensor:
     """Soft nearest neighbor loss of a batch of which each process has a part.
@@ -39,7 +39,7 @@ def soft_nearest_neighbor_loss(
     q : float or Tensor of shape (), default=0.0
         As for :func:`sknca.functional.soft_nearest_neighbor_loss`.
 
-    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
         The distance.
 
     sample_weight : Tensor of shape (n,), default=None
@@ -106,7 +106,7 @@ def share_of_loss(
     sample_weight: Tensor | None,  # (m,)
     neighbor_weight: Tensor | None,  # (m,)
     q: float | Tensor,
-    metric: str,
+    metric: str | Metric,
 ) -> Tensor:
     """The share of this process, times their number; all but the first tensor is of all samples."""
     own = own_part(sizes)

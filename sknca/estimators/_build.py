@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .._sparse_rows import Rows
 from ..data import Batch, RowsGathered, TrainingData
-from ..functional import METRICS
+from ..functional import check_metric
 from ..networks import MLP, SkipMLP, UnitCode, answers_of, encoder_of
 from ..objectives import EmbeddingObjective
 from ..tables import ROWS_TO_START_FROM
@@ -55,7 +55,7 @@ def build(
     else:
         network = _continued_network(embedding, data, earlier.network)
     check_can_be_joint(network)
-    if METRICS[embedding.metric].unit_length:
+    if check_metric(embedding.metric).unit_length:
         network = UnitCode(network)
     network = network.to(device, torch.float32)
     embedding._n_features_out = _width(embedding, network, data.example().to(device))

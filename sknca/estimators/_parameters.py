@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .._compat import Interval, StrOptions
-from ..functional import METRICS, MetricName
+from ..functional import METRICS, Metric, MetricName
 from ..networks import ACTIVATIONS
 from ..training import AdamW, MakeOptimizer
 from ._portable import PortableEstimator
@@ -23,7 +23,7 @@ class EmbeddingParameters(PortableEstimator):
     activation: str
     dropout: float | Literal["auto"]
     encoder: nn.Module | Callable[[int, int], nn.Module] | None
-    metric: MetricName
+    metric: MetricName | Metric
     learning_rate_init: float
     weight_decay: float
     adversarial_radius: float | Literal["auto"]
@@ -54,7 +54,7 @@ class EmbeddingParameters(PortableEstimator):
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "encoder": [callable, None],
-        "metric": [StrOptions(set(METRICS))],
+        "metric": [StrOptions(METRICS.keys()), Metric],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "adversarial_radius": [Interval(Real, 0, None, closed="left")],

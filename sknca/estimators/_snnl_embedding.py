@@ -20,7 +20,7 @@ from .._arrays import as_array
 from .._compat import Interval, StrOptions
 from .._typing import with_types
 from .._warnings import warn_user
-from ..functional import METRICS, MetricName
+from ..functional import Metric, MetricName, check_metric
 from ..metrics import entanglement_score
 from ..networks import MLP, choose_layers, describe_layer, device_of
 from ..objectives import (
@@ -125,7 +125,7 @@ class SNNLEmbedding(BaseEmbedding):
         and for embeddings of another model. Outliers are clipped smoothly in both cases. Not used
         with `encoder`, nor with a linear encoder.
 
-    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
         Distance between codes: squared Euclidean, or one minus the cosine. With "cosine" the codes
         are L2-normalized, so that Euclidean neighbors are the same neighbors: use it for k-means,
         and if the codes go to a library that expects unit vectors. With one feature, a normalized
@@ -421,7 +421,7 @@ class SNNLEmbedding(BaseEmbedding):
         dropout: float | Literal["auto"] = "auto",
         encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
         scale: bool = True,
-        metric: MetricName = "sqeuclidean",
+        metric: MetricName | Metric = "sqeuclidean",
         q: float | Literal["auto"] = "auto",
         temperature: float | Literal["auto"] = "auto",
         temperature_schedule: str | TemperatureSchedule | Callable[[int], float] = "constant",
@@ -461,7 +461,7 @@ class SNNLEmbedding(BaseEmbedding):
             )
         if self.snnl_weight == 0 and self.primary_loss is None:
             raise ValueError("snnl_weight=0 with primary_loss=None leaves nothing to train.")
-        if self.snnl_weight < 0 and METRICS[self.metric].largest == math.inf:
+        if self.snnl_weight < 0 and check_metric(self.metric).largest == math.inf:
             warn_user(
                 f"With snnl_weight={self.snnl_weight} and metric={self.metric!r} the loss has no "
                 "lower bound, so codes may grow without limit. Use metric='cosine', which has one."
@@ -483,7 +483,7 @@ class SNNLEmbedding(BaseEmbedding):
         )
 
     def _resolved_temperature(self) -> float:
-        return METRICS[self.metric].temperature_of(self.temperature)
+        return check_metric(self.metric).temperature_of(self.temperature)
 
     def _resolved_parameters(self) -> dict[str, Any]:
         return super()._resolved_parameters() | {"temperature": self._resolved_temperature()}
@@ -598,7 +598,7 @@ class SNNLEmbedding(BaseEmbedding):
         y: ArrayLike,
         *,
         temperature: float | Literal["auto"] = "auto",
-        metric: MetricName = "cosine",
+        metric: MetricName | Metric = "cosine",
     ) -> dict[str, float]:
         """Entanglement of the classes in each layer: lower means better separated.
 
@@ -614,7 +614,7 @@ class SNNLEmbedding(BaseEmbedding):
             A positive number, in units of the distance. "auto" means 0.1 with "cosine" and 1 with
             "sqeuclidean".
 
-        metric : {"sqeuclidean", "cosine"}, default="cosine"
+        metric : {"sqeuclidean", "cosine"} or Metric, default="cosine"
             The distance between the activations of a layer.
 
         Returns

@@ -19,7 +19,7 @@ from .._arrays import as_array
 from .._compat import Interval, StrOptions, fit_context
 from .._devices import resolve_device
 from .._threads import threads_for
-from ..functional import METRICS, ClassProbabilities, MetricName, widest_float
+from ..functional import METRICS, ClassProbabilities, Metric, MetricName, check_metric, widest_float
 from ..tables import (
     FLOATS,
     all_labeled,
@@ -59,7 +59,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         temperature of the embedding, and choose it by the log loss of held-out samples: 1 to 3
         times that temperature is usual.
 
-    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
         The distance `d`: squared Euclidean, or one minus the cosine. Use that of the embedding
         before it. (The squared Euclidean distance of L2-normalized codes is at most 4, twice one
         minus the cosine. At the temperature 1 all training samples are near then.)
@@ -101,7 +101,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "metric": [StrOptions(set(METRICS))],
+        "metric": [StrOptions(METRICS.keys()), Metric],
         "device": [str, torch.device],
     }
 
@@ -109,7 +109,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         self,
         *,
         temperature: float | Literal["auto"] = "auto",
-        metric: MetricName = "sqeuclidean",
+        metric: MetricName | Metric = "sqeuclidean",
         device: str | torch.device = "auto",
     ) -> None:
         self.temperature = temperature
@@ -254,8 +254,8 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         return SparseClassProbabilities(
             self._rows,
             _to_tensor(self._class_sizes, np.int64),
-            METRICS[self.metric].temperature_of(self.temperature),
-            METRICS[self.metric],
+            check_metric(self.metric).temperature_of(self.temperature),
+            check_metric(self.metric),
             _to_tensor(self._log_weight, np.float64),
         )
 
@@ -274,8 +274,8 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         return ClassProbabilities(
             keys,
             _to_tensor(self._class_sizes, np.int64).to(device),
-            METRICS[self.metric].temperature_of(self.temperature),
-            METRICS[self.metric],
+            check_metric(self.metric).temperature_of(self.temperature),
+            check_metric(self.metric),
             log_weight,
         )
 

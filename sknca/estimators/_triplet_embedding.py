@@ -13,7 +13,16 @@ from torch import nn
 
 from .._compat import Interval, StrOptions
 from ..distributed._ranks import ranks_of_fit
-from ..functional import METRICS, STRATEGIES, MetricName, StrategyName
+from ..functional import (
+    STRATEGIES,
+    Find,
+    Metric,
+    MetricName,
+    Strategy,
+    StrategyName,
+    check_metric,
+    check_strategy,
+)
 from ..objectives import EmbeddingObjective, TripletObjective
 from ._base import BaseEmbedding
 
@@ -77,7 +86,7 @@ class TripletEmbedding(BaseEmbedding):
         and for embeddings of another model. Outliers are clipped smoothly in both cases. Not used
         with `encoder`, nor with a linear encoder.
 
-    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
         Distance between codes: squared Euclidean, or one minus the cosine. With "cosine" the codes
         are L2-normalized, so that Euclidean neighbors are the same neighbors: use it for k-means,
         and if the codes go to a library that expects unit vectors. With one feature, a normalized
@@ -91,7 +100,7 @@ class TripletEmbedding(BaseEmbedding):
         stands for :math:`\log(1 + e^{d_{ap} - d_{an}})`, with which every triplet is active. With
         "cosine" it was worse than a number.
 
-    mining : {"all", "semihard", "hard", "random"}, default="all"
+    mining : {"all", "semihard", "hard", "random"}, Strategy or callable, default="all"
         Which triplets of a batch are used. "all" uses every triplet that violates the margin.
         "semihard" [1]_ uses those of them whose negative is farther than the positive, and needs a
         number as margin. "hard" [2]_ uses, for each anchor, its farthest positive and its nearest
@@ -261,14 +270,14 @@ class TripletEmbedding(BaseEmbedding):
     """
 
     margin: float | Literal["auto", "soft"]
-    mining: StrategyName
+    mining: StrategyName | Strategy | Find
 
     _most_epochs = 75
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseEmbedding._parameter_constraints,
         "margin": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto", "soft"})],
-        "mining": [StrOptions(set(STRATEGIES))],
+        "mining": [StrOptions(STRATEGIES.keys()), Strategy, callable],
     }
 
     def __init__(
@@ -280,9 +289,9 @@ class TripletEmbedding(BaseEmbedding):
         dropout: float | Literal["auto"] = "auto",
         encoder: nn.Module | Callable[[int, int], nn.Module] | None = None,
         scale: bool = True,
-        metric: MetricName = "sqeuclidean",
+        metric: MetricName | Metric = "sqeuclidean",
         margin: float | Literal["auto", "soft"] = "auto",
-        mining: StrategyName = "all",
+        mining: StrategyName | Strategy | Find = "all",
         unlabeled: Any = None,
         spread_labels: bool = True,
         learning_rate_init: float = 3e-3,
@@ -305,9 +314,9 @@ class TripletEmbedding(BaseEmbedding):
     def _make_objective(
         self, network: nn.Module, labels: NDArray[np.int64], max_iter: int
     ) -> EmbeddingObjective:
-        if self.margin == "soft" and STRATEGIES[self.mining].needs_margin:
+        if self.margin == "soft" and check_strategy(self.mining).needs_margin:
             raise ValueError(f"mining={self.mining!r} needs a number as margin, got margin='soft'.")
-        if STRATEGIES[self.mining].draws and ranks_of_fit() is not None:
+        if check_strategy(self.mining).draws and ranks_of_fit() is not None:
             raise ValueError(
                 f"mining={self.mining!r} is for a single process: each of several would draw other "
                 "triplets."
@@ -317,7 +326,7 @@ class TripletEmbedding(BaseEmbedding):
         )
 
     def _resolved_margin(self) -> float | Literal["soft"]:
-        return METRICS[self.metric].margin if self.margin == "auto" else self.margin
+        return check_metric(self.metric).margin if self.margin == "auto" else self.margin
 
     def _resolved_parameters(self) -> dict[str, Any]:
         return super()._resolved_parameters() | {"margin": self._resolved_margin()}

@@ -12,12 +12,15 @@ from ._label_spreading import confidence_of as confidence_of
 from ._label_spreading import spread_labels as spread_labels
 from ._label_spreading import spread_to_others as spread_to_others
 from ._metrics import METRICS as METRICS
-from ._metrics import Metric as Metric
+from ._metrics import Metric
 from ._metrics import MetricName as MetricName
 from ._metrics import check_metric as check_metric
 from ._metrics import unit_rows as unit_rows
 from ._mining import STRATEGIES as STRATEGIES
+from ._mining import Find as Find
+from ._mining import Strategy
 from ._mining import StrategyName as StrategyName
+from ._mining import check_strategy as check_strategy
 from ._neighbors import relevant_neighbors as relevant_neighbors
 from ._snnl import counted_weight as counted_weight
 from ._snnl import soft_nearest_neighbor_loss, soft_neighbor_probabilities
@@ -32,6 +35,8 @@ from ._triplet_loss import triplet_loss
 from ._triplet_mining import mine_negatives, mine_triplets
 
 __all__ = [
+    "Metric",
+    "Strategy",
     "anchor_negative_distances",
     "anchor_positive_distances",
     "cosine_distances",

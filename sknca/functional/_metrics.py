@@ -1,9 +1,10 @@
 """The distances between codes: each prepares its samples, and is then a bilinear form of them.
 
-A new metric is one more entry of `METRICS`. Nothing else in the package compares names of
-metrics: the losses, the mining, the scores and the estimators use the entry.
+A new metric is one more entry of `METRICS`, or one that users pass. Nothing else in the package
+compares names of metrics: the losses, the mining, the scores and the estimators use the entry.
 """
 
+import math
 from dataclasses import dataclass
 from functools import reduce
 from typing import Literal
@@ -17,21 +18,44 @@ MetricName = Literal["sqeuclidean", "cosine"]
 
 @dataclass(frozen=True)
 class Metric:
-    """The distance of prepared rows `a` and `b`,
+    """A distance of codes that is a bilinear form of them, for `metric`.
 
-    d(a, b) = constant + squares * (|a|^2 + |b|^2) - product * (a . b)
+    It is `constant + squares * (|a|² + |b|²) - product * (a . b)`, and must be at least 0. The
+    losses depend on differences of distances alone, so most terms cancel.
 
-    which is at least 0. A constant along a row of distances cancels in every loss, so the losses
-    only need `-product * (a . b) + squares * |b|^2`.
+    Parameters
+    ----------
+    constant, squares, product : float
+        The coefficients.
+
+    temperature, margin : float
+        What `temperature="auto"` and `margin="auto"` mean. A bounded distance needs smaller ones.
+
+    unit_length : bool, default=False
+        Whether samples are L2-normalized first. The codes of an embedding then are, too.
+
+    complex_rows : bool, default=False
+        Whether samples may be complex. Their real and imaginary parts are then taken side by side.
     """
 
     constant: float
     squares: float
     product: float
-    temperature: float  # what "auto" means in estimators; a bounded distance needs a smaller one
-    margin: float  # likewise
-    unit_length: bool = False  # rows are L2-normalized first; an embedding's codes then are too
-    complex_rows: bool = False  # taken as their real and imaginary parts, side by side
+    temperature: float
+    margin: float
+    unit_length: bool = False
+    complex_rows: bool = False
+
+    def __post_init__(self) -> None:
+        coefficients = (self.constant, self.squares, self.product)
+        least = self.constant + 2 * self.squares - self.product
+        if not self.unit_length:
+            least = min(self.constant, 2 * self.squares - self.product)
+        if not (all(map(math.isfinite, coefficients)) and self.product > 0 and least >= 0):
+            raise ValueError(
+                "A Metric must never be negative, and must fall as the product of two samples "
+                f"grows, got {self}."
+            )
 
     @property
     def shift_invariant(self) -> bool:
@@ -71,6 +95,12 @@ class Metric:
     def bias(self, keys: Tensor) -> Tensor | None:
         """The bias (m,) of the bilinear form for prepared keys (m, d), or None for zeros."""
         return -self.squares * keys.square().sum(1) if self.squares else None
+
+    def rest(self, keys: Tensor) -> Tensor:
+        """What `bilinear` leaves out of the distances of each of the keys (m, d) that it returned
+        from all others: (m,).
+        """
+        return self.constant + self.squares * keys.square().sum(1)
 
     def distances(self, a: Tensor, b: Tensor) -> Tensor:
         """From every row of `a` to every row of `b`, (n, m)."""
@@ -113,11 +143,15 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def check_metric(metric: str) -> Metric:
-    """The metric of that name."""
-    names = tuple(METRICS)
-    if metric not in names:
-        raise ValueError(f"metric must be one of {names}, got {metric!r}.")
+def check_metric(metric: str | Metric) -> Metric:
+    """The metric that the parameter means, a name or the metric itself."""
+    if isinstance(metric, Metric):
+        return metric
+    if not isinstance(metric, str) or metric not in METRICS:
+        raise ValueError(
+            f"metric must be one of {tuple(METRICS)}, got {metric!r}. Another distance must be a "
+            "Metric: a bilinear form of the samples."
+        )
     return METRICS[metric]
 
 

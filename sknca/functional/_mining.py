@@ -1,7 +1,7 @@
 """Which triplets (an anchor, a positive of its class, a negative of another) are learned from.
 
-A new strategy is one more entry of `STRATEGIES`. Nothing else in the package compares names of
-strategies: the functions and the estimator use the entry.
+A new strategy is one more entry of `STRATEGIES`, or one that users pass. Nothing else in the
+package compares names of strategies: the functions and the estimator use the entry.
 """
 
 from collections.abc import Callable
@@ -26,25 +26,41 @@ Triplets = tuple[Tensor, Tensor, Tensor]
 Find = Callable[[Tensor, Tensor, Tensor, float, torch.Generator | None], Triplets]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Strategy:
-    """A choice of triplets.
+    """A choice of triplets, for `strategy` and `mining`.
 
-    `find` lists the triplets of a block, as `Triplets`. It gets the distances `d_ap` (b, w) between
-    anchors and their class, the mask `is_positive` (b, w) of their positives, the distances `d_an`
-    (b, n) to all samples (infinite if a sample is not a negative), the margin and a generator.
+    Parameters
+    ----------
+    find : callable
+        Lists the triplets of a block of b anchors: three tensors (k,) with the row of the anchor in
+        the block, the column of its positive in `d_ap`, and that of its negative in `d_an`. It is
+        called with `d_ap` (b, w), the distances from the class of each anchor; `is_positive`
+        (b, w), which of these are positives; `d_an` (b, n), the distances from all samples,
+        infinite if a sample is not a negative; the margin; and a torch.Generator or None.
 
-    `each` exists if there is one triplet for each anchor. From the same arguments it returns a mask
-    (b,) of the anchors that have a triplet, and the columns (b, 1) of their positive and of their
-    negative. The shape of its results does not depend on the distances, so nothing waits for the
-    device.
+    negative : callable, default=None
+        Chooses one negative (b,) of a pool, -1 if none qualifies, from `d_ap` (b, 1), `d_an`
+        (b, n), the margin and the generator. If None, :func:`mine_negatives` refuses the strategy.
 
-    `negative` chooses one negative (b,) of a pool, -1 if none qualifies, for each pair of an
-    anchor and a positive at a distance `d_ap` (b, 1); it is None if the strategy has no such
-    choice.
+    counts : {"violating", "semihard"}, default=None
+        Which triplets are summed, if the loss is the mean over all of them, without a list.
 
-    `counts` says which triplets are summed, if the loss of all of them is summed without a list:
-    "violating", or "semihard". It is None if there is one triplet for each anchor.
+    needs_margin : bool, default=False
+        Whether `margin="soft"` is refused.
+
+    each : callable, default=None
+        If there is one triplet for each anchor: from the arguments of `find`, a mask (b,) of the
+        anchors that have a triplet, and the columns (b, 1) of their positive and their negative. It
+        must not wait for the device.
+
+    draws : bool, default=False
+        Whether it draws random numbers. Several processes, which would draw different ones, refuse
+        it then.
+
+    true_distances : bool, default=False
+        Whether it needs the distances themselves, for a logarithm for example. Otherwise they lack
+        a constant of each anchor: only their differences are right, and they may be negative.
     """
 
     find: Find
@@ -53,6 +69,10 @@ class Strategy:
     needs_margin: bool = False  # margin="soft" has none
     each: Find | None = None
     draws: bool = False  # at random
+    true_distances: bool = False  # needs more than differences of distances
+
+    def __repr__(self) -> str:  # the same in another process
+        return f"Strategy({getattr(self.find, '__qualname__', type(self.find).__qualname__)})"
 
 
 def _violating(
@@ -163,9 +183,32 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def check_strategy(strategy: str) -> Strategy:
-    """The strategy of that name."""
-    names = tuple(STRATEGIES)
-    if strategy not in names:
-        raise ValueError(f"strategy must be one of {names}, got {strategy!r}.")
+def check_strategy(strategy: str | Strategy | Find) -> Strategy:
+    """The strategy that the parameter means: a name, the strategy itself, or its `find` alone, of
+    which nothing is known, so that it gets the distances themselves and may draw.
+    """
+    if isinstance(strategy, Strategy):
+        return strategy
+    if callable(strategy):
+        return Strategy(strategy, draws=True, true_distances=True)
+    if not isinstance(strategy, str) or strategy not in STRATEGIES:
+        raise ValueError(f"strategy must be one of {tuple(STRATEGIES)}, got {strategy!r}.")
     return STRATEGIES[strategy]
+
+
+def check_found(strategy: Strategy, found: Triplets, is_positive: Tensor, d_an: Tensor) -> Triplets:
+    """What `find` of a strategy returned for a block; refused if it is not of the package, and
+    something else than a positive or a negative was chosen.
+    """
+    if strategy in STRATEGIES.values():
+        return found
+    sizes = len(is_positive), is_positive.shape[1], d_an.shape[1]
+    if len({len(index) for index in found}) > 1 or not all(
+        bool(((index >= 0) & (index < size)).all())
+        for index, size in zip(found, sizes, strict=True)
+    ):
+        raise ValueError(f"{strategy} must return three tensors (k,) of indices.")
+    anchor, positive, negative = found
+    if not bool((is_positive[anchor, positive] & (d_an[anchor, negative] < torch.inf)).all()):
+        raise ValueError(f"{strategy} chose a sample that is not a positive, or not a negative.")
+    return found

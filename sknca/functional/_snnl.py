@@ -14,7 +14,7 @@ from ._checks import (
     check_temperature,
     check_weight,
 )
-from ._metrics import check_metric
+from ._metrics import Metric, check_metric
 
 #: Entries in a block of pairs: what stays near the cache, and a floor for the product's sake.
 _BLOCK_ENTRIES = 3 * 2**19
@@ -30,7 +30,7 @@ def soft_nearest_neighbor_loss(
     temperature: float | Tensor = 1.0,
     *,
     q: float | Tensor = 0.0,
-    metric: str = "sqeuclidean",
+    metric: str | Metric = "sqeuclidean",
     sample_weight: Tensor | None = None,
     reduction: str = "mean",
     block_size: int | None = None,
@@ -76,7 +76,7 @@ def soft_nearest_neighbor_loss(
         its class, and the less harm wrong labels do. If labels are wrong, 0.7 is usual. A tensor
         must be positive, and gets no gradient.
 
-    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
         The distance `d`: squared Euclidean, or one minus the cosine.
 
     sample_weight : Tensor of shape (n,), default=None
@@ -244,7 +244,7 @@ def soft_neighbor_probabilities(
     temperature: float | Tensor = 1.0,
     y: Tensor | None = None,
     *,
-    metric: str = "sqeuclidean",
+    metric: str | Metric = "sqeuclidean",
 ) -> Tensor:
     """Probability that sample `i` picks sample `j` as its neighbor.
 
@@ -263,7 +263,7 @@ def soft_neighbor_probabilities(
         Class labels. If given, the entries of other classes are set to zero. The sum of a row is
         then the probability that the sample picks a neighbor of its class (the `p_i` of NCA).
 
-    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
         The distance between codes.
 
     Returns

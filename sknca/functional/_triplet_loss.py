@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ._checks import check_margin, check_weight
 from ._every_triplet import EveryTriplet, softplus
-from ._metrics import METRICS, Metric, check_metric
-from ._mining import STRATEGIES
+from ._metrics import Metric, check_metric
+from ._mining import Find, Strategy
 from ._pick_rows import pick_rows
 from ._triplet_mining import check_batch, mine_triplets, one_triplet_each
 
@@ -21,8 +21,8 @@ def triplet_loss(
     y: Tensor,
     *,
     margin: float | Literal["soft"] = 1.0,
-    strategy: str = "semihard",
-    metric: str = "sqeuclidean",
+    strategy: str | Strategy | Find = "semihard",
+    metric: str | Metric = "sqeuclidean",
     sample_weight: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -53,11 +53,11 @@ def triplet_loss(
         formula, with which every triplet is active. Together with `strategy="all"` its time grows
         with the number of triplets.
 
-    strategy : {"semihard", "all", "hard", "random"}, default="semihard"
+    strategy : {"semihard", "all", "hard", "random"}, Strategy or callable, default="semihard"
         Which triplets are used; see :func:`mine_triplets`. "semihard" needs a number as margin.
         "random" with "soft" draws from all triplets of an anchor.
 
-    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
         The distance: squared Euclidean, or one minus the cosine.
 
     sample_weight : Tensor of shape (n,), default=None
@@ -121,7 +121,7 @@ def triplet_loss(
         weight = weight / torch.where(largest == 0, 1, largest)  # only their ratios count
     with torch.autocast(z.device.type, enabled=False):
         if chosen.counts is None:
-            triplets = _triplets(z.detach(), y, usable, strategy, margin, metric, generator)
+            triplets = _triplets(z.detach(), y, usable, chosen, margin, distance, generator)
             return _over_mined(z, *triplets, weight, margin, distance)
         wants_gradient = torch.is_grad_enabled() and z.requires_grad
         loss: Tensor = EveryTriplet.apply(
@@ -144,9 +144,9 @@ def _triplets(
     z: Tensor,  # (n, d)
     y: Tensor,  # (n,)
     usable: Tensor | None,  # (n,), which rows can be part of a triplet; None for all
-    strategy: str,
+    strategy: Strategy,
     margin: float | Literal["soft"],
-    metric: str,
+    metric: Metric,
     generator: torch.Generator | None,
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor | None]:
     """Anchors, positives and negatives (k,), and which of these are triplets, if not all are.
@@ -158,10 +158,8 @@ def _triplets(
         "margin": torch.inf if margin == "soft" else margin,
         "generator": generator,
     }
-    each = STRATEGIES[strategy].each
-    if each is not None and len(z) > 0:
-        distance = METRICS[metric]
-        found = one_triplet_each(z, y, each=each, metric=distance, usable=usable, **how)
+    if strategy.each is not None and len(z) > 0:
+        found = one_triplet_each(z, y, strategy=strategy, metric=metric, usable=usable, **how)
         has_one, positive, negative = found
         return None, positive, negative, has_one
     kept = slice(None) if usable is None else usable
@@ -206,7 +204,7 @@ def nearest_triplet_loss(
     neighbors: Tensor,  # (m, d)
     neighbor_labels: Tensor,  # (m,)
     *,
-    metric: str,
+    metric: str | Metric,
     sample_weight: Tensor | None = None,  # (n,)
     among_themselves: bool = False,
 ) -> Tensor:

@@ -1,12 +1,22 @@
 """Mining as public functions: the strategies of `_mining`, in row blocks."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from ._anchor_blocks import anchor_blocks
 from ._checks import check_labels, check_margin, check_pair, check_rows
 from ._metrics import Metric, check_metric, common_center
-from ._mining import STRATEGIES, TRIPLET_ENTRIES, Find, Strategy, Triplets, check_strategy
+from ._mining import (
+    STRATEGIES,
+    TRIPLET_ENTRIES,
+    Find,
+    Strategy,
+    Triplets,
+    check_found,
+    check_strategy,
+)
 from ._triplet_distances import check_anchors
 
 
@@ -16,7 +26,7 @@ def mine_negatives(
     negatives: Tensor,
     *,
     margin: float = 1.0,
-    strategy: str = "semihard",
+    strategy: str | Strategy = "semihard",
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Mine one negative from a pool for each pair of an anchor and its positive.
@@ -32,7 +42,7 @@ def mine_negatives(
     margin : float, default=1.0
         A non-negative number, in units of the squared distance.
 
-    strategy : {"semihard", "hard", "random"}, default="semihard"
+    strategy : {"semihard", "hard", "random"} or Strategy, default="semihard"
         Let d_ap and d_an be the squared distances between the anchor and its positive, and between
         the anchor and a negative. "semihard" chooses the nearest negative with
         d_ap < d_an < d_ap + margin. "hard" chooses the nearest negative. "random" chooses a random
@@ -64,13 +74,13 @@ def mine_negatives(
     tensor([0, 1])
     """
     names = [name for name, one in STRATEGIES.items() if one.negative is not None]
-    if strategy not in names:
+    known = isinstance(strategy, Strategy) or strategy in names
+    chosen = check_strategy(strategy) if known else None
+    if chosen is None or chosen.negative is None:
         raise ValueError(
             f"strategy must be one of {names} to mine one negative for each anchor, "
             f"got {strategy!r}."
         )
-    choose = STRATEGIES[strategy].negative
-    assert choose is not None
     margin = check_margin(margin)
     anchors, positives = check_anchors(anchors, positives)
     anchors, negatives = check_pair(anchors, negatives, ("anchors", "negatives"))
@@ -89,7 +99,10 @@ def mine_negatives(
             d_an = torch.addmm(pool, anchors[rows], negatives.T, alpha=-2)  # (b, n_neg)
             own = positives[rows].square().sum(1)  # (b,)
             d_ap = torch.addmm(own, anchors[rows], positives[rows].T, alpha=-2).diagonal()[:, None]
-            indices[rows] = choose(d_ap, d_an, margin, generator)
+            if chosen.true_distances:
+                rest = anchors[rows].square().sum(1, keepdim=True)  # (b, 1)
+                d_ap, d_an = (d.add_(rest).clamp_min_(0) for d in (d_ap, d_an))
+            indices[rows] = chosen.negative(d_ap, d_an, margin, generator)
     return indices
 
 
@@ -98,8 +111,8 @@ def mine_triplets(
     y: Tensor,
     *,
     margin: float = 1.0,
-    strategy: str = "semihard",
-    metric: str = "sqeuclidean",
+    strategy: str | Strategy | Find = "semihard",
+    metric: str | Metric = "sqeuclidean",
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mine triplets within a labeled batch.
@@ -120,7 +133,7 @@ def mine_triplets(
         A non-negative number, in units of the distance. With `torch.inf`, every triplet violates
         it.
 
-    strategy : {"semihard", "all", "hard", "random"}, default="semihard"
+    strategy : {"semihard", "all", "hard", "random"}, Strategy or callable, default="semihard"
         Let d_ap and d_an be the distances between the anchor and the positive, and between the
         anchor and the negative.
 
@@ -132,7 +145,7 @@ def mine_triplets(
           drawn among those that are part of such a triplet, and the negative among those that
           violate the margin with this positive.
 
-    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
         The distance: squared Euclidean, or one minus the cosine.
 
     generator : torch.Generator, default=None
@@ -171,13 +184,9 @@ def mine_triplets(
     order = y.argsort(stable=True)
     found = [torch.zeros(3, 0, dtype=torch.long, device=z.device)]
     with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
-        z = z[order]
-        for rows, distances, columns, is_positive in anchor_blocks(
-            *distance.bilinear(z, z), y[order]
-        ):
-            d_ap = distances.gather(1, columns)  # (b, w)
-            d_an = distances.scatter_(1, columns, torch.inf)  # (b, n)
-            anchor, positive, negative = chosen.find(d_ap, is_positive, d_an, margin, generator)
+        for rows, d_ap, d_an, columns, is_positive in _blocks(z[order], y[order], distance, chosen):
+            triplets = chosen.find(d_ap, is_positive, d_an, margin, generator)
+            anchor, positive, negative = check_found(chosen, triplets, is_positive, d_an)
             found.append(torch.stack([anchor + rows.start, columns[anchor, positive], negative]))
     anchor, positive, negative = order[torch.cat(found, dim=1)]
     return anchor, positive, negative
@@ -187,7 +196,7 @@ def one_triplet_each(
     z: Tensor,
     y: Tensor,
     *,
-    each: Find,
+    strategy: Strategy,
     margin: float,
     metric: Metric,
     usable: Tensor | None,
@@ -203,8 +212,8 @@ def one_triplet_each(
     y : Tensor of shape (n,)
         Class labels.
 
-    each, margin, metric, generator
-        How to choose.
+    strategy, margin, metric, generator
+        How to choose. The strategy has one triplet for each anchor.
 
     usable : Tensor of shape (n,)
         Which rows can be part of a triplet. If None, all can.
@@ -220,25 +229,39 @@ def one_triplet_each(
     order = y.argsort(stable=True)
     found = []
     with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
-        z = z[order]
         usable = None if usable is None else usable[order]
-        for rows, distances, columns, is_positive in anchor_blocks(
-            *metric.bilinear(z, z), y[order]
-        ):
-            d_ap = distances.gather(1, columns)  # (b, w)
-            d_an = distances.scatter_(1, columns, torch.inf)  # (b, n)
+        for rows, d_ap, d_an, columns, is_positive in _blocks(z[order], y[order], metric, strategy):
             if usable is not None:
                 is_positive = is_positive & usable[columns] & usable[rows, None]
                 d_an.masked_fill_(~usable, torch.inf)
-            has_one, positive, negative = each(d_ap, is_positive, d_an, margin, generator)
+            assert strategy.each is not None
+            has_one, positive, negative = strategy.each(d_ap, is_positive, d_an, margin, generator)
             found.append((has_one, columns.gather(1, positive).squeeze(1), negative.squeeze(1)))
         has_one, positive, negative = (torch.cat(some) for some in zip(*found, strict=True))
         place = order.argsort()
         return has_one[place], order[positive][place], order[negative][place]
 
 
+def _blocks(
+    z: Tensor,  # (n, d)
+    y: Tensor,  # (n,), sorted
+    metric: Metric,
+    strategy: Strategy,
+) -> Iterator[tuple[slice, Tensor, Tensor, Tensor, Tensor]]:
+    """For each block of anchors: its rows; their distances from their class (b, w), and from all
+    samples (b, n), infinite from their class; the columns of their class (b, w), and which of these
+    hold a positive (b, w).
+    """
+    queries, keys, bias = metric.bilinear(z, z)
+    for rows, distances, columns, is_positive in anchor_blocks(queries, keys, bias, y):
+        if strategy.true_distances:
+            distances.add_(metric.rest(keys[rows])[:, None]).clamp_(0, metric.largest)
+        d_ap = distances.gather(1, columns)  # (b, w)
+        yield rows, d_ap, distances.scatter_(1, columns, torch.inf), columns, is_positive
+
+
 def check_batch(
-    z: Tensor, y: Tensor, strategy: str, metric: str
+    z: Tensor, y: Tensor, strategy: str | Strategy | Find, metric: str | Metric
 ) -> tuple[Strategy, Metric, Tensor, Tensor]:
     """How to look for triplets, and the codes and labels to look among."""
     chosen, distance = check_strategy(strategy), check_metric(metric)

@@ -14,7 +14,7 @@ from .._arrays import as_array, in_native_order
 from .._compat import Interval, StrOptions, check_sample_weight, validate_params
 from .._devices import resolve_device
 from .._typing import with_types
-from ..functional import METRICS, soft_nearest_neighbor_loss, widest_float
+from ..functional import METRICS, Metric, check_metric, soft_nearest_neighbor_loss, widest_float
 from ..tables import read_positions
 
 
@@ -24,7 +24,7 @@ from ..tables import read_positions
             "X": ["array-like"],
             "labels": ["array-like"],
             "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-            "metric": [StrOptions(set(METRICS))],
+            "metric": [StrOptions(METRICS.keys()), Metric],
             "sample_weight": ["array-like", None],
             "device": [str, torch.device],
         },
@@ -36,7 +36,7 @@ def entanglement_score(
     labels: ArrayLike,
     *,
     temperature: float | Literal["auto"] = "auto",
-    metric: str = "cosine",
+    metric: str | Metric = "cosine",
     sample_weight: ArrayLike | None = None,
     device: str | torch.device = "auto",
 ) -> float:
@@ -136,7 +136,7 @@ def entanglement_score(
     score = soft_nearest_neighbor_loss(
         z.to(resolved, dtype),
         torch.from_numpy(codes).to(resolved),
-        METRICS[metric].temperature_of(temperature),
+        check_metric(metric).temperature_of(temperature),
         metric=metric,
         sample_weight=None if weight is None else weight.to(resolved, dtype),
     ).item()

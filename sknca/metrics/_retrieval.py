@@ -15,7 +15,7 @@ from torch import Tensor
 from .._arrays import as_array
 from .._compat import Interval, StrOptions, validate_params
 from .._typing import with_types
-from ..functional import METRICS, Metric, relevant_neighbors
+from ..functional import METRICS, Metric, check_metric, relevant_neighbors
 from ..tables import all_labeled, positions, read_labels, union
 
 _FLOATS = [np.float64, np.float32, np.float16]
@@ -25,7 +25,7 @@ _CONSTRAINTS: dict[str, Any] = {
     "labels": ["array-like"],
     "X_gallery": ["array-like", None],
     "labels_gallery": ["array-like", None],
-    "metric": [StrOptions(set(METRICS))],
+    "metric": [StrOptions(METRICS.keys()), Metric],
 }
 
 
@@ -42,7 +42,7 @@ def recall_at_k(
     k: int = 1,
     X_gallery: ArrayLike | None = None,
     labels_gallery: ArrayLike | None = None,
-    metric: str = "sqeuclidean",
+    metric: str | Metric = "sqeuclidean",
 ) -> float:
     """Recall@k: fraction of the queries with a sample of their class among the k nearest.
 
@@ -69,7 +69,7 @@ def recall_at_k(
     labels_gallery : array-like of shape (n_gallery,), default=None
         The labels of `X_gallery`.
 
-    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
         The distance: squared Euclidean, or one minus the cosine.
 
     Returns
@@ -126,7 +126,7 @@ def mean_average_precision_at_r(
     *,
     X_gallery: ArrayLike | None = None,
     labels_gallery: ArrayLike | None = None,
-    metric: str = "sqeuclidean",
+    metric: str | Metric = "sqeuclidean",
 ) -> float:
     """MAP@R: how early a query finds all samples of its class.
 
@@ -152,7 +152,7 @@ def mean_average_precision_at_r(
     labels_gallery : array-like of shape (n_gallery,), default=None
         The labels of `X_gallery`.
 
-    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
         The distance: squared Euclidean, or one minus the cosine.
 
     Returns
@@ -251,7 +251,7 @@ def make_embedding_scorer(
 
 
 def _checked(
-    X: Any, labels: Any, X_gallery: Any, labels_gallery: Any, metric: str
+    X: Any, labels: Any, X_gallery: Any, labels_gallery: Any, metric: str | Metric
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Metric]:
     """Queries, their labels, the gallery, the labels that are searched, and the metric."""
     if (X_gallery is None) != (labels_gallery is None):
@@ -283,7 +283,7 @@ def _checked(
     if not bool((_to_find(y, gallery_labels, among_themselves=gallery is None) > 0).any()):
         where = "among the other queries" if gallery is None else "in the gallery"
         raise ValueError(f"No query has a sample of its class {where}.")
-    return z, y, gallery, gallery_labels, METRICS[metric]
+    return z, y, gallery, gallery_labels, check_metric(metric)
 
 
 def _to_find(y: Tensor, gallery_labels: Tensor, *, among_themselves: bool) -> Tensor:

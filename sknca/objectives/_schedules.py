@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TemperatureSchedule:
     """How the temperature changes during a training.
 
@@ -26,6 +26,10 @@ class TemperatureSchedule:
 
     at: Callable[[float, int, int], float]
     is_learned: bool = False
+
+    def __repr__(self) -> str:  # the same in another process
+        of = getattr(self.at, "__qualname__", type(self.at).__qualname__)
+        return f"TemperatureSchedule({of}{', is_learned=True' * self.is_learned})"
 
     def plan(self, temperature: float, max_iter: int) -> list[float]:
         """The temperature of each epoch.

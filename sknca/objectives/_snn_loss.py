@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import (
+    Metric,
     check_metric,
     check_q,
     check_reduction,
@@ -28,7 +29,7 @@ class SNNLoss(nn.Module):
         and around 0.1 with "cosine". With a small temperature only the nearest neighbors count;
         with a large one all samples count.
 
-    metric : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
         The distance between codes: squared Euclidean, or one minus the cosine.
 
     q : float, default=0.0
@@ -75,7 +76,7 @@ class SNNLoss(nn.Module):
         self,
         temperature: float = 1.0,
         *,
-        metric: str = "sqeuclidean",
+        metric: str | Metric = "sqeuclidean",
         q: float = 0.0,
         learn_temperature: bool = False,
         reduction: str = "mean",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .._sparse_rows import Rows
 from ..data import Batch
 from ..distributed import gather_rows, own_part, share_of_loss
-from ..functional import METRICS, counted_weight, soft_nearest_neighbor_loss
+from ..functional import Metric, check_metric, counted_weight, soft_nearest_neighbor_loss
 from ..networks import CODE, apply_layers, run_layers
 from ._base import EmbeddingObjective, Loss
 from ._primary import PrimaryLoss
@@ -79,7 +79,7 @@ class SNNLObjective(EmbeddingObjective):
         self,
         network: nn.Module,
         *,
-        metric: str,
+        metric: str | Metric,
         temperatures: Sequence[float],
         q: Sequence[float] | None = None,
         adapts_q: bool = False,
@@ -172,7 +172,7 @@ class SNNLObjective(EmbeddingObjective):
         self.eval()
         x, y, weight, *_ = training_rows
         temperature = self._temperatures(-1)[-1]
-        multiples = _MULTIPLES if METRICS[self.metric].unit_length else (1.0,)
+        multiples = _MULTIPLES if check_metric(self.metric).unit_length else (1.0,)
         with torch.no_grad():
             codes = self.codes(x)
             probabilities = [

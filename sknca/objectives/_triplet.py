@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .._random import generator_of_fit
 from ..data import Batch
 from ..distributed import gather_rows
-from ..functional import nearest_triplet_loss, triplet_loss
+from ..functional import Find, Metric, Strategy, check_strategy, nearest_triplet_loss, triplet_loss
 from ._base import EmbeddingObjective, Loss
 
 
@@ -32,12 +32,23 @@ class TripletObjective(EmbeddingObjective):
     """
 
     def __init__(
-        self, network: nn.Module, *, metric: str, margin: float | Literal["soft"], mining: str
+        self,
+        network: nn.Module,
+        *,
+        metric: str | Metric,
+        margin: float | Literal["soft"],
+        mining: str | Strategy | Find,
     ) -> None:
         super().__init__(network)
         self.metric = metric
         self.margin = margin
         self.mining = mining
+
+    @property
+    def has_fixed_steps(self) -> bool:
+        strategy = check_strategy(self.mining)
+        is_listed = strategy.each is None and strategy.counts is None  # which waits for the device
+        return super().has_fixed_steps and not is_listed
 
     def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:
         codes, y, weight = self.network(batch.x), batch.y, batch.label_weight

@@ -141,7 +141,7 @@ def name_of_part(value: Any, parameter: str) -> Any:
     if parameter not in _TABLES or value is None or isinstance(value, str):
         return value
     table, where = _TABLES[parameter]
-    names = [name for name, part in table.items() if part is value]
+    names = [name for name, part in table.items() if part == value]
     if not names:
         shown = getattr(value, "__name__", value)
         raise ValueError(

@@ -157,7 +157,7 @@ class EntanglementDisplay:
             A positive number, in units of the distance. "auto" means 0.1 with "cosine" and 1 with
             "sqeuclidean". Lines of different temperatures are not comparable.
 
-        metric : {"sqeuclidean", "cosine"}, default="cosine"
+        metric : {"sqeuclidean", "cosine"} or Metric, default="cosine"
             The distance between the activations of a layer.
 
         name : str, default=None

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.utils._param_validation import StrOptions
 
 import sknca
 from sknca import SNNLEmbedding, SNNLoss, SoftNeighborsClassifier, TripletEmbedding
@@ -21,14 +20,11 @@ from sknca.functional._triplet_loss import nearest_triplet_loss
 CHORD = Metric(constant=0, squares=1, product=2, temperature=0.2, margin=0.4, unit_length=True)
 
 
-@pytest.fixture
-def chord(monkeypatch):
-    """One more entry of the table, and nothing else but what estimators accept by it."""
+@pytest.fixture(params=["by name", "as an object"])
+def chord(request, monkeypatch):
+    """One more entry of the table, and nothing else."""
     monkeypatch.setitem(METRICS, "chord", CHORD)
-    for estimator in (SNNLEmbedding, TripletEmbedding, SoftNeighborsClassifier):
-        constraints = estimator._parameter_constraints | {"metric": [StrOptions(set(METRICS))]}
-        monkeypatch.setattr(estimator, "_parameter_constraints", constraints)
-    return "chord"
+    return "chord" if request.param == "by name" else CHORD
 
 
 @pytest.fixture
@@ -137,3 +133,27 @@ def test_an_unknown_metric_is_refused(batch, function, metric):
     message = rf"metric must be one of \('sqeuclidean', 'cosine'\), got {metric!r}\."
     with pytest.raises(ValueError, match=message):
         function(*batch, metric)
+
+
+@pytest.mark.parametrize("estimator", [SNNLEmbedding, TripletEmbedding, SoftNeighborsClassifier])
+def test_what_is_not_a_bilinear_form_is_refused(batch, iris, tmp_path, estimator):
+    def manhattan(a, b):
+        return (a - b).abs().sum(1)
+
+    with pytest.raises(ValueError, match="must be a Metric: a bilinear form"):
+        soft_nearest_neighbor_loss(*batch, metric=manhattan)
+    with pytest.raises(ValueError, match=r"The 'metric' parameter .* an instance of .*Metric"):
+        estimator(metric=manhattan).fit(*iris)
+
+
+@pytest.mark.parametrize("wrong", [{"product": 3}, {"product": -1}, {"constant": float("nan")}])
+def test_a_metric_is_never_negative(wrong):
+    coefficients = {"constant": 0, "squares": 1, "product": 2, "temperature": 1, "margin": 1}
+    with pytest.raises(ValueError, match="A Metric must never be negative"):
+        Metric(**coefficients | wrong)
+
+
+def test_an_object_that_is_not_in_the_table_is_not_saved(iris, tmp_path):
+    embedding = SNNLEmbedding(2, metric=CHORD, max_iter=1, random_state=0).fit(*iris)
+    with pytest.raises(ValueError, match=r"metric=Metric\(.* cannot be saved"):
+        sknca.save(embedding, tmp_path / "file")

@@ -1,12 +1,21 @@
 """The table of strategies is the only place that knows their names."""
 
+import numpy as np
 import pytest
 import torch
-from sklearn.utils._param_validation import StrOptions
+from sklearn.base import clone
 
+import sknca
 from sknca import TripletEmbedding
-from sknca.functional import mine_negatives, mine_triplets, triplet_loss
-from sknca.functional._mining import STRATEGIES, Strategy, StrategyName
+from sknca.functional import (
+    METRICS,
+    STRATEGIES,
+    Strategy,
+    StrategyName,
+    mine_negatives,
+    mine_triplets,
+    triplet_loss,
+)
 
 
 def easiest(d_ap, is_positive, d_an, margin, generator):
@@ -23,10 +32,8 @@ def farthest(d_ap, d_an, margin, generator):
 
 @pytest.fixture
 def easy(monkeypatch):
-    """One more entry of the table, and nothing else but what the estimator accepts by it."""
+    """One more entry of the table, and nothing else."""
     monkeypatch.setitem(STRATEGIES, "easy", Strategy(easiest, farthest))
-    accepted = TripletEmbedding._parameter_constraints | {"mining": [StrOptions(set(STRATEGIES))]}
-    monkeypatch.setattr(TripletEmbedding, "_parameter_constraints", accepted)
     return "easy"
 
 
@@ -58,3 +65,96 @@ def test_an_unknown_strategy_is_refused(strategy):
             function(Z, Y, strategy=strategy)
     with pytest.raises(ValueError, match="strategy must be one of .* to mine one negative"):
         mine_negatives(Z, Z, Z, strategy=strategy)
+
+
+def by_distance(d_ap, is_positive, d_an, margin, generator):
+    """Distance-weighted sampling of negatives of codes on a circle: with the inverse of how many of
+    evenly spread codes are at this distance, which is the logarithm of the distance, cut off.
+    """
+    anchor, positive = is_positive.nonzero(as_tuple=True)
+    log_weight = -(d_an.log() / 2).clamp_min(-1).masked_fill(d_an == torch.inf, torch.inf)
+    assert not log_weight.isnan().any()
+    negative = log_weight[anchor].softmax(1).multinomial(1, generator=generator).squeeze(1)
+    return anchor, positive, negative
+
+
+DISTANCE_WEIGHTED = Strategy(by_distance, draws=True, true_distances=True)
+
+
+@pytest.mark.parametrize("metric", [*METRICS])
+@pytest.mark.parametrize("offset", [0, 100])
+def test_a_strategy_that_says_so_gets_the_distances_themselves(metric, offset):
+    z, y = torch.randn(30, 3, dtype=torch.float64) + offset, torch.arange(30) % 3
+    z[3] = z[0]
+    expected = METRICS[metric].distances(z, z)
+    seen = []
+
+    def look(d_ap, is_positive, d_an, margin, generator):
+        seen.append(d_an[d_an < torch.inf].sort().values)
+        assert not d_ap.log().isnan().any()
+        assert not d_an.log().isnan().any()
+        return easiest(d_ap, is_positive, d_an, margin, generator)
+
+    mine_triplets(z, y, strategy=Strategy(look, true_distances=True), metric=metric)
+    mine_triplets(z, y, strategy=look, metric=metric)  # of which nothing is known
+    triplet_loss(z, y, margin="soft", strategy=look, metric=metric)
+    of_others = expected[y[:, None] != y].sort().values
+    for distances in seen:
+        torch.testing.assert_close(distances, of_others, atol=1e-9, rtol=1e-9)
+    assert len(seen) == 3
+
+
+def test_a_pool_too():
+    anchors, pool = torch.randn(5, 3, dtype=torch.float64), torch.randn(8, 3, dtype=torch.float64)
+
+    def look(d_ap, d_an, margin, generator):
+        torch.testing.assert_close(d_ap.squeeze(1), (anchors - anchors.flip(0)).square().sum(1))
+        torch.testing.assert_close(d_an, METRICS["sqeuclidean"].distances(anchors, pool))
+        return d_an.argmin(1)
+
+    strategy = Strategy(easiest, look, true_distances=True)
+    mine_negatives(anchors, anchors.flip(0), pool, strategy=strategy)
+    with pytest.raises(ValueError, match="strategy must be one of .* to mine one negative"):
+        mine_negatives(anchors, anchors, pool, strategy=DISTANCE_WEIGHTED)
+
+
+@pytest.mark.parametrize("mining", [DISTANCE_WEIGHTED, by_distance])
+@pytest.mark.parametrize("metric", [*METRICS])
+def test_distance_weighted_sampling_in_an_embedding(iris, mining, metric, tmp_path):
+    X, y = iris
+
+    def fit():
+        embedding = TripletEmbedding(2, mining=mining, metric=metric, max_iter=3, random_state=0)
+        return clone(embedding).fit(X, y)
+
+    embedding = fit()
+    np.testing.assert_array_equal(embedding.transform(X), fit().transform(X))  # it draws of the fit
+    assert embedding.loss_ < embedding.loss_curve_[0]
+    with pytest.raises(ValueError, match="mining=.* cannot be saved"):
+        sknca.save(embedding, tmp_path / "file")
+    assert not embedding._objective.has_fixed_steps
+
+
+def test_a_strategy_of_the_table_is_saved_by_its_name(easy, iris, tmp_path):
+    X, y = iris
+    mining = STRATEGIES[easy]
+    embedding = TripletEmbedding(2, mining=mining, margin=5.0, max_iter=2, random_state=0).fit(X, y)
+    sknca.save(embedding, tmp_path / "file")
+    again = sknca.load(tmp_path / "file")
+    assert again.mining == easy
+    np.testing.assert_array_equal(again.transform(X), embedding.transform(X))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda d_ap, *_: (torch.tensor([0]), torch.tensor([0, 1]), torch.tensor([2])), "three"),
+        (lambda d_ap, *_: (torch.tensor([0]), torch.tensor([9]), torch.tensor([2])), "three"),
+        (lambda d_ap, *_: (torch.tensor([0]), torch.tensor([1]), torch.tensor([0])), "negative"),
+    ],
+)
+def test_what_a_strategy_chooses_is_checked(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        mine_triplets(Z, Y, strategy=wrong)
+    with pytest.raises(ValueError, match=message):
+        triplet_loss(Z, Y, strategy=wrong)
