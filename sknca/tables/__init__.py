@@ -6,6 +6,7 @@ from ._classes import encode_labels as encode_labels
 from ._classes import encode_portion as encode_portion
 from ._classes import encode_validation as encode_validation
 from ._classes import positions as positions
+from ._classes import read_groups as read_groups
 from ._classes import read_positions as read_positions
 from ._classes import warn_of_classes as warn_of_classes
 from ._classes import weight_of_classes as weight_of_classes
@@ -33,7 +34,6 @@ from ._tensors import assert_all_finite as assert_all_finite
 from ._tensors import home_of_rows as home_of_rows
 from ._tensors import to_tensor as to_tensor
 from ._validation import one_column as one_column
-from ._validation import read_groups as read_groups
 from ._validation import read_table as read_table
 from ._validation import read_validation_table as read_validation_table
 from ._validation import read_weight as read_weight

@@ -54,6 +54,16 @@ def read_positions(y: Any, name: str) -> NDArray[np.int64]:
     return np.unique(all_labeled(read_labels(y, name)), return_inverse=True)[1]
 
 
+def read_groups(groups: Any, X: Any) -> NDArray[np.int64]:
+    """The groups of samples as numbers (n,) from 0."""
+    found = read_positions(groups, "groups")
+    if len(found) != len(X):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: {[len(X), len(found)]}"
+        )
+    return found
+
+
 def encode_labels(
     labels: Labels,
     unlabeled: Any,

@@ -182,23 +182,6 @@ def one_column(y: Any, name: str = "y") -> Any:
     return np.asarray(y).ravel()
 
 
-def read_groups(groups: Any, X: Any) -> NDArray[np.int64]:
-    """The groups of samples as numbers (n,) from 0."""
-    groups = as_array(groups, "groups")
-    groups = check_array(groups, input_name="groups", ensure_2d=False, dtype=None)
-    groups = column_or_1d(groups)
-    if len(groups) != len(X):
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: {[len(X), len(groups)]}"
-        )
-    try:
-        numbers: NDArray[np.int64] = np.unique(groups, return_inverse=True)[1]
-    except TypeError as error:
-        kinds = sorted({type(group).__name__ for group in groups.tolist()})
-        raise TypeError(f"groups must be uniformly strings or numbers. Got {kinds}.") from error
-    return numbers.astype(np.int64)
-
-
 def read_weight(sample_weight: Any, X: Any, *, may_be_zero: bool = False) -> NDArray[np.float64]:
     """Sample weights (n,), none of which is negative. Unless all `may_be_zero`, one is not."""
     sample_weight = as_array(sample_weight, "sample_weight")

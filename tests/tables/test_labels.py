@@ -21,7 +21,14 @@ from sknca.metrics import (
     mean_average_precision_at_r,
     recall_at_k,
 )
-from sknca.tables import classes_of, encode_portion, read_labels, union, without_unlabeled
+from sknca.tables import (
+    classes_of,
+    encode_portion,
+    read_groups,
+    read_labels,
+    union,
+    without_unlabeled,
+)
 
 X, Y = load_iris(return_X_y=True)
 LARGE = 2**60
@@ -244,6 +251,11 @@ PARTLY_LABELED = {
 
 def each(cases):
     return pytest.mark.parametrize("y", [pytest.param(y, id=name) for name, y in cases.items()])
+
+
+@each({**CONTAINERS, "categories": as_categories(IDS.tolist(), "i8")})
+def test_groups(y):
+    assert read_groups(y, X).tolist() == Y.tolist()
 
 
 class TestScores:
