@@ -226,7 +226,7 @@ def test_transform_refuses(embedding):
 @pytest.mark.parametrize(
     ("parameter", "value", "message"),
     [
-        ("temperature", 0, "The 'temperature' parameter of SNNLEmbedding must be a float in the"),
+        ("temperature", 0, "The 'temperature' parameter of SNNLEmbedding must be a str among"),
         ("temperature", -1.0, "Got -1.0 instead"),
         ("temperature", float("inf"), "temperature"),
         ("n_components", 0, "The 'n_components' parameter"),
