@@ -23,8 +23,9 @@ def data(name):
         more["sample_weight"][7] = 0
     if name in ("unlabeled", "unlabeled_classification"):
         y = np.where(np.arange(300) % 3 == 0, -1, y)
-    if name == "no_labels_in_the_last":
-        y = np.where(np.arange(300) < 150, y, -1)
+    if name in ("no_labels_in_the_last", "missing_labels_in_the_last"):
+        marker = -1 if name == "no_labels_in_the_last" else np.nan
+        y = np.where(np.arange(300) < 150, y, marker)
     return X, y, more
 
 
@@ -63,6 +64,7 @@ def make(name):
             "spread_labels": False,
         },
         "no_labels_in_the_last": {"unlabeled": -1, "spread_labels": False},
+        "missing_labels_in_the_last": {"unlabeled": np.nan, "spread_labels": False},
         "balanced": {"class_weight": "balanced", "q": 0.5},
         "adversarial": {"adversarial_radius": 0.5, "adversarial_fraction": 1.0},
         "early_stopping": {"early_stopping": True},
@@ -83,6 +85,7 @@ ALL = (
     *("unlabeled", "unlabeled_classification", "balanced", "adversarial", "weights"),
     *("uneven", "one_class_apart", "smaller_than_a_batch", "fewer_rows_than_batches"),
     *("no_rows_in_the_last", "no_rows_but_in_the_last", "no_labels_in_the_last"),
+    "missing_labels_in_the_last",
     *("triplets", "triplets_cosine", "triplets_weights", "triplets_hard"),
 )
 
