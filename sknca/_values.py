@@ -20,9 +20,9 @@ _NUMBERS = re.compile(r"[<>|][biuf]\d+|[<>][mM]8(\[\w+\])?")
 _SPARE_WIDTH = 1000
 
 
-#: More kinds of values: from a value, its name and the arrays to a JSON object (None if it is of
-#: another kind), and from the JSON object and the arrays to the value.
-Encoder = Callable[[Any, str, dict[str, NDArray[Any]]], dict[str, Any] | None]
+#: More kinds of values: from a value, its name and the arrays to JSON (None if it is of another
+#: kind), and from the JSON object and the arrays to the value.
+Encoder = Callable[[Any, str, dict[str, NDArray[Any]]], Any]
 Decoder = Callable[[Mapping[str, Any], Mapping[str, NDArray[Any]]], Any]
 
 

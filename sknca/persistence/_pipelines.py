@@ -88,7 +88,7 @@ def _describe_step(step: Any, place: str, arrays: Arrays, names: dict[int, str])
             "steps. joblib saves the whole pipeline."
         )
 
-    def more(value: Any, name: str, arrays: Arrays) -> dict[str, Any] | None:
+    def more(value: Any, name: str, arrays: Arrays) -> Any:
         if not isinstance(value, BaseEstimator):
             return encode_value(value, name, arrays)
         try:

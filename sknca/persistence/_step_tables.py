@@ -172,6 +172,7 @@ STEPS: dict[type[BaseEstimator], dict[str, Check]] = {
 
 #: Attributes that only some fits set, or only some versions of scikit-learn.
 OPTIONAL_OF_STEPS = {
+    "_fill_dtype",
     "_default_to_infrequent_mappings",
     "_infrequent_indices",
     "_name_to_fitted_passthrough",

@@ -1,5 +1,6 @@
 """Values of scikit-learn's steps that `sknca._values` does not know, as JSON and back."""
 
+from collections import UserList
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +23,8 @@ _NAMES = {kind: name for name, kind in _TYPES.items()}
 _SELECTOR = ("pattern", "dtype_include", "dtype_exclude")
 
 
-def encode_value(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any] | None:
-    """A value as JSON, if it is of a kind that only steps have.
+def encode_value(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
+    """A value as JSON, if it is of a kind that only steps have; otherwise None.
 
     Raises
     ------
@@ -34,6 +35,8 @@ def encode_value(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> dict
         return {"type": _NAMES[value]}
     if isinstance(value, np.dtype) and value.kind in "biufO":
         return {"dtype of": value.str}
+    if isinstance(value, UserList):  # columns of the remainder before scikit-learn 1.7
+        return encode(value.data, name, arrays)
     if isinstance(value, slice):
         return {"slice": encode([value.start, value.stop, value.step], name, arrays)}
     if isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1:

@@ -390,7 +390,7 @@ FORGERIES = {
     "an attribute of another type": (put(1, components_="x"), "components_ of PCA has a wrong"),
     "parameters against attributes": (
         put_parameter(2, 0, with_std=True),
-        "NoneType",
+        "NoneType|divide",
     ),
     "labels that do not exist": (
         put(

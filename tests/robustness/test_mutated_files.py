@@ -239,6 +239,8 @@ def read(what, path):
 
 
 @pytest.mark.filterwarnings("ignore:.*which is not there:UserWarning")
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
 @pytest.mark.parametrize("what", FITS)
 def test_mutated_files(what, tmp_path):
     path = tmp_path / "file"
