@@ -81,6 +81,20 @@ def resolve_device(device: str | torch.device, *, n_rows: int | None = None) -> 
         ) from error
 
 
+def device_of_fit(device: torch.device, name: str) -> torch.device:
+    """The device on which the estimator called `name` was fitted; the CPU, with a warning, where
+    that is not there.
+    """
+    try:
+        return resolve_device(device)
+    except ValueError:
+        warn_user(
+            f"This {name} was fitted on device {str(device)!r}, which is not available. "
+            "It uses the CPU."
+        )
+        return torch.device("cpu")
+
+
 def kind_of(device: torch.device) -> Kind:
     return KINDS.get(device.type, Kind())
 

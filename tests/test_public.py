@@ -19,6 +19,7 @@ REFERENCE = DOCS / "api.rst"
 INTERIOR = {
     "sknca.data",
     "sknca.estimators",
+    "sknca.fitting",
     "sknca.networks",
     "sknca.objectives",
     "sknca.persistence",

@@ -18,7 +18,7 @@ import numpy as np
 from _measure import machine
 
 from sknca import SNNLEmbedding
-from sknca.estimators import _checkpoint
+from sknca.fitting import _checkpoint, _description
 
 
 def timed(function, *args):
@@ -60,7 +60,7 @@ def main():
                 times.append((time.perf_counter() - start) / arguments.epochs)
         size = os.path.getsize(path)
     epoch, with_checkpoint = (statistics.median(times) for times in seconds.values())
-    checksum = timed(_checkpoint.checksum, X)
+    checksum = timed(_description.checksum, X)
     print(f"epoch without {epoch:.2f} s, with {with_checkpoint:.2f} s")
     print(f"write {statistics.median(writes) * 1e3:.0f} ms ({size / 2**20:.1f} MiB)")
     print(f"  {statistics.median(writes) / epoch:.2%} of an epoch")

@@ -119,6 +119,11 @@ class TrainingData:
     groups: Tensor | None = None  # (n,), on the CPU; what is held out consists of whole groups
 
     @property
+    def groups_of_rows(self) -> Tensor | None:
+        """Of the samples that are trained on."""
+        return None if self.groups is None else self.groups[self.rows]
+
+    @property
     def labels(self) -> Tensor:
         """Of the samples that are trained on, on the CPU."""
         return self.y.cpu()[self.rows]

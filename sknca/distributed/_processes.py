@@ -36,6 +36,14 @@ class Processes(ABC):
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite the tensors with those of process 0."""
 
+    @abstractmethod
+    def average(self, parameters: Sequence[Tensor]) -> None:
+        """Average the gradients over the processes."""
+
+    @abstractmethod
+    def largest(self, value: Tensor) -> Tensor:
+        """The largest () of the numbers () of all processes."""
+
     @contextmanager
     def fitting(self) -> Iterator[None]:
         """A fit of all processes together: if it fails here, the other processes are told."""
@@ -86,6 +94,12 @@ class Alone(Processes):
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Nothing is sent."""
+
+    def average(self, parameters: Sequence[Tensor]) -> None:
+        """The gradients are the averages."""
+
+    def largest(self, value: Tensor) -> Tensor:
+        return value
 
     def total(self, value: Any) -> Any:
         return value

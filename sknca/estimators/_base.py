@@ -5,6 +5,9 @@ from __future__ import annotations  # help() shows ArrayLike, not what it stands
 import math
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -14,22 +17,33 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils import Tags
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Tags, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._compat import fit_context
+from .._warnings import warn_user
+from ..distributed import processes_of_fit
+from ..fitting import (
+    Checkpoint,
+    Earlier,
+    EncoderPlan,
+    Fitted,
+    ObjectivePlan,
+    Plan,
+    Stream,
+    fit,
+    learn_portion,
+)
+from ..functional import check_metric
+from ..networks import Maker, is_plain_maker
 from ..objectives import EmbeddingObjective
 from ..tables import explained, naming_columns, read_table
-from ..training import EpochRecord
 from ._callbacks import FitCallbacks
-from ._checkpoint import Checkpoint
-from ._data import apply_to_array
-from ._encoders import Maker, is_plain_maker
-from ._fit import Given, fit
+from ._outputs import apply_to_array, draw_seed
 from ._parameters import EmbeddingParameters
-from ._ranks import is_first
-from ._stream import Stream, learn_portion
+from ._reading import Given, read_portion, read_samples
 
 
 class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddingParameters, ABC):
@@ -39,57 +53,61 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     """
 
     network_: nn.Module
-    _objective: EmbeddingObjective
     device_: torch.device
     classes_: NDArray[Any]
     transduction_: NDArray[Any]
+    _objective: EmbeddingObjective
     _encoder_of_fit: Maker | None
     _stream: Stream  # between calls of `partial_fit`
-    _centre: NDArray[np.float64] | None  # subtracted from rows before they become tensors
+    _centre: NDArray[np.float64] | None  # subtracted from samples before they become tensors
 
     @abstractmethod
-    def _make_objective(
-        self, network: nn.Module, labels: NDArray[np.int64], max_iter: int
-    ) -> EmbeddingObjective:
-        """The objective of `network` for so many epochs, given the parameters and the labels (n,)
-        of the samples, -1 for samples without a label.
+    def _plan(self) -> Plan:
+        """What the parameters mean."""
+
+    def _plan_of(self, objective: ObjectivePlan, resolved: Mapping[str, Any], **more: Any) -> Plan:
+        """What the parameters that every embedding has mean, and those of the subclass. A fit with
+        a number that "auto" was `resolved` to is the same fit.
         """
-
-    def _why_not_watched(
-        self, labels: NDArray[np.int64], max_iter: int, has_groups: bool
-    ) -> str | None:
-        """Why no part of the samples with these labels (n,) is held out to detect overfitting, in a
-        training of so many epochs; None if a part is.
-        """
-        return "this embedding does not"
-
-    def _learns_from_labels(self) -> bool:
-        return True
-
-    def _learns_from_unlabeled(self) -> bool:
-        """Whether samples without a label have a loss of their own."""
-        return False
-
-    def _spreads_labels(self) -> bool:
-        """Whether labels are spread to samples that have none."""
-        return self.spread_labels and self._learns_from_labels()
-
-    def _runs_code_of_others(self) -> bool:
-        """Whether modules of the user are created or trained."""
-        return not is_plain_maker(self.encoder)
-
-    def _may_validate_on_other_classes(self) -> bool:
-        return True
-
-    def _has_fixed_classes(self) -> bool:
-        """Whether no new class may come in a further portion of a stream."""
-        return False
-
-    def _set_overfits(self, overfits: bool | None) -> None:
-        """Set the attribute of the subclass that reports overfitting; None: it was not watched."""
-
-    def _set_fitted(self, objective: EmbeddingObjective) -> None:
-        """Set the fitted attributes that depend on the objective of the subclass."""
+        plan = Plan(
+            name=type(self).__name__,
+            parameters=self.get_params(deep=False) | resolved,
+            encoder=EncoderPlan(
+                self.encoder,
+                self.n_components,
+                tuple(self.hidden_layer_sizes),
+                self.activation,
+                self.dropout,
+                self.scale,
+                check_metric(self.metric).unit_length,
+            ),
+            objective=objective,
+            processes=processes_of_fit(),
+            device=self.device,
+            verbose=self.verbose,
+            needs_labels=True,
+            unlabeled=self.unlabeled,
+            learns_from_unlabeled=False,
+            spreads_labels=self.spread_labels,
+            may_validate_on_other_classes=True,
+            has_fixed_classes=False,
+            runs_code_of_others=not is_plain_maker(self.encoder),
+            holds_out=self._stops_early,
+            asks_to_watch=self.early_stopping == "auto",
+            unwatchable=None,
+            validation_fraction=self.validation_fraction,
+            max_iter=None if self.max_iter == "auto" else self.max_iter,
+            most_epochs=self._most_epochs,
+            make_optimizer=self._make_optimizer,
+            batch_size=self._largest_batch(),
+            learning_rate=self.learning_rate_init,
+            weight_decay=self.weight_decay,
+            adversarial_radius=self.adversarial_radius,
+            adversarial_fraction=self.adversarial_fraction,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+        )
+        return replace(plan, **more)
 
     @fit_context
     def fit(
@@ -162,18 +180,43 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             If the stopping criterion (`tol` or `early_stopping`) was not met within `max_iter`
             epochs.
         """
-        most = None if self.max_iter == "auto" else self.max_iter
+        plan, earlier = self._plan(), self._earlier() if self.warm_start else None
         callbacks = FitCallbacks(
-            self, X, y, sample_weight, X_val=X_val, y_val=y_val, max_epochs=most
+            self, X, y, sample_weight, X_val=X_val, y_val=y_val, max_epochs=plan.max_iter
         )
-        with self._all_or_nothing():
-            file = (
-                None
-                if checkpoint is None
-                else Checkpoint(checkpoint, checkpoint_every, writes=is_first())
+        columns = naming_columns(plan.name, X=X, X_val=X_val)
+        with self._all_or_nothing(), plan.processes.fitting(), columns:
+            file = None
+            if checkpoint is not None:
+                check_scalar(checkpoint_every, "checkpoint_every", Integral, min_val=1)
+                writes = plan.processes.is_first
+                file = Checkpoint(checkpoint, checkpoint_every, writes=writes)
+            given = Given(X, y, sample_weight, X_val, y_val, groups)
+            samples = read_samples(
+                self,
+                plan,
+                given,
+                is_new=earlier is None,
+                fitted_before=hasattr(self, "network_"),
             )
-            with naming_columns(type(self).__name__, X=X, X_val=X_val):
-                fit(self, Given(X, y, sample_weight, X_val, y_val, groups), callbacks, file)
+            fitted = fit(
+                plan,
+                samples,
+                draw_seed(self.random_state),
+                earlier=earlier,
+                callbacks=callbacks.of_epochs,
+                checkpoint=file,
+            )
+            self._keep(fitted)
+            if not fitted.has_converged:
+                warn_user(
+                    f"Maximum iterations (max_iter={self.n_iter_}) reached before the loss stopped "
+                    "improving.",
+                    ConvergenceWarning,
+                )
+            callbacks.end_fit()
+            if fitted.interruption is not None:  # a search, say, that this fit is part of ends too
+                raise fitted.interruption
         return self
 
     @fit_context
@@ -227,28 +270,67 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             If the input is not as described, or the training diverges. The estimator is then
             unchanged.
         """
-        with self._all_or_nothing(), naming_columns(type(self).__name__, X=X):
-            learn_portion(self, X, y, sample_weight, classes)
+        plan, earlier = self._plan(), self._earlier()
+        if plan.processes.is_joint:
+            raise ValueError("partial_fit is for a single process: within together(), call fit.")
+        with self._all_or_nothing(), naming_columns(plan.name, X=X):
+            given, known = Given(X, y, sample_weight), None if earlier is None else earlier.classes
+            samples = read_portion(self, plan, given, classes, known)
+            if len(samples.rows) >= 2:  # else there is no pair to learn from
+                self._keep(learn_portion(plan, samples, self._seed_of_portion(), earlier))
+            elif earlier is None:
+                raise ValueError(
+                    "The first call of partial_fit needs two samples to learn from; got "
+                    f"{len(samples.rows)} of {len(samples.X)}."
+                )
         return self
 
-    def _keep(
-        self, objective: EmbeddingObjective, history: list[EpochRecord], *, validated: bool
-    ) -> None:
-        """Set the fitted attributes."""
-        for name in ("_stream", "transduction_"):
+    def _seed_of_portion(self) -> int:
+        """A stream goes on drawing from the seed of its first portion."""
+        return self._stream.seed if hasattr(self, "_stream") else draw_seed(self.random_state)
+
+    def _earlier(self) -> Earlier | None:
+        """What an earlier fit left, if there was one."""
+        if not hasattr(self, "network_"):
+            return None
+        return Earlier(
+            self._objective,
+            self._encoder_of_fit,
+            getattr(self, "classes_", None),
+            self._n_features_out,
+            self._centre,
+            self.device_,
+            self.history_,
+            getattr(self, "_stream", None),
+        )
+
+    def _keep(self, fitted: Fitted) -> None:
+        """Set the fitted attributes. Nothing else does."""
+        objective, history = fitted.objective.eval(), fitted.history
+        for name in ("_stream", "transduction_", "classes_"):
             self.__dict__.pop(name, None)
         self._encoder_of_fit = self.encoder
-        self._objective = objective.eval()  # for warm_start; of its modules network_ is one
+        self._objective = objective  # for warm_start; of its modules network_ is one
+        self._n_features_out = fitted.n_components
+        self._centre = fitted.center
         self.network_ = objective.network
+        self.device_ = fitted.device
         self.history_ = history
         self.n_iter_ = len(history)
         self.loss_curve_ = [record["loss"] for record in history]
         self.loss_ = self.loss_curve_[-1] if history else math.nan
         self.best_loss_ = min(self.loss_curve_, default=math.nan)
         self.validation_loss_curve_ = (
-            [record["validation_loss"] for record in history] if validated else None
+            [record["validation_loss"] for record in history] if fitted.validated else None
         )
-        self._set_fitted(objective)
+        optional = {
+            "classes_": fitted.classes,
+            "transduction_": fitted.transduction,
+            "_stream": fitted.stream,
+        }
+        for name, value in optional.items():
+            if value is not None:
+                setattr(self, name, value)
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the codes of the samples in `X`.

@@ -1,10 +1,11 @@
 """scikit-learn's callbacks: a fit is a task, and each of its epochs is one within it."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 from .._compat import context_of_callbacks, has_callbacks
-from ..training import out_of_isolation
+from ..fitting import Fitted
 from ._estimator import Estimator
 
 
@@ -53,22 +54,29 @@ class FitCallbacks:
         self._epoch: Any = None
         self._anybody = has_callbacks(estimator)
 
-    def begin_epoch(self) -> None:
-        if self._anybody:
-            self._epoch = self._fit.subcontext(task_name="epoch")
-            with out_of_isolation(self._estimator.device_):
-                self._epoch.call_on_fit_task_begin(**self._given)
+    @property
+    def of_epochs(self) -> "FitCallbacks | None":
+        """Itself, if anybody is told of the epochs."""
+        return self if self._anybody else None
 
-    def end_epoch(self, as_if_stopped: Callable[[], dict[str, Any]]) -> bool:
-        """Whether a callback wants the fit to stop here; to one that asks for it, an estimator
-        with the attributes `as_if_stopped` is shown.
+    def begin_epoch(self) -> None:
+        self._epoch = self._fit.subcontext(task_name="epoch")
+        self._epoch.call_on_fit_task_begin(**self._given)
+
+    def end_epoch(self, found: Callable[[], Fitted]) -> bool:
+        """Whether a callback wants the fit to stop here; one that asks for it gets an estimator
+        that is fitted as if it had stopped.
         """
-        if not self._anybody:
-            return False
-        with out_of_isolation(self._estimator.device_):
-            asked: bool = self._epoch.call_on_fit_task_end(
-                **self._at_end, reconstruction_attributes=as_if_stopped
-            )
+
+        def attributes() -> dict[str, Any]:
+            fitted: Any = copy.copy(self._estimator)
+            fitted._keep(found())
+            kept: dict[str, Any] = vars(fitted)
+            return kept
+
+        asked: bool = self._epoch.call_on_fit_task_end(
+            **self._at_end, reconstruction_attributes=attributes
+        )
         return asked
 
     def end_fit(self) -> None:

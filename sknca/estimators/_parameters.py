@@ -14,6 +14,9 @@ from ..networks import ACTIVATIONS
 from ..training import AdamW, MakeOptimizer
 from ._portable import PortableEstimator
 
+#: What `batch_size="auto"` means.
+_AUTO_BATCH_SIZE = 256
+
 
 class EmbeddingParameters(PortableEstimator):
     """The parameters that every embedding has. A subclass documents them."""
@@ -79,12 +82,9 @@ class EmbeddingParameters(PortableEstimator):
         """Whether samples are held out to stop by; not with "auto"."""
         return bool(self.early_stopping) and self.early_stopping != "auto"
 
-    def _resolved_parameters(self) -> dict[str, Any]:
-        """The parameters by name, with the numbers that "auto" means if the metric decides them. A
-        fit with such a number is the same fit.
-        """
-        parameters: dict[str, Any] = self.get_params(deep=False)
-        return parameters
+    def _largest_batch(self) -> int:
+        """Samples in a batch, if there are as many."""
+        return _AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
 
     def _set_parameters(self, given: Mapping[str, Any]) -> None:
         """Set what a constructor was given, whose local names these are."""

@@ -6,26 +6,11 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from .._devices import resolve_device
-from .._warnings import warn_user
+from .._devices import device_of_fit
 from ._estimator import Estimator
 
 #: Attributes that hold modules of the user's own, which stay where they are.
 _AS_GIVEN = ("encoder", "decoder", "_encoder_of_fit")
-
-
-def device_of_fit(device: torch.device, name: str) -> torch.device:
-    """The device on which the estimator called `name` was fitted; the CPU, with a warning, where
-    that is not there.
-    """
-    try:
-        return resolve_device(device)
-    except ValueError:
-        warn_user(
-            f"This {name} was fitted on device {str(device)!r}, which is not available. "
-            "It uses the CPU."
-        )
-        return torch.device("cpu")
 
 
 class PortableEstimator(Estimator):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -19,21 +18,17 @@ from torch import nn
 from .._arrays import as_array
 from .._compat import Interval, StrOptions
 from .._typing import with_types
-from .._warnings import warn_user
+from ..fitting import DecoderPlan, Fitted, Plan, SNNLPlan
 from ..functional import Metric, MetricName, check_metric
 from ..metrics import entanglement_score
-from ..networks import MLP, choose_layers, describe_layer, device_of
+from ..networks import choose_layers, describe_layer, device_of, is_plain_maker
 from ..objectives import (
     PRIMARY_LOSSES,
     TEMPERATURE_SCHEDULES,
-    EmbeddingObjective,
     PrimaryLoss,
-    PrimaryTask,
-    SNNLObjective,
     TemperatureSchedule,
     check_primary_loss,
     check_temperature_schedule,
-    q_plan,
 )
 from ..tables import (
     FLOATS,
@@ -41,21 +36,13 @@ from ..tables import (
     naming_columns,
     read_labels,
     read_table,
-    weight_of_classes,
     without_unlabeled,
 )
-from ..training import EPOCHS_TO_SKIP, LEAST_EPOCHS_TO_WATCH
 from ._base import BaseEmbedding
-from ._data import apply_layers_to_array, apply_to_array
-from ._encoders import DROPOUT, make_network, width_of_output
-from ._ranks import any_of, counts_of, total
-from ._settings import size_of_batches
+from ._outputs import apply_layers_to_array, apply_to_array
 
 #: Of `q`, if labels look wrong.
 _AUTO_Q = 0.7
-
-#: Fewer samples, held out in part, show no overfitting.
-_ROWS_TO_WATCH = 100
 
 
 class SNNLEmbedding(BaseEmbedding):
@@ -450,120 +437,69 @@ class SNNLEmbedding(BaseEmbedding):
     ) -> None:
         self._set_parameters(locals())
 
-    def _make_objective(
-        self, network: nn.Module, labels: NDArray[np.int64], max_iter: int
-    ) -> EmbeddingObjective:
-        class_weight = None
-        if self.class_weight is not None and self._learns_from_labels():
-            counts = counts_of(labels[labels >= 0], len(self.classes_))
-            class_weight = weight_of_classes(
-                self.class_weight, self.classes_, counts, size_of_batches(self)
-            )
-        if self.snnl_weight == 0 and self.primary_loss is None:
-            raise ValueError("snnl_weight=0 with primary_loss=None leaves nothing to train.")
-        if self.snnl_weight < 0 and check_metric(self.metric).largest == math.inf:
-            warn_user(
-                f"With snnl_weight={self.snnl_weight} and metric={self.metric!r} the loss has no "
-                "lower bound, so codes may grow without limit. Use metric='cosine', which has one."
-            )
-        schedule = check_temperature_schedule(self.temperature_schedule)
-        return SNNLObjective(
-            network,
+    def _plan(self) -> Plan:
+        primary = self._primary
+        objective = SNNLPlan(
             metric=self.metric,
-            temperatures=schedule.plan(self._resolved_temperature(), max_iter),
-            q=q_plan(self._q(), max_iter),
+            temperature=check_metric(self.metric).temperature_of(self.temperature),
+            schedule=check_temperature_schedule(self.temperature_schedule),
+            q=self._q(),
             adapts_q=self.q == "auto",
-            learned=schedule.is_learned,
-            layers=choose_layers(network, self.layers),
+            layers=self.layers,
             code_units=self.code_units,
-            primary=self._make_primary_loss(),
+            primary=primary,
+            decoder=DecoderPlan(
+                self.decoder, tuple(self.hidden_layer_sizes)[::-1], self.activation, self.dropout
+            ),
             snnl_weight=self.snnl_weight,
-            partly_labeled=any_of(bool((labels < 0).any())),
-            class_weight=None if class_weight is None else class_weight.tolist(),
+            class_weight=self.class_weight,
+            batch_size=self._largest_batch(),
+        )
+        learns_from_unlabeled = primary is not None and not primary.needs_labels
+        fixed_classes = primary is not None and primary.fixed_classes
+        needs_labels = self._needs_labels()
+        of_user = isinstance(self.primary_loss, type) or self.decoder is not None
+        return self._plan_of(
+            objective,
+            {"temperature": objective.temperature},
+            needs_labels=needs_labels,
+            learns_from_unlabeled=learns_from_unlabeled,
+            spreads_labels=self.spread_labels and needs_labels and self.snnl_weight >= 0,
+            may_validate_on_other_classes=not fixed_classes,
+            has_fixed_classes=fixed_classes,
+            runs_code_of_others=not is_plain_maker(self.encoder) or of_user,
+            unwatchable=self._unwatchable(learns_from_unlabeled),
         )
 
-    def _resolved_temperature(self) -> float:
-        return check_metric(self.metric).temperature_of(self.temperature)
+    def _unwatchable(self, learns_from_unlabeled: bool) -> str | None:
+        """Why samples that are held out would not show overfitting, if so."""
+        reasons = {
+            "tol is given": self.tol is not None,
+            "snnl_weight is not positive": self.snnl_weight <= 0,
+            "primary_loss also learns from samples without a label": learns_from_unlabeled,
+            "layers are chosen one by one": not isinstance(self.layers, str),
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
 
-    def _resolved_parameters(self) -> dict[str, Any]:
-        return super()._resolved_parameters() | {"temperature": self._resolved_temperature()}
+    @property
+    def _primary(self) -> type[PrimaryLoss] | None:
+        return check_primary_loss(self.primary_loss)
+
+    def _needs_labels(self) -> bool:
+        primary = self._primary
+        return bool(self.snnl_weight != 0) or primary is None or primary.needs_labels
 
     def _q(self) -> float:
         if self.q != "auto":
             return float(self.q)
         return _AUTO_Q if self.tol is None else 0.0  # losses that are compared must be alike
 
-    @property
-    def _primary(self) -> type[PrimaryLoss] | None:
-        return check_primary_loss(self.primary_loss)
-
-    def _make_primary_loss(self) -> PrimaryLoss | None:
-        if self._primary is None:
-            return None
-        n_classes = len(self.classes_) if self._learns_from_labels() else 0
-        n_components, n_features = self._n_features_out, self.n_features_in_
-        task = PrimaryTask(n_components, n_features, n_classes, self._make_decoder)
-        return self._primary.build(task)
-
-    def _make_decoder(self) -> nn.Module:
-        decoder = make_network(
-            self.decoder,
-            MLP,
-            self._n_features_out,
-            self.n_features_in_,
-            hidden_layer_sizes=list(self.hidden_layer_sizes)[::-1],
-            activation=self.activation,
-            dropout=DROPOUT if self.dropout == "auto" else self.dropout,
-            name="decoder",
-        )
-        code = torch.zeros(2, self._n_features_out, device="cpu", dtype=torch.float32)
-        width_of_output(decoder.cpu(), code, self.n_features_in_, "decoder")
-        return decoder
-
-    def _why_not_watched(
-        self, labels: NDArray[np.int64], max_iter: int, has_groups: bool
-    ) -> str | None:
-        # Few epochs of many samples, or of copies, overfit too. Others have not.
-        may_be_few = has_groups or self.max_iter == "auto"
-        least = LEAST_EPOCHS_TO_WATCH if may_be_few else EPOCHS_TO_SKIP
-        reasons = {
-            f"early_stopping={self.early_stopping}": self.early_stopping != "auto",
-            "tol is given": self.tol is not None,
-            "snnl_weight is not positive": self.snnl_weight <= 0,
-            "primary_loss also learns from samples without a label": self._learns_from_unlabeled(),
-            "layers are chosen one by one": not isinstance(self.layers, str),
-            f"it has fewer than {least} epochs": max_iter < least,
-            f"fewer than {_ROWS_TO_WATCH} samples have a label": (
-                total(int(np.count_nonzero(labels >= 0))) < _ROWS_TO_WATCH
-            ),
-        }
-        return next((reason for reason, holds in reasons.items() if holds), None)
-
-    def _set_overfits(self, overfits: bool | None) -> None:
-        self.overfits_ = overfits
-
-    def _learns_from_labels(self) -> bool:
-        return bool(self.snnl_weight != 0) or not self._learns_from_unlabeled()
-
-    def _spreads_labels(self) -> bool:
-        return super()._spreads_labels() and self.snnl_weight >= 0
-
-    def _learns_from_unlabeled(self) -> bool:
-        return self._primary is not None and not self._primary.needs_labels
-
-    def _runs_code_of_others(self) -> bool:
-        of_user = isinstance(self.primary_loss, type) or self.decoder is not None
-        return super()._runs_code_of_others() or of_user
-
-    def _has_fixed_classes(self) -> bool:
-        return self._primary is not None and self._primary.fixed_classes
-
-    def _may_validate_on_other_classes(self) -> bool:
-        return not self._has_fixed_classes()
-
-    def _set_fitted(self, objective: EmbeddingObjective) -> None:
+    def _keep(self, fitted: Fitted) -> None:
+        super()._keep(fitted)
+        objective = fitted.objective
         temperature = objective.settings(max(self.n_iter_ - 1, 0))["temperature"]
         self.temperature_ = np.array(temperature) if isinstance(temperature, list) else temperature
+        self.overfits_ = fitted.overfits
         self.__dict__.pop("decoder_", None)
         if self._primary is not None and self._primary.has_decoder:
             self.decoder_ = objective.get_submodule("primary.decoder")
@@ -646,5 +582,5 @@ class SNNLEmbedding(BaseEmbedding):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = self._learns_from_labels()
+        tags.target_tags.required = self._needs_labels()
         return tags

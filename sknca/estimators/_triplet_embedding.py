@@ -8,11 +8,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from .._compat import Interval, StrOptions
-from ..distributed._ranks import ranks_of_fit
+from ..fitting import Plan, TripletPlan
 from ..functional import (
     STRATEGIES,
     Find,
@@ -21,9 +20,7 @@ from ..functional import (
     Strategy,
     StrategyName,
     check_metric,
-    check_strategy,
 )
-from ..objectives import EmbeddingObjective, TripletObjective
 from ._base import BaseEmbedding
 
 
@@ -311,22 +308,7 @@ class TripletEmbedding(BaseEmbedding):
     ) -> None:
         self._set_parameters(locals())
 
-    def _make_objective(
-        self, network: nn.Module, labels: NDArray[np.int64], max_iter: int
-    ) -> EmbeddingObjective:
-        if self.margin == "soft" and check_strategy(self.mining).needs_margin:
-            raise ValueError(f"mining={self.mining!r} needs a number as margin, got margin='soft'.")
-        if check_strategy(self.mining).draws and ranks_of_fit() is not None:
-            raise ValueError(
-                f"mining={self.mining!r} is for a single process: each of several would draw other "
-                "triplets."
-            )
-        return TripletObjective(
-            network, metric=self.metric, margin=self._resolved_margin(), mining=self.mining
-        )
-
-    def _resolved_margin(self) -> float | Literal["soft"]:
-        return check_metric(self.metric).margin if self.margin == "auto" else self.margin
-
-    def _resolved_parameters(self) -> dict[str, Any]:
-        return super()._resolved_parameters() | {"margin": self._resolved_margin()}
+    def _plan(self) -> Plan:
+        margin = check_metric(self.metric).margin if self.margin == "auto" else self.margin
+        objective = TripletPlan(self.metric, margin, self.mining)
+        return self._plan_of(objective, {"margin": margin})

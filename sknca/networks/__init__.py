@@ -23,6 +23,7 @@ from ._layers import (
     run_layers,
 )
 from ._linear import SparseLinear, linear
+from ._makers import Maker, is_plain_maker, reads_sparse, starts_from_data
 from ._mlp import MLP
 from ._skip_mlp import SkipMLP
 from ._unit_code import UnitCode, at_least_single, encoder_of
@@ -34,6 +35,7 @@ __all__ = [
     "MLP",
     "Dropout",
     "Encoder",
+    "Maker",
     "SkipMLP",
     "SparseLinear",
     "UnitCode",
@@ -49,8 +51,11 @@ __all__ = [
     "encoder_of",
     "hidden_layers",
     "is_plain",
+    "is_plain_maker",
     "largest_product",
     "linear",
+    "reads_sparse",
     "run_layers",
     "says_plain",
+    "starts_from_data",
 ]

@@ -15,10 +15,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from .._devices import resolve_device
+from .._devices import device_of_fit, resolve_device
 from .._file import check_is_whole, pack, unpack, write_atomically
 from ..estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
-from ..estimators._portable import device_of_fit
 from ._fitted import CLASSES, FITTED, build, describe
 from ._pipelines import build_pipeline, describe_pipeline, steps_in
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..estimators._encoders import Maker, make_custom, width_of_output
+from ..fitting import make_custom, width_of_output
 from ..functional import METRICS, STRATEGIES
-from ..networks import MLP, Encoder, SkipMLP, UnitCode, encoder_of
+from ..networks import MLP, Encoder, Maker, SkipMLP, UnitCode, encoder_of
 from ..objectives import (
     PRIMARY_LOSSES,
     TEMPERATURE_SCHEDULES,

@@ -26,6 +26,7 @@ from ._labels import union as union
 from ._labels import without_unlabeled as without_unlabeled
 from ._mapped import MappedTable as MappedTable
 from ._mapped import is_mapped as is_mapped
+from ._samples import Samples as Samples
 from ._sparse import SparseTable as SparseTable
 from ._sparse import check_format as check_format
 from ._table import Table as Table

@@ -3,11 +3,8 @@
 from ._adamw import AdamW
 from ._adversarial import AdversarialGradient, AdversarialStep
 from ._isolation import (
+    Isolation,
     isolated,
-    load_random_state,
-    out_of_isolation,
-    random_state,
-    reseed,
     torch_defaults,
 )
 from ._label_spreader import LabelSpreader
@@ -37,6 +34,7 @@ __all__ = [
     "AdversarialStep",
     "DivergenceError",
     "EpochRecord",
+    "Isolation",
     "LabelSpreader",
     "Losses",
     "MakeOptimizer",
@@ -50,12 +48,8 @@ __all__ = [
     "epochs_for",
     "fraction_to_watch",
     "isolated",
-    "load_random_state",
     "one_cycle",
-    "out_of_isolation",
-    "random_state",
     "replayed_if_it_pays",
-    "reseed",
     "torch_defaults",
     "train",
 ]

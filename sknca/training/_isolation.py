@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._random import drawing_from, generator_of_fit
+from .._random import drawing_from
 from .._threads import threads_for
 
 #: torch's random numbers belong to the process, so two trainings that draw from them take turns.
@@ -28,10 +28,72 @@ if hasattr(os, "register_at_fork"):  # as it is but on Windows
     os.register_at_fork(after_in_child=_forget_other_threads)
 
 
+class Isolation:
+    """What draws within `isolated`, and how code of others runs in between.
+
+    Attributes
+    ----------
+    device : torch.device
+        Where the training runs.
+
+    generator : torch.Generator
+        On the CPU, for code that takes a generator: batches, and what is held out.
+    """
+
+    def __init__(self, seed: int, device: torch.device, own: torch.Generator | None) -> None:
+        self.device = device
+        self.generator = torch.Generator("cpu").manual_seed(seed)
+        self._own = own  # of the package's networks on a CPU; None: torch's global ones
+
+    def random_state(self) -> dict[str, Tensor]:
+        """The state of what draws, beside the generator."""
+        if self._own is not None:
+            return {"fit": self._own.get_state()}
+        state = {"cpu": torch.default_generator.get_state()}
+        if self.device.type != "cpu":
+            state["device"] = torch.get_device_module(self.device).get_rng_state(self.device)
+        return state
+
+    def load_random_state(self, state: Mapping[str, Tensor]) -> None:
+        """Draw on from a state of `random_state`."""
+        if self._own is not None:
+            self._own.set_state(state["fit"])
+            return
+        torch.default_generator.set_state(state["cpu"])
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).set_rng_state(state["device"], self.device)
+
+    def reseed(self, seeds: Sequence[int]) -> None:
+        """Draw on from other seeds, beside the generator."""
+        # As many bits as a seed of torch may have, and unlike those of similar seeds.
+        digest = hashlib.blake2b(repr(list(seeds)).encode(), digest_size=7).digest()
+        seed = int.from_bytes(digest)
+        if self._own is not None:
+            self._own.manual_seed(seed)
+            return
+        torch.default_generator.manual_seed(seed)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).manual_seed(seed)
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """For code of others: what it draws changes nothing here, and it may wait for a training
+        in another thread.
+        """
+        if self._own is not None:  # torch's own and the lock are not touched
+            with drawing_from(None):
+                yield
+            return
+        with _kept_random_state(self.device):
+            _LOCK.release()
+            try:
+                yield
+            finally:
+                _LOCK.acquire()
+
+
 @contextmanager
-def isolated(
-    seed: int, device: torch.device, *, of_others: bool = True
-) -> Iterator[torch.Generator]:
+def isolated(seed: int, device: torch.device, *, of_others: bool = True) -> Iterator[Isolation]:
     """Gradients on, autocast off, one thread, and random numbers seeded, for a while.
 
     Parameters
@@ -49,11 +111,14 @@ def isolated(
 
     Yields
     ------
-    generator : torch.Generator
-        An own one on the CPU, for code that takes a generator.
+    isolation : Isolation
+        What draws inside.
     """
+    own = None
+    if not of_others and device.type == "cpu":  # it draws what the global one would
+        own = torch.Generator("cpu").manual_seed(seed)
     with (
-        _seeded(seed, device) if of_others or device.type != "cpu" else _own(seed),
+        _seeded(seed, device) if own is None else drawing_from(own),
         threads_for(0 if device.type == "cpu" else math.inf),
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -61,12 +126,7 @@ def isolated(
         torch.autocast("cpu", enabled=False),  # the start of a network is computed there
         _chosen(device),
     ):
-        yield torch.Generator("cpu").manual_seed(seed)
-
-
-def _own(seed: int) -> AbstractContextManager[None]:
-    """A generator of the fit, which draws what the global one would."""
-    return drawing_from(torch.Generator("cpu").manual_seed(seed))
+        yield Isolation(seed, device, own)
 
 
 @contextmanager
@@ -78,58 +138,6 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         if device.type != "cpu":
             torch.get_device_module(device).manual_seed(seed)
         yield
-
-
-@contextmanager
-def out_of_isolation(device: torch.device) -> Iterator[None]:
-    """Within `isolated` on this device, for code of others: what it draws changes nothing here,
-    and it may wait for a training in another thread.
-    """
-    if generator_of_fit() is not None:  # torch's own and the lock are not touched
-        with drawing_from(None):
-            yield
-        return
-    with _kept_random_state(device):
-        _LOCK.release()
-        try:
-            yield
-        finally:
-            _LOCK.acquire()
-
-
-def random_state(device: torch.device) -> dict[str, Tensor]:
-    """The state of what draws within `isolated` on this device, beside the yielded generator."""
-    own = generator_of_fit()
-    if own is not None:
-        return {"fit": own.get_state()}
-    state = {"cpu": torch.default_generator.get_state()}
-    if device.type != "cpu":
-        state["device"] = torch.get_device_module(device).get_rng_state(device)
-    return state
-
-
-def load_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Within `isolated` on this device, draw on from a state of `random_state`."""
-    own = generator_of_fit()
-    if own is not None:
-        own.set_state(state["fit"])
-        return
-    torch.default_generator.set_state(state["cpu"])
-    if device.type != "cpu":
-        torch.get_device_module(device).set_rng_state(state["device"], device)
-
-
-def reseed(seeds: Sequence[int], device: torch.device) -> None:
-    """Within `isolated` on this device, draw on from other seeds."""
-    # As many bits as a seed of torch may have, and unlike those of similar seeds.
-    digest = hashlib.blake2b(repr(list(seeds)).encode(), digest_size=7).digest()
-    seed, own = int.from_bytes(digest), generator_of_fit()
-    if own is not None:
-        own.manual_seed(seed)
-        return
-    torch.default_generator.manual_seed(seed)
-    if device.type != "cpu":
-        torch.get_device_module(device).manual_seed(seed)
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def train(
     until = state.max_iter if until is None else until
     shared = None
     if ranks is not None:
-        shared = SharedBatches(labels, batch_size, state.generator, ranks)
+        shared = SharedBatches(labels, batch_size, state.isolation.generator, ranks)
     while state.epoch < until and not state.stopping.should_stop:
         if on_epoch_begin is not None:
             on_epoch_begin()
@@ -90,7 +90,7 @@ def train(
         first: Tensor | None = None
         # By the labels that were given: of few, each batch has some.
         if shared is None:
-            places = class_aware_batches(labels, batch_size, state.generator)
+            places = class_aware_batches(labels, batch_size, state.isolation.generator)
             batches = taught.batches(places)
         else:
             places, sizes = shared()

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ._isolation import load_random_state, random_state
+from ._isolation import Isolation
 from ._label_spreader import LabelSpreader
 from ._step import BatchLoss, Optimizer
 from ._stopping import Stopping
@@ -58,11 +58,8 @@ class TrainingState:
     stopping : Stopping
         Watches the validation loss, or the training loss if there is no validation.
 
-    generator : torch.Generator
-        On the CPU. Draws the batches.
-
-    device : torch.device
-        Where the objective is trained.
+    isolation : Isolation
+        Where the objective is trained, and what draws.
 
     spreader : LabelSpreader, default=None
         Spreads labels to the samples that have none. If None, these are learned from as they are.
@@ -90,8 +87,7 @@ class TrainingState:
         learning_rate: Callable[[float], float],
         max_iter: int,
         stopping: Stopping,
-        generator: torch.Generator,
-        device: torch.device,
+        isolation: Isolation,
         spreader: LabelSpreader | None = None,
     ) -> None:
         self.objective = objective
@@ -99,13 +95,17 @@ class TrainingState:
         self.learning_rate = learning_rate
         self.max_iter = max_iter
         self.stopping = stopping
-        self.generator = generator
-        self.device = device
+        self.isolation = isolation
         self.spreader = spreader
         self.rate = 0.0
         self.history: list[EpochRecord] = []
         self.first_loss: float | None = None
         self.best: dict[str, Any] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the objective is trained."""
+        return self.isolation.device
 
     @property
     def epoch(self) -> int:
@@ -139,8 +139,8 @@ class TrainingState:
             "of_objective": self.objective.training_state(),
             "optimizer": self.optimizer.state_dict(),
             "stopping": self.stopping.state_dict(),
-            "batches": self.generator.get_state(),
-            "random": random_state(self.device),
+            "batches": self.isolation.generator.get_state(),
+            "random": self.isolation.random_state(),
             "history": self.history,
             "first_loss": self.first_loss,
         }
@@ -171,8 +171,8 @@ class TrainingState:
         self.objective.load_training_state(state["of_objective"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # which may keep it
         self.stopping.load_state_dict(state["stopping"])
-        self.generator.set_state(state["batches"])
-        load_random_state(state["random"], self.device)
+        self.isolation.generator.set_state(state["batches"])
+        self.isolation.load_random_state(state["random"])
         if self.spreader is not None:
             self.spreader.load_state_dict(state["spread"], self.device)
         self.history = history

@@ -374,7 +374,7 @@ def test_checkpoint_every_is_checked(path, every):
 
 @pytest.mark.parametrize("every", [1, 2, 5, 100])
 def test_it_is_written_after_so_many_epochs(path, every, monkeypatch):
-    from sknca.estimators import _checkpoint
+    from sknca.fitting import _checkpoint
 
     written = []
     write = _file.write_atomically

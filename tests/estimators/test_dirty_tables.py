@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
-from sknca.estimators._training import Training
+from sknca.fitting._training import Training
 from sknca.functional import soft_nearest_neighbor_loss
 from sknca.tables import weight_of_classes
 

@@ -1,5 +1,7 @@
 """Groups of samples that are held out together: near-copies must not vouch for each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sklearn
@@ -10,7 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sknca import SNNLEmbedding, TripletEmbedding
-from sknca.estimators import _fit, _training
+from sknca.distributed import Alone
+from sknca.estimators import _reading
+from sknca.fitting import _fit, _training
 
 SETTINGS = {"hidden_layer_sizes": (16,), "max_iter": 8, "random_state": 0}
 
@@ -110,18 +114,18 @@ def test_groups_that_are_refused(iris, kind, groups, error, message):
     assert not hasattr(embedding, "network_")
 
 
-def test_not_with_validation_samples_nor_in_several_processes(iris, monkeypatch):
+def test_not_with_validation_samples_nor_in_several_processes(iris):
     X, y = iris
     groups = np.arange(150) // 3
     with pytest.raises(ValueError, match="because X_val is given"):
         SNNLEmbedding(max_iter=2).fit(X, y, groups=groups, X_val=X, y_val=y)
 
-    class Joint:
+    class Joint(Alone):
         is_joint = True
 
-    monkeypatch.setattr(_fit, "processes_of_fit", Joint)
+    plan = replace(SNNLEmbedding()._plan(), processes=Joint())
     with pytest.raises(ValueError, match="groups are for a single process"):
-        _fit.check_groups(SNNLEmbedding(), _fit.Given(X, groups=groups), X, np.arange(150))
+        _reading._read_groups(plan, _reading.Given(X, groups=groups), X, np.arange(150))
 
 
 @pytest.mark.parametrize("kind", [SNNLEmbedding, TripletEmbedding])

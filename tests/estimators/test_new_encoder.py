@@ -146,7 +146,7 @@ def test_its_random_numbers_are_of_the_fit(encoder):
     assert torch.equal(torch.get_rng_state(), seeded)
     torch.set_rng_state(before)
     assert np.array_equal(again.transform(X), embedding.transform(X))
-    assert not embedding._runs_code_of_others()
+    assert not embedding._plan().runs_code_of_others
     assert fit(encoder=Inherited)._runs_code_of_others()
 
 

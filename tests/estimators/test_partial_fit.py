@@ -14,7 +14,7 @@ from torch import nn
 
 import sknca
 from sknca import SNNLEmbedding, TripletEmbedding
-from sknca.estimators._stream import KeptRows
+from sknca.fitting._stream import KeptRows
 from sknca.tables import DenseTable
 
 X, y = load_digits(return_X_y=True)
@@ -150,7 +150,7 @@ def test_center_and_spread_follow_the_stream():
 
 
 def test_kept_rows_are_a_random_sample(monkeypatch):
-    from sknca.estimators import _stream
+    from sknca.fitting import _stream
 
     monkeypatch.setattr(_stream, "ROWS_TO_START_FROM", 20)
     counts = np.zeros(100)

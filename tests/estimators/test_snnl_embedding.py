@@ -16,7 +16,6 @@ from torch import nn
 from versions import needs_torch
 
 from sknca import SNNLEmbedding, TripletEmbedding
-from sknca.estimators._settings import number_of_epochs
 from sknca.functional import soft_nearest_neighbor_loss
 from sknca.tables import _tensors
 
@@ -549,11 +548,11 @@ def test_cuda_learns_the_same_from_rows_that_do_not_fit(iris, monkeypatch):
 
 def test_epochs_by_the_number_of_batches(iris):
     assert SNNLEmbedding(random_state=0).fit(*iris).n_iter_ == 55
-    assert number_of_epochs(SNNLEmbedding(), 1_000_000) == 8
-    assert number_of_epochs(SNNLEmbedding(batch_size=1000), 80_000) == 55
-    assert number_of_epochs(SNNLEmbedding(batch_size=1000), 320_000) == 28
-    assert number_of_epochs(SNNLEmbedding(max_iter=7), 1_000_000) == 7
-    assert number_of_epochs(TripletEmbedding(), 100) == 75
+    assert SNNLEmbedding()._plan().number_of_epochs(1_000_000) == 8
+    assert SNNLEmbedding(batch_size=1000)._plan().number_of_epochs(80_000) == 55
+    assert SNNLEmbedding(batch_size=1000)._plan().number_of_epochs(320_000) == 28
+    assert SNNLEmbedding(max_iter=7)._plan().number_of_epochs(1_000_000) == 7
+    assert TripletEmbedding()._plan().number_of_epochs(100) == 75
 
 
 @pytest.mark.filterwarnings("ignore:Maximum iterations")

@@ -295,7 +295,7 @@ def test_sparse_portions_of_a_dense_stream():
 
 
 def test_sparse_samples_for_an_embedding_of_dense_ones(monkeypatch):
-    monkeypatch.setattr("sknca.estimators._data._ENTRIES_AT_HAND", 64 * 7)
+    monkeypatch.setattr("sknca.tables._data._ENTRIES_AT_HAND", 64 * 7)
     embedding = make().fit(X, y)
     np.testing.assert_allclose(embedding.transform(S), embedding.transform(X), rtol=1e-6)
 

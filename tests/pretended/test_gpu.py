@@ -16,7 +16,7 @@ from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from sknca.__main__ import versions
 from sknca._devices import KINDS, Kind, accelerators, resolve_device
 from sknca.data import Batch
-from sknca.estimators import _settings
+from sknca.fitting import _steps
 from sknca.functional._pick_rows import pick_rows
 from sknca.metrics import entanglement_score
 from sknca.networks import MLP, SkipMLP
@@ -190,7 +190,7 @@ def test_replayed_steps_learn_the_same(mode, monkeypatch):
         return [ReplayedStep(step, device, record) for step in steps]
 
     expected = fit(**MODES[mode])
-    monkeypatch.setattr(_settings, "replayed_if_it_pays", replayed)
+    monkeypatch.setattr(_steps, "replayed_if_it_pays", replayed)
     embedding = fit(**MODES[mode])
     assert recorded
     assert_alike(embedding.transform(X), expected.transform(X))

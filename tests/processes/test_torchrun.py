@@ -13,7 +13,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "distributed" / "train.py"
 #: Runs the example, but in the first attempt a process is killed after the second epoch.
 KILLED = """
 import os, runpy, signal, sys
-from sknca.estimators._checkpoint import Checkpoint
+from sknca.fitting._checkpoint import Checkpoint
 
 write = Checkpoint.end_epoch
 

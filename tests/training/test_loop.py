@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sknca.data import RowsInMemory, TrainingData
-from sknca.training import DivergenceError, Step, Stopping, TrainingState, train
+from sknca.training import DivergenceError, Isolation, Step, Stopping, TrainingState, train
 
 
 class Scripted(nn.Module):
@@ -46,8 +46,7 @@ def make(objective, *, tol=None, patience=1):
         learning_rate=learning_rate,
         max_iter=len(objective.losses),
         stopping=Stopping(tol, patience),
-        generator=torch.Generator().manual_seed(0),
-        device=torch.device("cpu"),
+        isolation=Isolation(0, torch.device("cpu"), None),
     )
     return state, rates
 

@@ -47,7 +47,7 @@ OBJECTIVES = {
 }
 
 
-def make(name, generator):
+def make(name, isolation):
     objective = OBJECTIVES[name]()
     groups = [group for group in objective.parameter_groups() if group["params"]]
     return TrainingState(
@@ -56,8 +56,7 @@ def make(name, generator):
         learning_rate=lambda progress: 0.01 * one_cycle(progress),
         max_iter=6,
         stopping=Stopping(0.0, 2),
-        generator=generator,
-        device=CPU,
+        isolation=isolation,
     )
 
 
@@ -93,16 +92,16 @@ def assert_same(one, other):
     ("name", "of_others"), [("snnl", False), ("triplets", False), *((n, True) for n in OBJECTIVES)]
 )
 def test_round_trip(name, of_others):
-    with isolated(0, CPU, of_others=of_others) as generator:
-        whole = make(name, generator)
+    with isolated(0, CPU, of_others=of_others) as isolation:
+        whole = make(name, isolation)
         states = [whole.state_dict()]
         for record in epochs(whole):
             if record["epoch"] == 2:
                 whole.objective.adapt_to(DATA.take(torch.arange(32)))
             states.append(whole.state_dict())
     for done in (0, 1, 3, len(states) - 1):
-        with isolated(99, CPU, of_others=of_others) as generator:
-            resumed = make(name, generator)
+        with isolated(99, CPU, of_others=of_others) as isolation:
+            resumed = make(name, isolation)
             resumed.load_state_dict(copy.deepcopy(states[done]))
             assert_same(resumed.state_dict(), states[done])
             for record in epochs(resumed):
@@ -114,8 +113,8 @@ def test_round_trip(name, of_others):
 
 
 def test_a_state_is_a_copy():
-    with isolated(0, CPU) as generator:
-        state = make("snnl", generator)
+    with isolated(0, CPU) as isolation:
+        state = make("snnl", isolation)
         next(epochs(state))
         before = state.state_dict()
         kept = copy.deepcopy(before)
@@ -124,15 +123,15 @@ def test_a_state_is_a_copy():
 
 
 def test_the_best_weights_are_not_copied_again():
-    with isolated(0, CPU) as generator:
-        state = make("snnl", generator)
+    with isolated(0, CPU) as isolation:
+        state = make("snnl", isolation)
         list(epochs(state))
         assert state.state_dict()["best"] is state.best is not None
 
 
 def test_the_state_of_another_network_is_refused():
-    with drawing_from(None), isolated(0, CPU) as generator:
-        state, other = make("snnl", generator), make("learned", generator)
+    with drawing_from(None), isolated(0, CPU) as isolation:
+        state, other = make("snnl", isolation), make("learned", isolation)
         next(epochs(other))
         with pytest.raises((RuntimeError, ValueError)):
             state.load_state_dict(other.state_dict())

@@ -11,7 +11,7 @@ import tqdm.auto
 from sklearn.datasets import load_digits, load_wine
 
 from sknca import SNNLEmbedding
-from sknca.estimators import _progress
+from sknca.fitting import _progress
 from sknca.training import LabelSpreader
 
 #: A line of `verbose=2`.

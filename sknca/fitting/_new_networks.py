@@ -1,7 +1,7 @@
 """From the parameters to networks, built-in or custom."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -11,15 +11,9 @@ from torch import Tensor, nn
 
 from .._random import FromGeneratorOfFit
 from .._sparse_rows import Rows
-from ..networks import MLP, Encoder, answers_of, class_made_by, is_plain, says_plain
+from ..networks import MLP, Maker, answers_of, is_plain_maker
 from ..training import torch_defaults
-from ._parameters import EmbeddingParameters
-
-#: A custom encoder or decoder: a module, of which a copy is trained, or what makes one.
-Maker = nn.Module | Callable[[int, int], nn.Module]
-
-#: The most components, if nobody says how many.
-USUAL_WIDTH = 32
+from ._plan import MOST_USUAL_COMPONENTS, Plan
 
 #: Dropout of the hidden layers. The second is for many features and few samples per feature: then a
 #: network finds, for each label, some feature that predicts it by chance.
@@ -27,29 +21,6 @@ DROPOUT = 0.2
 DROPOUT_OF_WIDE_ROWS = 0.5
 _MANY_FEATURES = 256
 _SAMPLES_TO_A_FEATURE = 10
-
-
-def starts_from_data(maker: Maker | None) -> bool:
-    """Whether new encoders after the parameter `encoder` start from the data, which are centered
-    for them. A module that is given stays as it is.
-    """
-    return maker is None or class_made_by(maker).starts_from_data
-
-
-def reads_sparse(maker: Maker | None) -> bool:
-    """Whether new encoders after the parameter `encoder` read sparse rows as they are."""
-    if isinstance(maker, nn.Module):
-        return answers_of(maker).reads_sparse
-    return maker is None or class_made_by(maker).reads_sparse
-
-
-def is_plain_maker(maker: Maker | None) -> bool:
-    """Whether making a network after a parameter, and training it, runs no code that may draw or
-    wait as it likes.
-    """
-    if isinstance(maker, nn.Module):
-        return isinstance(maker, Encoder) and is_plain(maker)
-    return maker is None or says_plain(class_made_by(maker))
 
 
 def make_network(
@@ -109,7 +80,7 @@ def make_custom(maker: Maker, n_inputs: int, n_outputs: int, name: str) -> nn.Mo
 
 
 def check_continues(
-    parameters: EmbeddingParameters,
+    plan: Plan,
     encoder: nn.Module,
     maker: Maker | None,
     n_components: int,
@@ -123,14 +94,15 @@ def check_continues(
     ValueError
         That names the first such parameter.
     """
-    asked: dict[str, Any] = {"encoder": parameters.encoder, "n_components": parameters.n_components}
+    wanted = plan.encoder
+    asked: dict[str, Any] = {"encoder": wanted.maker, "n_components": wanted.n_components}
     fitted: dict[str, Any] = {"encoder": maker, "n_components": n_components}
     if asked["n_components"] is None:
-        chosen = isinstance(parameters.encoder, nn.Module)
+        chosen = isinstance(wanted.maker, nn.Module)
         asked["n_components"] = n_components if chosen else default_width(n_features)
     made_with = answers_of(encoder).made_with() if maker is None else None
     for name, value in (made_with or {}).items():
-        fitted[name], asked[name] = value, getattr(parameters, name)
+        fitted[name], asked[name] = value, getattr(wanted, name)
         if asked[name] == "auto":
             asked[name] = value
         elif isinstance(value, list):
@@ -139,7 +111,7 @@ def check_continues(
         if asked[name] is not value and asked[name] != value:
             raise ValueError(
                 f"warm_start=True continues a network with {name}={value!r}, but now "
-                f"{name}={getattr(parameters, name)!r}. Set warm_start=False to train a new one."
+                f"{name}={plan.parameters[name]!r}. Set warm_start=False to train a new one."
             )
 
 
@@ -153,7 +125,7 @@ def chosen_dropout(dropout: float | Literal["auto"], n_features: int, n_samples:
 
 def default_width(n_features: int) -> int:
     """The number of components, if nobody says another."""
-    return min(n_features, USUAL_WIDTH)
+    return min(n_features, MOST_USUAL_COMPONENTS)
 
 
 def width_of_output(network: nn.Module, x: Rows, expected: int | None, name: str) -> int:

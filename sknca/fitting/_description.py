@@ -24,7 +24,7 @@ from ..tables import Table
 #: What is described.
 Array = Table | NDArray[Any]
 
-#: So many bytes of an array are made contiguous together.
+#: This many bytes of an array are made contiguous together.
 _BYTES_AT_HAND = 2**24
 
 

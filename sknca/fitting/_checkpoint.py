@@ -4,20 +4,20 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import check_scalar
 
 from .._file import check_is_whole, pack, unpack, write_atomically
 from .._values import decode, encode
 from .._warnings import warn_user
-from ..distributed._ranks import ranks_of_fit
+from ..distributed import Processes
+from ..tables import Samples
 from ._description import Description, describe_arrays, describe_parameters, stored_otherwise
-from ._ranks import fit_of_all
+from ._joint import fit_of_all
+from ._plan import Plan
 
 #: Parameters that may change from call to call: what a fit learns does not depend on them, or, of
 #: `max_iter` and `device`, is looked at by itself.
@@ -63,7 +63,6 @@ class Checkpoint:
         self._content: dict[str, Any] = {}
         self._latest: dict[str, Any] | None = None
         self._is_written = True
-        check_scalar(every, "checkpoint_every", Integral, min_val=1)
         if not writes:
             return
         if self._path.is_dir() or not self._path.absolute().parent.is_dir():
@@ -122,15 +121,16 @@ class Checkpoint:
         self._content["seed"] = int(content["seed"])
         return int(content["seed"])
 
-    def open_together(self, fit: Description, seed: int, max_iter: int) -> int:
+    def open_together(
+        self, fit: Description, seed: int, max_iter: int, processes: Processes
+    ) -> int:
         """As `open`, in all processes of a joint fit."""
-        ranks = ranks_of_fit()
-        if ranks is None:
+        if not processes.is_joint:
             return self.open(fit, seed, max_iter)
-        fit = fit_of_all(fit)
-        if ranks.rank == 0:
+        fit = fit_of_all(fit, processes)
+        if processes.is_first:
             seed = self.open(fit, seed, max_iter)
-        opened = ranks.of_first((seed, self.found, self.is_finished))
+        opened = processes.of_first((seed, self.found, self.is_finished))
         seed, self.found, self.is_finished = opened
         return seed
 
@@ -205,21 +205,17 @@ def _meaning_of_raised(state: Mapping[str, Any], max_iter: int) -> str:
 
 
 def describe_fit(
-    estimator: str,
-    parameters: Mapping[str, Any],
-    arrays: Mapping[str, Any],
-    *,
-    device: torch.device,
-    continues: bool,
+    plan: Plan, samples: Samples, device: torch.device, *, continues: bool
 ) -> Description:
-    """What tells a fit from others whose checkpoint it must not continue."""
+    """What distinguishes a fit from others, whose checkpoint it must not continue."""
     others = {
-        "estimator": estimator,
+        "estimator": plan.name,
         "the type of device": device.type,
         "continued by warm_start": continues,
     }
+    arrays = samples.arrays()
     return Description(
-        describe_parameters(parameters, but=_FREE),
+        describe_parameters(plan.parameters, but=_FREE),
         {**others, **describe_arrays(arrays)},
         describe_arrays(stored_otherwise(arrays), as_stored=True),
     )

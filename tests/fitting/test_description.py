@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from sknca.estimators._description import (
+from sknca.fitting._description import (
     Description,
     describe_arrays,
     describe_parameters,

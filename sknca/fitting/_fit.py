@@ -1,0 +1,122 @@
+"""A fit, top to bottom: prepare, build, train. It knows no estimator and no scikit-learn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from .._devices import resolve_device
+from ..data import Batch, hold_out
+from ..tables import Samples, check_partners
+from ..training import MOST_HELD_OUT, Isolation, TrainingInterrupted, isolated
+from ._checkpoint import Checkpoint, describe_fit
+from ._found import Earlier, Fitted
+from ._joint import pooled, pooled_sample
+from ._plan import Plan
+from ._prepared import Prepared, prepare_features, samples_on_device
+from ._training import Callbacks, Training
+
+
+def fit(
+    plan: Plan,
+    samples: Samples,
+    seed: int,
+    *,
+    earlier: Earlier | None = None,
+    callbacks: Callbacks | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Fitted:
+    """Train as the plan says.
+
+    Parameters
+    ----------
+    plan : Plan
+        What the parameters mean.
+
+    samples : Samples
+        Checked samples, with labels as positions in their classes.
+
+    seed : int
+        Of every random number. In a joint fit, that of process 0 counts.
+
+    earlier : Earlier, default=None
+        A fit to continue from. If None, the encoder is a new one.
+
+    callbacks : Callbacks, default=None
+        They are told of each epoch, and may stop the training.
+
+    checkpoint : Checkpoint, default=None
+        The file from which an interrupted fit continues.
+
+    Returns
+    -------
+    fitted : Fitted
+        Also if the user interrupted after the first epoch: then with an `interruption`, which the
+        caller has to raise.
+    """
+    processes = plan.processes
+    seed = processes.of_first(seed)
+    # How much a custom encoder computes for a sample, only the user knows.
+    n_rows = processes.total(len(samples.X)) if plan.encoder.maker is None else None
+    device = resolve_device(plan.device, n_rows=n_rows)
+    max_iter = plan.number_of_epochs(processes.total(len(samples.rows)))
+    if checkpoint is not None:
+        this_fit = describe_fit(plan, samples, device, continues=earlier is not None)
+        seed = checkpoint.open_together(this_fit, seed, max_iter, processes)
+    interruption: TrainingInterrupted | None = None
+    with isolated(seed, device, of_others=plan.runs_code_of_others) as isolation:
+        prepared = prepare(plan, samples, isolation, earlier)
+        training = Training(
+            plan,
+            prepared,
+            max_iter=max_iter,
+            isolation=isolation,
+            earlier=earlier,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+        )
+        try:
+            training.run()
+        except TrainingInterrupted as raised:
+            interruption = raised
+    return replace(training.found(), interruption=interruption)
+
+
+def prepare(
+    plan: Plan,
+    samples: Samples,
+    isolation: Isolation,
+    earlier: Earlier | None,
+) -> Prepared:
+    """Bring the samples to the device, and hold some out."""
+    device, generator = isolation.device, isolation.generator
+    features = prepare_features(plan, samples, device, generator, earlier)
+    data = samples_on_device(samples, features)
+    labels, held_out = samples.labels[samples.rows], None
+    if samples.labels_val is not None:
+        assert samples.X_val is not None
+        labels_val = torch.from_numpy(samples.labels_val).to(device)
+        held_out = pooled(Batch(features.to_device(samples.X_val), labels_val), plan.processes)
+        neighbors = None
+        if not samples.validates_on_other_classes:
+            neighbors = pooled_sample(data, generator, plan.processes)
+        return Prepared(features, data, labels, samples.classes, (held_out, neighbors))
+    if not plan.holds_out:
+        return Prepared(features, data, labels, samples.classes)
+    most = MOST_HELD_OUT / plan.processes.total(len(data.rows))
+    fraction = min(plan.validation_fraction, most)
+    kept, left_out = hold_out(data.labels, fraction, generator, data.groups_of_rows)
+    if len(left_out) == 0:
+        raise ValueError(
+            "early_stopping=True cannot hold out a group: each of the groups has all samples of a "
+            "class."
+        )
+    if plan.needs_labels:
+        left = labels[kept]
+        counts = plan.processes.counts_of(left[left >= 0])
+        check_partners(counts, plan.validation_fraction)
+    held_out = pooled(data.take_at_home(data.rows[left_out]), plan.processes)
+    data = replace(data, rows=data.rows[kept])
+    neighbors = pooled_sample(data, generator, plan.processes)
+    return Prepared(features, data, labels, samples.classes, (held_out, neighbors))

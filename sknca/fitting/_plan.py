@@ -1,0 +1,142 @@
+"""What the parameters of an embedding mean for a fit. They are read once, before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..distributed import Processes
+from ..networks import Maker
+from ..objectives import EmbeddingObjective
+from ..training import EPOCHS_TO_SKIP, LEAST_EPOCHS_TO_WATCH, MakeOptimizer, epochs_for
+
+#: The most components that there are if nobody says how many.
+MOST_USUAL_COMPONENTS = 32
+
+#: Divided by a lower one, distances of standardized samples come near the end of float32.
+_LOW_TEMPERATURE = 1e-20
+
+#: Fewer samples, held out in part, show no overfitting.
+_ROWS_TO_WATCH = 100
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an objective is made for."""
+
+    network: nn.Module
+    labels: NDArray[np.int64]  # (n,), of all samples to learn from, -1 without a label
+    classes: NDArray[Any] | None  # (n_classes,)
+    n_features: int
+    n_components: int
+    max_iter: int
+    processes: Processes
+
+
+class ObjectivePlan(Protocol):
+    """How the objective of a network is made; it is frozen."""
+
+    def make(self, task: Task) -> EmbeddingObjective: ...
+
+
+@dataclass(frozen=True)
+class EncoderPlan:
+    """The encoder that the parameters mean."""
+
+    maker: Maker | None  # None: the built-in one
+    n_components: int | None
+    hidden_layer_sizes: tuple[Any, ...]
+    activation: str
+    dropout: float | Literal["auto"]
+    scale: bool
+    normalizes: bool  # whether codes are L2-normalized
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the parameters mean, of one fit or one portion."""
+
+    name: str  # of the estimator, for messages
+    parameters: Mapping[str, Any]  # as they were given, for messages and for checkpoints
+    encoder: EncoderPlan
+    objective: ObjectivePlan
+    processes: Processes
+    device: str | torch.device
+    verbose: int | bool
+
+    # What is learned from.
+    needs_labels: bool
+    unlabeled: Any  # the label of samples that have none
+    learns_from_unlabeled: bool  # whether samples without a label have a loss of their own
+    spreads_labels: bool
+    may_validate_on_other_classes: bool
+    has_fixed_classes: bool  # whether no new class may come in a further portion
+    runs_code_of_others: bool  # whether modules of the user are created or trained
+
+    # What is held out.
+    holds_out: bool
+    asks_to_watch: bool  # a part, to detect overfitting
+    unwatchable: str | None  # why such a part would show nothing, whatever the samples
+    validation_fraction: float
+
+    # How it is trained.
+    max_iter: int | None  # None: by the number of samples
+    most_epochs: int
+    batch_size: int
+    make_optimizer: MakeOptimizer
+    learning_rate: float
+    weight_decay: float
+    adversarial_radius: float | Literal["auto"]
+    adversarial_fraction: float
+    tol: float | None
+    n_iter_no_change: int
+
+    def number_of_epochs(self, n_rows: int) -> int:
+        """Of a training with so many samples, of all processes together."""
+        if self.max_iter is not None:
+            return self.max_iter
+        batch_size = min(self.size_of_batches(n_rows) * self.processes.size, n_rows)
+        return epochs_for(n_rows, batch_size, self.most_epochs)
+
+    def size_of_batches(self, n_rows: int) -> int:
+        """Samples in a batch, of so many."""
+        return min(self.batch_size, n_rows)
+
+    def why_not_watched(self, n_labeled: int, max_iter: int, *, has_groups: bool) -> str | None:
+        """Why no part of so many samples is held out to detect overfitting; None if one is."""
+        # Few epochs of many samples, or of copies, overfit too. Others have not.
+        may_be_few = has_groups or self.max_iter is None
+        least = LEAST_EPOCHS_TO_WATCH if may_be_few else EPOCHS_TO_SKIP
+        if not self.asks_to_watch:
+            return "it was not asked for"
+        if self.unwatchable is None and max_iter < least:
+            return f"it has fewer than {least} epochs"
+        if self.unwatchable is None and n_labeled < _ROWS_TO_WATCH:
+            return f"fewer than {_ROWS_TO_WATCH} samples have a label"
+        return self.unwatchable
+
+    @property
+    def width_of_loss(self) -> int:
+        """Components of the codes, as far as is known before the data are."""
+        return self.encoder.n_components or MOST_USUAL_COMPONENTS
+
+    @property
+    def least_improvement(self) -> float | None:
+        """By how much the loss has to improve; None if it need not."""
+        return 0.0 if self.tol is None and self.holds_out else self.tol
+
+    @property
+    def advice(self) -> str:
+        """What to do if a training diverged."""
+        radius, rate = self.adversarial_radius, self.learning_rate
+        too = " or adversarial_radius" if radius == "auto" or radius > 0 else ""
+        temperature = self.parameters.get("temperature", 1.0)
+        if temperature < _LOW_TEMPERATURE:
+            return f"Scale the features (StandardScaler), or raise temperature={temperature}."
+        return f"Scale the features (StandardScaler), or lower learning_rate_init={rate}{too}."
