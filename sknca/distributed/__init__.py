@@ -7,8 +7,7 @@ with those of all processes, exactly as one process with all of them would. The 
 
 from ._gather import gather
 from ._gather import gather_rows as gather_rows
-from ._joint_loss import own_part as own_part
-from ._joint_loss import share_of_loss as share_of_loss
+from ._joint_loss import Part as Part
 from ._joint_loss import soft_nearest_neighbor_loss
 from ._processes import Alone as Alone
 from ._processes import Processes as Processes

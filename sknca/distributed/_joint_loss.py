@@ -1,7 +1,8 @@
 """The soft nearest neighbor loss of a batch that several processes have together."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -80,54 +81,53 @@ def soft_nearest_neighbor_loss(
         beside.append(sample_weight.detach().float())
     everyone, all_y, *weight = gather_rows(z, sizes, beside)
     all_weight = weight[0] if weight else None
-    counted = counted_weight(all_y, all_weight, all_weight)
-    return share_of_loss(
-        z,
-        sizes,
-        temperature,
-        everyone=everyone,
-        y=all_y,
-        counted=counted,
-        sample_weight=all_weight,
-        neighbor_weight=all_weight,
-        q=q,
-        metric=metric,
-    )
-
-
-def share_of_loss(
-    z: Tensor,  # (n, d)
-    sizes: Sequence[int],
-    temperature: float | Tensor,
-    *,
-    everyone: Tensor,  # (m, d)
-    y: Tensor,  # (m,)
-    counted: Tensor,  # ()
-    sample_weight: Tensor | None,  # (m,)
-    neighbor_weight: Tensor | None,  # (m,)
-    q: float | Tensor,
-    metric: str | Metric,
-) -> Tensor:
-    """The share of this process, times their number; all but the first tensor is of all samples."""
-    own = own_part(sizes)
-    kwargs: dict[str, Any] = {"q": q, "metric": metric, "reduction": "sum"}
+    part = Part.of(sizes, all_y)
     total = functional.soft_nearest_neighbor_loss(
         z,
-        y[own],
+        all_y[part.own],
         temperature,
-        sample_weight=None if sample_weight is None else sample_weight[own],
-        neighbors=everyone,
-        neighbor_labels=y,
-        neighbor_weight=neighbor_weight,
-        first_neighbor=own.start,
-        **kwargs,
+        q=q,
+        metric=metric,
+        sample_weight=part.of_own(all_weight),
+        **part.among(everyone, all_weight),
     )
-    return total * len(sizes) / counted
+    return part.share(total, counted_weight(all_y, all_weight, all_weight))
 
 
-def own_part(sizes: Sequence[int]) -> slice:
-    """Where the rows of this process are among those of all."""
-    ranks = current()
-    assert ranks is not None
-    start = sum(sizes[: ranks.rank])
-    return slice(start, start + sizes[ranks.rank])
+@dataclass(frozen=True)
+class Part:
+    """Which samples of a batch of several processes are those of this process."""
+
+    own: slice
+    y: Tensor  # (m,), the labels of all
+    n_processes: int
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], y: Tensor) -> Self:
+        """The part of this process, if each has so many samples."""
+        ranks = current()
+        assert ranks is not None
+        start = sum(sizes[: ranks.rank])
+        return cls(slice(start, start + sizes[ranks.rank]), y, ranks.size)
+
+    def of_own(self, weight: Tensor | None) -> Tensor | None:
+        """The weights of the own samples, of the weights (m,) of all."""
+        return None if weight is None else weight[self.own]
+
+    def among(self, everyone: Tensor, weight: Tensor | None) -> dict[str, Any]:
+        """Arguments with which the loss is the sum over the own samples, whose neighbors are
+        searched among the codes (m, d) of all, with their weights (m,).
+        """
+        return {
+            "neighbors": everyone,
+            "neighbor_labels": self.y,
+            "neighbor_weight": weight,
+            "first_neighbor": self.own.start,
+            "reduction": "sum",
+        }
+
+    def share(self, total: Tensor, counted: Tensor | int) -> Tensor:
+        """From the sum over the own samples, and the weight of all, the share of this process in
+        the mean, in units in which the mean over the processes is that of the batch.
+        """
+        return total * self.n_processes / counted

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .._sparse_rows import Rows, dense
+from ..distributed import Part
 from ..networks import at_least_single, linear
 
 #: Held-out samples for which a primary loss is computed together.
@@ -106,21 +107,29 @@ class PrimaryLoss(nn.Module, ABC):
             return weight
         return (y >= 0).to(torch.float32) if weight is None else weight * (y >= 0)
 
-    def forward(self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None) -> Tensor:
-        """Weighted mean over the samples of a batch."""
-        return self._mean(self.of_rows(code, x, y), y, weight)
+    def forward(
+        self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None, part: Part | None = None
+    ) -> Tensor:
+        """Weighted mean over the samples of a batch; or, if several processes have a part of it,
+        the share of this one, with the weights of all.
+        """
+        return self._mean(self.of_rows(code, x, y), y, weight, part)
 
-    def in_pieces(self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None) -> Tensor:
+    def in_pieces(
+        self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None, part: Part | None = None
+    ) -> Tensor:
         """The same for samples `x` that may not fit on the device, and may be on the host."""
         pieces = zip(*(t.split(_PIECE_ROWS) for t in (code, x, y)), strict=True)
         losses = [self.of_rows(c, some.to(c.device), labels) for c, some, labels in pieces]
-        return self._mean(torch.cat(losses), y, weight)
+        return self._mean(torch.cat(losses), y, weight, part)
 
-    def _mean(self, losses: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        weight = self.weight_of_rows(y, weight)
+    def _mean(self, losses: Tensor, y: Tensor, weight: Tensor | None, part: Part | None) -> Tensor:
+        weight = self.weight_of_rows(y if part is None else part.y, weight)
         if weight is None:
-            return losses.mean()
-        return (weight * losses).sum() / weight.sum().clamp_min(torch.finfo(losses.dtype).tiny)
+            return losses.mean() if part is None else part.share(losses.sum(), len(part.y))
+        total = ((weight if part is None else weight[part.own]) * losses).sum()
+        counted = weight.sum().clamp_min(torch.finfo(losses.dtype).tiny)
+        return total / counted if part is None else part.share(total, counted)
 
 
 class Reconstruction(PrimaryLoss):
@@ -143,10 +152,12 @@ class Reconstruction(PrimaryLoss):
         errors = (at_least_single(self.decoder(code)) - dense(x)).square()
         return errors.flatten(1).mean(1)
 
-    def forward(self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None) -> Tensor:
-        if weight is None:  # one operator instead of several
+    def forward(
+        self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None, part: Part | None = None
+    ) -> Tensor:
+        if weight is None and part is None:  # one operator instead of several
             return nn.functional.mse_loss(at_least_single(self.decoder(code)), dense(x))
-        return super().forward(code, x, y, weight)
+        return super().forward(code, x, y, weight, part)
 
 
 class Classification(PrimaryLoss):

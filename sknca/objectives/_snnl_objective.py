@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .._sparse_rows import Rows
 from ..data import Batch
-from ..distributed import gather_rows, own_part, share_of_loss
+from ..distributed import Part, gather_rows
 from ..functional import Metric, check_metric, counted_weight, soft_nearest_neighbor_loss
 from ..networks import CODE, apply_layers, run_layers
 from ._base import EmbeddingObjective, Loss
@@ -226,120 +226,69 @@ class SNNLObjective(EmbeddingObjective):
         """The loss of samples from their activations. With `training`, their neighbors are
         searched among the activations of training samples instead.
         """
-        if rows.sizes is not None:
-            return self._share(outputs, rows, rows.sizes, epoch)
-        x, y, weight, target, *_ = rows
-        label_weight = rows.label_weight
+        seen = [self._seen(outputs[layer]) for layer in self.layers]
+        whole, everyone, part = _of_all_processes(rows, seen)
         code = outputs[CODE]
         total = code.new_zeros(())
         parts: dict[str, Tensor] = {}
         if self.primary is not None:
             primary = self.primary if self.training else self.primary.in_pieces
-            weight_in_mean = weight
+            weight = whole.weight
             if self.primary.needs_labels:
-                weight_in_mean = self._in_mean(y, label_weight)
-            total = parts[self.primary.name] = primary(
-                code, x if target is None else target, y, weight_in_mean
-            )
+                weight = self._in_mean(whole.y, whole.label_weight)
+            target = rows.x if rows.target is None else rows.target
+            total = parts[self.primary.name] = primary(code, target, rows.y, weight, part)
         if self.snnl_weight != 0:
-            snnl = self._snnl(outputs, y, label_weight, epoch, training)
+            snnl = self._snnl(seen, everyone, whole, part, epoch, training)
             if self.primary is None:
                 return snnl if self.snnl_weight > 0 else -snnl, {}
             parts["snnl"] = snnl
             total = total + self.snnl_weight * snnl
         return total, parts
 
-    def _share(
-        self, outputs: Mapping[str, Tensor], rows: Batch, sizes: Sequence[int], epoch: int | Tensor
-    ) -> Loss:
-        """The loss of a batch of which several processes have a part each: of the own part, in
-        units in which the mean over the processes is the loss of the whole batch.
-        """
-        seen = [self._seen(outputs[layer]) for layer in self.layers]
-        beside = [rows.y] if rows.weight is None else [rows.y, rows.weight]
-        everyone, y, *weights = gather_rows(torch.cat(seen, 1), sizes, beside)
-        weight = weights[0] if weights else None
-        own, code = own_part(sizes), outputs[CODE]
-        parts: dict[str, Tensor] = {}
-        total = code.new_zeros(())
-        if self.primary is not None:
-            in_mean = self._in_mean(y, weight) if self.primary.needs_labels else weight
-            of_all = self.primary.weight_of_rows(y, in_mean)
-            target = rows.x if rows.target is None else rows.target
-            losses = self.primary.of_rows(code, target, rows.y)
-            if of_all is None:
-                share = losses.sum() / len(y)
-            else:
-                tiny = torch.finfo(losses.dtype).tiny
-                share = (of_all[own] * losses).sum() / of_all.sum().clamp_min(tiny)
-            total = parts[self.primary.name] = len(sizes) * share
-        if self.snnl_weight == 0:
-            return total, parts
-        neighbor_weight = self._weight_of_labeled(y, weight)
-        sample_weight = self._in_mean(y, neighbor_weight)
-        counted = counted_weight(y, sample_weight, neighbor_weight)
-        widths = [some.shape[1] for some in seen]
-        layers = zip(seen, everyone.split(widths, 1), self._temperatures(epoch), strict=True)
-        snnl = functools.reduce(
-            torch.add,
-            [
-                share_of_loss(
-                    some,
-                    sizes,
-                    temperature,
-                    everyone=some_of_all,
-                    y=y,
-                    counted=counted,
-                    sample_weight=sample_weight,
-                    neighbor_weight=neighbor_weight,
-                    q=self._q(epoch),
-                    metric=self.metric,
-                )
-                for some, some_of_all, temperature in layers
-            ],
-        )
-        if self.primary is None:
-            return snnl if self.snnl_weight > 0 else -snnl, {}
-        parts["snnl"] = snnl
-        return total + self.snnl_weight * snnl, parts
-
     def _snnl(
         self,
-        outputs: Mapping[str, Tensor],
-        y: Tensor,
-        weight: Tensor | None,
+        seen: Sequence[Tensor],
+        everyone: Sequence[Tensor],
+        whole: Batch,
+        part: Part | None,
         epoch: int | Tensor,
         training: tuple[Mapping[str, Tensor], Tensor, Tensor | None] | None,
     ) -> Tensor:
         """Sum of the layers' soft nearest neighbor losses."""
-        neighbor_weight = self._weight_of_labeled(y, weight)
+        y = whole.y
+        neighbor_weight = self._weight_of_labeled(y, whole.label_weight)
         sample_weight = self._in_mean(y, neighbor_weight)
         q = self._q(epoch) if self.training else 0.0  # every held-out sample counts
+        among: dict[str, Any] = {}
+        if part is not None:
+            counted = counted_weight(y, sample_weight, neighbor_weight)
+            y, sample_weight = y[part.own], part.of_own(sample_weight)
+        elif sample_weight is not neighbor_weight:
+            if neighbor_weight is None:
+                neighbor_weight = torch.ones_like(y, dtype=torch.float32)
+            among["neighbor_weight"] = neighbor_weight
         losses = []
-        for layer, temperature in zip(self.layers, self._temperatures(epoch), strict=True):
-            among: dict[str, Any] = {}
-            if sample_weight is not neighbor_weight:
-                if neighbor_weight is None:
-                    neighbor_weight = torch.ones_like(y, dtype=torch.float32)
-                among["neighbor_weight"] = neighbor_weight
-            if training is not None:
+        for i, temperature in enumerate(self._temperatures(epoch)):
+            if part is not None:
+                among = part.among(everyone[i], neighbor_weight)
+            elif training is not None:
                 training_outputs, training_y, training_weight = training
                 among = {
-                    "neighbors": self._seen(training_outputs[layer]),
+                    "neighbors": self._seen(training_outputs[self.layers[i]]),
                     "neighbor_labels": training_y,
                     "neighbor_weight": self._weight_of_labeled(training_y, training_weight),
                 }
-            losses.append(
-                soft_nearest_neighbor_loss(
-                    self._seen(outputs[layer]),
-                    y,
-                    temperature,
-                    q=q,
-                    metric=self.metric,
-                    sample_weight=sample_weight,
-                    **among,
-                )
+            loss = soft_nearest_neighbor_loss(
+                seen[i],
+                y,
+                temperature,
+                q=q,
+                metric=self.metric,
+                sample_weight=sample_weight,
+                **among,
             )
+            losses.append(loss if part is None else part.share(loss, counted))
         return functools.reduce(torch.add, losses)
 
     def _seen(self, output: Tensor) -> Tensor:
@@ -400,6 +349,22 @@ class SNNLObjective(EmbeddingObjective):
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in chosen]
         # Weight decay would move each temperature toward 1.
         return [{"params": others}, {"params": temperatures, "weight_decay": 0.0}]
+
+
+def _of_all_processes(
+    rows: Batch, seen: Sequence[Tensor]
+) -> tuple[Batch, Sequence[Tensor], Part | None]:
+    """Labels and weights of all processes that have a part of the batch, their activations (m, k)
+    of each layer, and which of them are the own. One process has all of it, and no part.
+    """
+    if rows.sizes is None:
+        return rows, seen, None
+    given = {"y": rows.y, "weight": rows.weight, "confidence": rows.confidence}
+    beside = {name: some for name, some in given.items() if some is not None}
+    everyone, *gathered = gather_rows(torch.cat([*seen], 1), rows.sizes, [*beside.values()])
+    whole = rows._replace(**dict(zip(beside, gathered, strict=True)))
+    widths = [some.shape[1] for some in seen]
+    return whole, everyone.split(widths, 1), Part.of(rows.sizes, whole.y)
 
 
 def _load_if_alike(
