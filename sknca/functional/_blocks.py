@@ -18,56 +18,17 @@ A term that is constant along a row cancels, so the logits need no squared norm 
 bilinear form of `queries` and `keys`, and an `offset` for each key.
 """
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ._checks import widest_float
+from ._log_sums import NOWHERE, exp_rows_, gap_and_ratio, is_zero, log_loss, pull_of, row_losses
 from ._memory import in_smaller_blocks
-from ._metrics import Metric, common_center
-
-# A processor computes a hundred times slower with denormal numbers, and with the codes of a trained
-# network most exponentials would be denormal. Therefore no term (of a sum whose largest term is
-# exp(0)) is smaller than the exponential of this, which is far below the rounding of any sum. The
-# pull 1 - p_i of a row is exactly zero if it is too small to matter. The product of the two is then
-# a normal number.
-_NEGLIGIBLE = {torch.float32: -35.0, torch.float64: -200.0}
-_NO_PULL = {torch.float32: 1e-20, torch.float64: 1e-200}
-
-_LOG2_E = math.log2(math.e)
-
-# float32 does not distinguish integers beyond this one.
-_WHOLE_IN_FLOAT32 = 2**24
-
-# Added to the logit of an excluded pair. Finite, so that a mask can be multiplied by it.
-_NOWHERE = {torch.float32: -1e30, torch.float64: -1e300}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What the blocks need in addition to the differentiable tensors."""
-
-    metric: Metric  # the rows are prepared
-    query_labels: Tensor  # (n,)
-    key_labels: Tensor  # (m,)
-    log_key_weight: Tensor | None  # (m,)
-    among_themselves: bool  # the queries are the keys: row i is not its own neighbor
-    block_size: int
-    q: float | Tensor = 0.0  # of the family (1 - p^q) / q; a tensor () is positive
-    first: int | None = None  # the queries are the keys from this one on, if they are some of them
-
-    @property
-    def own(self) -> slice | None:
-        """Which of the keys are the queries themselves, if they are among the keys."""
-        if self.among_themselves:
-            return slice(None)
-        if self.first is None:
-            return None
-        return slice(self.first, self.first + len(self.query_labels))
+from ._metrics import common_center
+from ._problem import Problem, blocks_of, classes_and_positives, comparable_labels
 
 
 class TotalLoss(torch.autograd.Function):
@@ -181,7 +142,7 @@ def _evaluate(
     bias = keys.square().sum(1).mul_(-metric.squares * scale) if metric.squares else None  # (m,)
     offset = bias
     if problem.log_key_weight is not None:
-        log_weight = problem.log_key_weight.clamp_min(_NOWHERE[keys.dtype])
+        log_weight = problem.log_key_weight.clamp_min(NOWHERE[keys.dtype])
         offset = log_weight if offset is None else offset + log_weight
 
     def walk(block_size: int) -> _Evaluated:
@@ -224,13 +185,13 @@ def _one_block(
     """All pairs together. With few pairs each operator takes longer to call than to run, so the two
     sets of neighbors are in one tensor, and labels are compared as they are.
     """
-    nowhere = _NOWHERE[keys.dtype]
+    nowhere = NOWHERE[keys.dtype]
     both = queries.new_empty(2, len(queries), len(keys))
     negatives, positives = both.unbind()  # (n, m), logits
     torch.mm(queries, keys.T, out=negatives)
     if offset is not None:
         negatives.add_(offset)  # not with the product: some processors hide its overflow
-    of_rows, of_columns = _comparable(problem, keys.dtype)  # (n, 1), (m,)
+    of_rows, of_columns = comparable_labels(problem, keys.dtype)  # (n, 1), (m,)
     mask = torch.empty_like(negatives)
     torch.ne(of_rows, of_columns, out=mask)
     torch.add(negatives, mask, alpha=nowhere, out=positives)
@@ -247,12 +208,14 @@ def _one_block(
 
     tops, sums = exp_rows_(both)  # (2, n, 1)
     (top_negatives, top_positives), (sum_negatives, sum_positives) = tops.unbind(), sums.unbind()
-    gap, ratio = _gap(top_negatives, sum_negatives, top_positives, sum_positives)  # (n, 1)
-    log_losses = _log_loss(gap)  # (n, 1)
-    losses = _row_losses(log_losses.squeeze(1), has_positive, problem.q)
+    gap, ratio = gap_and_ratio(top_negatives, sum_negatives, top_positives, sum_positives)  # (n, 1)
+    log_losses = log_loss(gap)  # (n, 1)
+    losses = row_losses(log_losses.squeeze(1), has_positive, problem.q)
     if not wants_gradient:
         return losses, has_positive, (None, None, None)
-    factor = _pull(gap, log_losses, problem.q).mul_(has_positive[:, None]) / sum_negatives  # (n, 1)
+    factor = (
+        pull_of(gap, log_losses, problem.q).mul_(has_positive[:, None]) / sum_negatives
+    )  # (n, 1)
     if coefficients is not None:
         factor.mul_(coefficients[:, None])
     # Without its row's factor: that is cheaper on the (n, d) sides of the products.
@@ -261,21 +224,6 @@ def _one_block(
     grad_keys = torch.mm(gradient.T, queries * factor)
     grad_offset = None if offset is None else torch.mv(gradient.T, factor.squeeze(1))
     return losses, has_positive, (grad_queries, grad_keys, grad_offset)
-
-
-def _comparable(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Labels of the queries (n, 1) and of the keys (m,); as floats if none is too large: with them
-    a comparison that writes a float is several times as fast.
-    """
-    labels = [problem.query_labels]
-    if problem.key_labels is not problem.query_labels:
-        labels.append(problem.key_labels)
-    # Reading from a GPU would wait for it, and a GPU compares integers as fast.
-    if all(some.is_cpu for some in labels):
-        numbers = [some.to(dtype) for some in labels]
-        if all(some.abs().max() < _WHOLE_IN_FLOAT32 for some in numbers):
-            labels = numbers
-    return labels[0][:, None], labels[-1]
 
 
 def _many_blocks(
@@ -313,29 +261,6 @@ def _many_blocks(
     return losses[place], has_positive, (of_queries, of_keys, of_offset)
 
 
-def classes_and_positives(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """A number for the class of each query (n,) and key (m,), and which queries (n,) have a
-    positive. Floats: with them a comparison can write a float, ten times as fast as a boolean.
-    """
-    if len(problem.key_labels) > _WHOLE_IN_FLOAT32:
-        dtype = widest_float(problem.key_labels.device)
-    ordered, order = problem.key_labels.sort()
-    left = torch.searchsorted(ordered, problem.query_labels)  # (n,)
-    right = torch.searchsorted(ordered, problem.query_labels, right=True)
-    if problem.among_themselves:
-        classes = key_classes = left.to(dtype)
-    else:
-        classes = torch.where(left < right, left, -1).to(dtype)
-        key_classes = torch.searchsorted(ordered, problem.key_labels).to(dtype)
-    own = problem.own
-    if problem.log_key_weight is None:
-        return classes, key_classes, right - left > int(own is not None)
-    counts = (problem.log_key_weight > -torch.inf).long()  # (m,), which keys are neighbors at all
-    counted = functional.pad(counts[order].cumsum(0), (1, 0))  # (m + 1,)
-    n_own = 0 if own is None else counts[own]
-    return classes, key_classes, counted[right] - counted[left] > n_own
-
-
 def _walk(
     queries: Tensor,  # (n, d)
     keys: Tensor,  # (m, d)
@@ -352,7 +277,7 @@ def _walk(
     The offset is one more column of the keys, with a one in each query, so that it and its
     gradient come with the products.
     """
-    nowhere = _NOWHERE[keys.dtype]
+    nowhere = NOWHERE[keys.dtype]
     gaps = queries.new_zeros(len(queries), 1)  # (n, 1), o_i - s_i
     left, right = queries, keys.T  # (n, d), (d, m)
     if offset is not None:
@@ -363,7 +288,7 @@ def _walk(
         grad_queries = torch.empty_like(queries)
         coefficients = coefficients[:, None]  # (n, 1)
     grad_right: Tensor | None = None  # (d, m) or (d + 1, m), summed over the blocks
-    blocks = _blocks(classes, key_classes, problem.block_size)
+    blocks = blocks_of(classes, key_classes, problem.block_size)
     # Memory that is used again for each block is in the cache, and is not allocated again.
     room = queries.new_empty(max(b.stop - b.start for b in blocks), len(keys))
     window_rooms = queries.new_empty(
@@ -391,14 +316,16 @@ def _walk(
 
         top_positives, sum_positives = exp_rows_(positives)  # (b, 1)
         top_negatives, sum_negatives = exp_rows_(negatives)  # (b, 1)
-        gap, ratio = _gap(top_negatives, sum_negatives, top_positives, sum_positives)  # (b, 1)
+        gap, ratio = gap_and_ratio(
+            top_negatives, sum_negatives, top_positives, sum_positives
+        )  # (b, 1)
         gaps[rows] = gap
 
         if coefficients is not None and grad_queries is not None:
             window -= positives.mul_(ratio)
             # Without its row's factor: that is cheaper on the (b, d) sides of the products.
             gradient = negatives  # (b, m)
-            pull = _pull(gap, None if _is_zero(problem.q) else _log_loss(gap), problem.q)
+            pull = pull_of(gap, None if is_zero(problem.q) else log_loss(gap), problem.q)
             factor = coefficients[rows] * pull / sum_negatives  # (b, 1)
             torch.mm(gradient, keys, out=grad_queries[rows]).mul_(factor)
             weighted = (left[rows] * factor).T  # (d, b) or (d + 1, b)
@@ -407,88 +334,8 @@ def _walk(
             else:
                 grad_right.addmm_(weighted, gradient)
 
-    losses = _row_losses(_log_loss(gaps).squeeze(1), has_positive, problem.q)
+    losses = row_losses(log_loss(gaps).squeeze(1), has_positive, problem.q)
     if grad_right is None:
         return losses, (None, None, None)
     grad_keys = grad_right[: keys.shape[1]].T
     return losses, (grad_queries, grad_keys, None if offset is None else grad_right[-1])
-
-
-def _gap(
-    top_negatives: Tensor, sum_negatives: Tensor, top_positives: Tensor, sum_positives: Tensor
-) -> tuple[Tensor, Tensor]:
-    """o_i - s_i (b, 1) from the results of `exp_rows_`, and the ratio of the sums."""
-    ratio = sum_negatives / sum_positives
-    return (top_negatives - top_positives).add_(ratio.log()), ratio
-
-
-def _pull(gap: Tensor, log_losses: Tensor | None, q: float | Tensor) -> Tensor:
-    """The gradient (b, 1) of a row's loss in its gap: 1 - p_i, times p_i^q."""
-    pull = functional.threshold(gap.sigmoid(), _NO_PULL[gap.dtype], 0.0)
-    return pull if _is_zero(q) or log_losses is None else pull.mul_((-q * log_losses).exp_())
-
-
-def _log_loss(gap: Tensor) -> Tensor:
-    """-log p of rows with that gap."""
-    return functional.softplus(gap, threshold=40.0)
-
-
-def _row_losses(log_losses: Tensor, has_positive: Tensor, q: float | Tensor) -> Tensor:
-    """Losses (n,) of the family, from -log p."""
-    losses = log_losses * has_positive
-    far = -_NOWHERE[losses.dtype] / 4
-    losses.masked_fill_(losses > far, torch.inf)  # it has a positive, which is infinitely far
-    return losses if _is_zero(q) else torch.expm1(-q * losses) / -q
-
-
-def _is_zero(q: float | Tensor) -> bool:
-    return not isinstance(q, Tensor) and q == 0  # reading a tensor would wait for its device
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Rows [start, stop), and the columns [first, last) of their classes."""
-
-    start: int
-    stop: int
-    first: int
-    last: int
-    one_class: bool  # then all of these columns are of the class of all of these rows
-
-
-def _blocks(classes: Tensor, key_classes: Tensor, block_size: int) -> list[_Block]:
-    """At most `block_size` rows each, of one class if that is large."""
-    starts, position = [0], 0
-    for size in classes.unique_consecutive(return_counts=True)[1].tolist():
-        if position > starts[-1] and position + size - starts[-1] > block_size:
-            starts.append(position)
-        pieces = -(-size // block_size)
-        starts += [position + size * piece // pieces for piece in range(1, pieces)]
-        position += size
-    stops = [*starts[1:], len(classes)]
-    of_first, of_last = classes[starts], classes[[stop - 1 for stop in stops]]
-    first = torch.searchsorted(key_classes, of_first)
-    last = torch.searchsorted(key_classes, of_last, right=True)
-    one_class = (of_first == of_last) & (first < last)
-    first = first.clamp_max(len(key_classes) - 1)  # never an empty window
-    columns = torch.stack([first, torch.maximum(last, first + 1), one_class.long()], 1).tolist()
-    return [
-        _Block(start, stop, first, last, bool(one_class))
-        for start, stop, (first, last, one_class) in zip(starts, stops, columns, strict=True)
-    ]
-
-
-def exp_rows_(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn logits (..., k) in place into exponentials relative to the largest of each row. Return
-    the largest (..., 1) and the sums (..., 1). A sum is at least 1, because the term of the largest
-    is 1. In an empty row it is set to 1.
-    """
-    largest = logits.amax(-1, keepdim=True).clamp_min_(_NOWHERE[logits.dtype] / 2)
-    logits.sub_(largest)
-    if logits.is_cpu:  # a GPU computes denormal numbers as fast as others
-        logits.clamp_min_(_NEGLIGIBLE[logits.dtype])
-        # torch's power of two takes half the time of its exponential.
-        logits.mul_(_LOG2_E).exp2_()
-    else:
-        logits.exp_()
-    return largest, logits.sum(-1, keepdim=True).clamp_min_(1)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ._blocks import _NOWHERE, exp_rows_
+from ._log_sums import NOWHERE, exp_rows_
 from ._memory import in_smaller_blocks
 from ._metrics import Metric
 
@@ -113,4 +113,4 @@ def _log_sums_(logits: Tensor) -> Tensor:
         return logits.new_full(logits.shape[:2], -torch.inf)
     largest, sums = exp_rows_(logits)
     log_sums = (largest + sums.log()).squeeze(-1)
-    return log_sums.masked_fill(log_sums < _NOWHERE[logits.dtype] / 4, torch.nan)
+    return log_sums.masked_fill(log_sums < NOWHERE[logits.dtype] / 4, torch.nan)

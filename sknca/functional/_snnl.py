@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ._blocks import Problem, RowLosses, TotalLoss, classes_and_positives
+from ._blocks import RowLosses, TotalLoss
 from ._checks import (
     check_first,
     check_labels,
@@ -15,6 +15,7 @@ from ._checks import (
     check_weight,
 )
 from ._metrics import Metric, check_metric
+from ._problem import Problem, classes_and_positives
 
 #: Entries in a block of pairs: what stays near the cache, and a floor for the product's sake.
 _BLOCK_ENTRIES = 3 * 2**19

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier
 from sknca.functional import soft_nearest_neighbor_loss
-from sknca.functional._blocks import exp_rows_
+from sknca.functional._log_sums import exp_rows_
 
 METRICS = ["sqeuclidean", "cosine"]
 ESTIMATORS = [

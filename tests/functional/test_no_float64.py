@@ -6,9 +6,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sknca.functional import (
-    _blocks,
     _every_triplet,
     _mining,
+    _problem,
     mine_negatives,
     mine_triplets,
     soft_nearest_neighbor_loss,
@@ -30,7 +30,7 @@ class WithoutFloat64(TorchDispatchMode):
 
 @pytest.fixture(autouse=True)
 def device(monkeypatch):
-    for file in (_blocks, _every_triplet, _mining):
+    for file in (_every_triplet, _mining, _problem):
         monkeypatch.setattr(file, "widest_float", lambda *_: torch.float32)
     with WithoutFloat64():
         yield

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from functional.test_distances import ARTICLE
 from sknca.functional import (
-    _blocks,
+    _problem,
     cosine_distances,
     soft_nearest_neighbor_loss,
     soft_neighbor_probabilities,
@@ -513,7 +513,7 @@ class TestHardCases:
     def test_more_rows_than_float32_tells_apart(self, monkeypatch, block_size):
         z, y = torch.randn(40, 3), torch.arange(40) % 7
         expected = soft_nearest_neighbor_loss(z, y, block_size=block_size)
-        monkeypatch.setattr(_blocks, "_WHOLE_IN_FLOAT32", 1)
+        monkeypatch.setattr(_problem, "_WHOLE_IN_FLOAT32", 1)
         loss = soft_nearest_neighbor_loss(z, y, block_size=block_size)
         assert loss.dtype == torch.float32
         torch.testing.assert_close(loss, expected)
