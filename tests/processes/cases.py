@@ -4,8 +4,29 @@ from itertools import pairwise
 
 import numpy as np
 from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn import functional
 
-from sknca import SNNLEmbedding, TripletEmbedding
+from sknca import PrimaryLoss, SNNLEmbedding, TripletEmbedding
+
+
+class Margins(PrimaryLoss):
+    """A loss that the package does not have: hinges of a linear layer on the codes."""
+
+    name = "margins"
+    fixed_classes = True
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    @classmethod
+    def build(cls, task):
+        return cls(nn.Linear(task.n_components, task.n_classes))
+
+    def of_rows(self, code, x, y):
+        return functional.multi_margin_loss(self.layer(code), y.clamp_min(0), reduction="none")
+
 
 COMMON = {"max_iter": 3, "dropout": 0, "hidden_layer_sizes": (32,), "n_components": 4}
 COMMON |= {"random_state": 0, "device": "cpu", "batch_size": 32}
@@ -21,7 +42,7 @@ def data(name):
     if name in ("weights", "triplets_weights", "no_rows_but_in_the_last"):
         more["sample_weight"] = np.linspace(0.1, 3, 300)
         more["sample_weight"][7] = 0
-    if name in ("unlabeled", "unlabeled_classification"):
+    if name in ("unlabeled", "unlabeled_classification", "own_classification"):
         y = np.where(np.arange(300) % 3 == 0, -1, y)
     if name in ("no_labels_in_the_last", "missing_labels_in_the_last"):
         marker = -1 if name == "no_labels_in_the_last" else np.nan
@@ -58,6 +79,12 @@ def make(name):
             "unlabeled": -1,
             "spread_labels": False,
         },
+        "own_classification": {
+            "primary_loss": Margins,
+            "class_weight": "balanced",
+            "unlabeled": -1,
+            "spread_labels": False,
+        },
         "unlabeled_classification": {
             "primary_loss": "classification",
             "unlabeled": -1,
@@ -82,7 +109,8 @@ def make(name):
 
 ALL = (
     *("default", "cosine", "learned", "all_layers", "reconstruction", "classification"),
-    *("unlabeled", "unlabeled_classification", "balanced", "adversarial", "weights"),
+    *("unlabeled", "unlabeled_classification", "own_classification"),
+    *("balanced", "adversarial", "weights"),
     *("uneven", "one_class_apart", "smaller_than_a_batch", "fewer_rows_than_batches"),
     *("no_rows_in_the_last", "no_rows_but_in_the_last", "no_labels_in_the_last"),
     "missing_labels_in_the_last",
