@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from .._sparse_rows import Rows
+from ..distributed import Shares
 
 
 class Batch(NamedTuple):
@@ -15,12 +16,12 @@ class Batch(NamedTuple):
     weight: Tensor | None = None  # (n,)
     target: Rows | None = None  # (n, d), what a decoder has to return, if not x
     confidence: Tensor | None = None  # (n,), how much each label counts, if some were spread
-    sizes: tuple[int, ...] | None = None  # samples of each process, if several share the batch
+    shares: Shares | None = None  # what each process has of it, if several share the batch
 
     @property
     def n_samples(self) -> int:
         """How many samples the batch has, in all processes together."""
-        return len(self.x) if self.sizes is None else sum(self.sizes)
+        return len(self.x) if self.shares is None else sum(self.shares.sizes)
 
     @property
     def label_weight(self) -> Tensor | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..distributed import Ranks
+from ..distributed import Ranks, Shares
 
 #: How many samples of one class an epoch uses for each sample of the others.
 _MOST_TO_ANOTHER = 20
@@ -122,7 +122,7 @@ class SharedBatches:
         self._n_batches = max(1, *ranks.exchange(wanted))
         self._batch_size = max(-(-n // self._n_batches), 2) * part
 
-    def __call__(self) -> tuple[list[Tensor], list[tuple[int, ...]]]:
+    def __call__(self) -> tuple[list[Tensor], list[Shares]]:
         """The rows of each batch of an epoch, and how many rows of it each process has."""
         labels = self._labels
         kept = torch.arange(len(labels), device="cpu")
@@ -140,7 +140,7 @@ class SharedBatches:
             places[i * self._n_batches // len(drawn)] = kept[batch]
         sizes = self._ranks.exchange([len(batch) for batch in places])
         self._ranks.begin_steps()
-        return places, list(zip(*sizes, strict=True))
+        return places, [Shares(self._ranks, some) for some in zip(*sizes, strict=True)]
 
     def _most_of_largest(self, batch_size: int) -> tuple[int, int]:
         """The class of which an epoch takes a part, and how many rows of this process; -1 if it

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._sparse_rows import Rows
+from ..distributed import Shares
 from ._batch import Batch
 
 
@@ -150,19 +151,19 @@ class TrainingData:
     def batches(
         self,
         places: Sequence[Tensor],
-        sizes_of_all: Iterable[tuple[int, ...] | None] = repeat(None),
+        shares: Iterable[Shares | None] = repeat(None),
     ) -> Iterator[Batch]:
-        """Batch after batch, each at its places among the samples that are trained on; and the
-        sizes of its parts if several processes share each.
+        """Batch after batch, each at its places among the samples that are trained on, and what
+        each process has of it if several share it.
         """
         sizes = [len(some) for some in places]
         rows = self.rows[torch.cat(list(places))]  # (n_train,)
         # Sent together: with its own indices, each step would wait for the device.
         on_device = rows.to(self.y.device)
-        parts = zip(rows.split(sizes), on_device.split(sizes), sizes_of_all, strict=False)
+        parts = zip(rows.split(sizes), on_device.split(sizes), shares, strict=False)
         for some, same, shared in parts:
             batch = self._batch(self.x.take(some, same), same)
-            yield batch if shared is None else batch._replace(sizes=shared)
+            yield batch if shared is None else batch._replace(shares=shared)
 
     def _batch(self, x: Rows, on_device: Tensor) -> Batch:
         weight, confidence = (

@@ -5,6 +5,7 @@ with those of all processes, exactly as one process with all of them would. The 
 `torch.distributed`: gloo on CPUs, NCCL on GPUs.
 """
 
+from ._gather import Shares as Shares
 from ._gather import gather
 from ._gather import gather_rows as gather_rows
 from ._joint_loss import Part as Part

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -50,9 +51,9 @@ def gather(rows: Tensor) -> Tensor:
     ranks = current()
     if ranks is None:
         return rows
-    sizes = sizes_of_all(ranks, len(rows), rows.device)
+    shares = Shares.of(ranks, len(rows), rows.device)
     flat = rows.reshape(len(rows), math.prod(rows.shape[1:]))  # of no rows, -1 has no meaning
-    everyone = gather_rows(flat, sizes) if flat.requires_grad else ranks.gather(flat, sizes)
+    everyone = gather_rows(flat, shares) if flat.requires_grad else ranks.gather(flat, shares.sizes)
     return everyone.reshape(len(everyone), *rows.shape[1:])
 
 
@@ -66,20 +67,32 @@ def current() -> Ranks | None:
     return None if ranks is None or ranks.size == 1 else ranks
 
 
-def sizes_of_all(ranks: Ranks, n: int, device: torch.device) -> list[int]:
-    """How many rows each process has."""
-    sizes = ranks.gather(torch.tensor([n], device=device), [1] * ranks.size)
-    return [int(size) for size in sizes.tolist()]
+@dataclass(frozen=True)
+class Shares:
+    """How many rows of something that several processes have together each of them has."""
+
+    ranks: Ranks
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, ranks: Ranks, n: int, device: torch.device) -> Self:
+        """Those of a process that has n rows, as the processes tell each other."""
+        sizes = ranks.gather(torch.tensor([n], device=device), [1] * ranks.size)
+        return cls(ranks, tuple(int(size) for size in sizes.tolist()))
+
+    @property
+    def own(self) -> slice:
+        """Where the rows of this process are among those of all."""
+        start = sum(self.sizes[: self.ranks.rank])
+        return slice(start, start + self.sizes[self.ranks.rank])
 
 
-def gather_rows(rows: Tensor, sizes: Sequence[int], beside: Sequence[Tensor] = ()) -> Any:
+def gather_rows(rows: Tensor, shares: Shares, beside: Sequence[Tensor] = ()) -> Any:
     """The rows (n, d) in float32 or float64 of all processes, which have so many, differentiable;
     and, in the same message, the tensors (n,) beside them, without a gradient.
     """
-    ranks = current()
-    assert ranks is not None
     apply: Any = _Gather.apply
-    everyone = apply(rows, ranks, tuple(sizes), *beside)
+    everyone = apply(rows, shares.ranks, shares.sizes, *beside)
     return everyone if beside else everyone[0]
 
 

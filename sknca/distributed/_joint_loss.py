@@ -1,14 +1,13 @@
 """The soft nearest neighbor loss of a batch that several processes have together."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from torch import Tensor
 
 from .. import functional
 from ..functional import Metric, counted_weight
-from ._gather import current, gather_rows, sizes_of_all
+from ._gather import Shares, current, gather_rows
 
 
 def soft_nearest_neighbor_loss(
@@ -75,13 +74,13 @@ def soft_nearest_neighbor_loss(
         return functional.soft_nearest_neighbor_loss(
             z, y, temperature, q=q, metric=metric, sample_weight=sample_weight
         )
-    sizes = sizes_of_all(ranks, len(z), z.device)
+    shares = Shares.of(ranks, len(z), z.device)
     beside = [y.long()]
     if sample_weight is not None:
         beside.append(sample_weight.detach().float())
-    everyone, all_y, *weight = gather_rows(z, sizes, beside)
+    everyone, all_y, *weight = gather_rows(z, shares, beside)
     all_weight = weight[0] if weight else None
-    part = Part.of(sizes, all_y)
+    part = Part(shares, all_y)
     total = functional.soft_nearest_neighbor_loss(
         z,
         all_y[part.own],
@@ -98,17 +97,12 @@ def soft_nearest_neighbor_loss(
 class Part:
     """Which samples of a batch of several processes are those of this process."""
 
-    own: slice
+    shares: Shares
     y: Tensor  # (m,), the labels of all
-    n_processes: int
 
-    @classmethod
-    def of(cls, sizes: Sequence[int], y: Tensor) -> Self:
-        """The part of this process, if each has so many samples."""
-        ranks = current()
-        assert ranks is not None
-        start = sum(sizes[: ranks.rank])
-        return cls(slice(start, start + sizes[ranks.rank]), y, ranks.size)
+    @property
+    def own(self) -> slice:
+        return self.shares.own
 
     def of_own(self, weight: Tensor | None) -> Tensor | None:
         """The weights of the own samples, of the weights (m,) of all."""
@@ -130,4 +124,4 @@ class Part:
         """From the sum over the own samples, and the weight of all, the share of this process in
         the mean, in units in which the mean over the processes is that of the batch.
         """
-        return total * self.n_processes / counted
+        return total * len(self.shares.sizes) / counted

@@ -357,14 +357,14 @@ def _of_all_processes(
     """Labels and weights of all processes that have a part of the batch, their activations (m, k)
     of each layer, and which of them are the own. One process has all of it, and no part.
     """
-    if rows.sizes is None:
+    if rows.shares is None:
         return rows, seen, None
     given = {"y": rows.y, "weight": rows.weight, "confidence": rows.confidence}
     beside = {name: some for name, some in given.items() if some is not None}
-    everyone, *gathered = gather_rows(torch.cat([*seen], 1), rows.sizes, [*beside.values()])
+    everyone, *gathered = gather_rows(torch.cat([*seen], 1), rows.shares, [*beside.values()])
     whole = rows._replace(**dict(zip(beside, gathered, strict=True)))
     widths = [some.shape[1] for some in seen]
-    return whole, everyone.split(widths, 1), Part.of(rows.sizes, whole.y)
+    return whole, everyone.split(widths, 1), Part(rows.shares, whole.y)
 
 
 def _load_if_alike(

@@ -52,9 +52,9 @@ class TripletObjective(EmbeddingObjective):
 
     def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:
         codes, y, weight = self.network(batch.x), batch.y, batch.label_weight
-        if batch.sizes is not None:  # each process computes the loss of the whole batch
+        if batch.shares is not None:  # each process computes the loss of the whole batch
             beside = [y] if weight is None else [y, weight]
-            codes, y, *weights = gather_rows(codes, batch.sizes, beside)
+            codes, y, *weights = gather_rows(codes, batch.shares, beside)
             weight = weights[0] if weights else None
         loss = triplet_loss(
             codes,

@@ -93,8 +93,8 @@ def train(
             places = class_aware_batches(labels, batch_size, state.isolation.generator)
             batches = taught.batches(places)
         else:
-            places, sizes = shared()
-            batches = taught.batches(places, sizes)
+            places, shares = shared()
+            batches = taught.batches(places, shares)
         for i, batch in enumerate(batches):
             state.set_learning_rate((epoch + i / len(places)) / state.max_iter)
             losses = step(batch, epoch)

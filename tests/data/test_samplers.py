@@ -148,7 +148,7 @@ class Exchange:
 
 
 def shared(labels, batch_size, n_epochs=2):
-    """The places and sizes of some epochs, of two processes with these labels."""
+    """The places and shares of some epochs, of two processes with these labels."""
     exchange = Exchange()
 
     def of_process(rank):
@@ -164,9 +164,9 @@ def shared(labels, batch_size, n_epochs=2):
 def test_processes_have_as_many_batches_and_each_row_once(n):
     labels = [torch.arange(k) % 3 for k in n]
     for rank, epochs in enumerate(shared(labels, 16)):
-        for places, sizes in epochs:
-            assert len(places) == len(sizes) == max(-(-max(n) // 16), 1)
-            assert [size[rank] for size in sizes] == [len(place) for place in places]
+        for places, shares in epochs:
+            assert len(places) == len(shares) == max(-(-max(n) // 16), 1)
+            assert [some.sizes[rank] for some in shares] == [len(place) for place in places]
             assert torch.cat(places).sort().values.equal(torch.arange(n[rank]))
             assert max(len(place) for place in places) <= 16 + 3
 

@@ -36,7 +36,10 @@ def epochs(labels, batch_size, n_epochs=2):
         ranks = Thread(rank, values, barrier)
         generator = torch.Generator().manual_seed(rank)
         draw = SharedBatches(labels[rank], batch_size, generator, ranks)
-        drawn = [draw() for _ in range(n_epochs)]
+        drawn = [
+            (places, [share.sizes for share in shares])
+            for places, shares in (draw() for _ in range(n_epochs))
+        ]
         assert ranks.n_begun == n_epochs
         return drawn
 
