@@ -14,7 +14,6 @@ from ._processes import Alone as Alone
 from ._processes import Processes as Processes
 from ._ranks import Ranks as Ranks
 from ._ranks import processes_of_fit as processes_of_fit
-from ._ranks import ranks_of_fit as ranks_of_fit
 from ._together import part_of, together
 
 __all__ = ["gather", "part_of", "soft_nearest_neighbor_loss", "together"]

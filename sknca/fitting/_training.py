@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .._threads import threads_for
 from ..data import Batch, TrainingData, hold_out, one_of_each
+from ..distributed import Ranks
 from ..objectives import EmbeddingObjective
 from ..training import (
     ROWS_TO_LOOK_AT,
@@ -302,6 +303,7 @@ class Training:
                 validate=None if held_out is None else partial(objective.held_out, *held_out),
                 until=until,
                 on_epoch_begin=begin_epoch,
+                ranks=processes if isinstance(processes, Ranks) else None,
             ):
                 shown.end_epoch(record)
                 if self._end_epoch(data):

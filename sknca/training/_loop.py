@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..data import SharedBatches, TrainingData, class_aware_batches
-from ..distributed import ranks_of_fit
+from ..distributed import Ranks
 from ._state import EpochRecord, TrainingState
 from ._step import TrainingStep
 
@@ -38,6 +38,7 @@ def train(
     validate: Callable[[], Tensor] | None = None,
     until: int | None = None,
     on_epoch_begin: Callable[[], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> Iterator[EpochRecord]:
     """Train epoch after epoch. After each one, when its record is yielded, the state is whole.
 
@@ -64,6 +65,9 @@ def train(
     on_epoch_begin : callable, default=None
         Called before each epoch.
 
+    ranks : Ranks, default=None
+        The processes that train together. If None, this one trains alone.
+
     Yields
     ------
     record : EpochRecord
@@ -74,7 +78,7 @@ def train(
     DivergenceError
         If the loss of an epoch is not finite, or much larger than at the start.
     """
-    labels, ranks = data.labels, ranks_of_fit()
+    labels = data.labels
     until = state.max_iter if until is None else until
     shared = None
     if ranks is not None:
