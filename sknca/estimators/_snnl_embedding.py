@@ -29,6 +29,7 @@ from ..objectives import (
     TemperatureSchedule,
     check_primary_loss,
     check_temperature_schedule,
+    is_of_package,
 )
 from ..tables import (
     FLOATS,
@@ -458,7 +459,7 @@ class SNNLEmbedding(BaseEmbedding):
         learns_from_unlabeled = primary is not None and not primary.needs_labels
         fixed_classes = primary is not None and primary.fixed_classes
         needs_labels = self._needs_labels()
-        of_user = isinstance(self.primary_loss, type) or self.decoder is not None
+        of_user = not is_of_package(primary) or self.decoder is not None
         return self._plan_of(
             objective,
             {"temperature": objective.temperature},

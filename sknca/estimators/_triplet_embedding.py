@@ -20,7 +20,10 @@ from ..functional import (
     Strategy,
     StrategyName,
     check_metric,
+    check_strategy,
+    may_draw_globally,
 )
+from ..networks import is_plain_maker
 from ._base import BaseEmbedding
 
 
@@ -311,4 +314,6 @@ class TripletEmbedding(BaseEmbedding):
     def _plan(self) -> Plan:
         margin = check_metric(self.metric).margin if self.margin == "auto" else self.margin
         objective = TripletPlan(self.metric, margin, self.mining)
-        return self._plan_of(objective, {"margin": margin})
+        of_user = may_draw_globally(check_strategy(self.mining))
+        runs_code_of_others = not is_plain_maker(self.encoder) or of_user
+        return self._plan_of(objective, {"margin": margin}, runs_code_of_others=runs_code_of_others)

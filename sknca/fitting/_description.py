@@ -12,6 +12,7 @@ import ast
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -129,6 +130,9 @@ def text_of(value: Any) -> str:
         return f"a {type(value).__name__}"
     if isinstance(value, np.random.RandomState):
         return "a RandomState"
+    if isinstance(value, partial):
+        named = [f"{name}={text_of(of_name)}" for name, of_name in sorted(value.keywords.items())]
+        return f"partial({', '.join([*map(text_of, (value.func, *value.args)), *named])})"
     if callable(value):
         return str(getattr(value, "__qualname__", type(value).__qualname__))
     if hasattr(value, "tolist"):  # of NumPy, pandas or torch
@@ -149,8 +153,8 @@ def text_of(value: Any) -> str:
 
 def _are_alike(one: Any, other: Any) -> bool:
     """Whether two texts of a parameter, or the texts of all processes, are of equal values."""
-    if one == other:
-        return True
+    if one == other or (one == "partial" and str(other).startswith("partial(")):
+        return True  # version 0.2 wrote nothing else of a partial
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_are_alike, one, other))
     try:

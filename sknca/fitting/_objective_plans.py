@@ -23,6 +23,7 @@ from ..objectives import (
     SNNLObjective,
     TemperatureSchedule,
     TripletObjective,
+    build_primary_loss,
     q_plan,
 )
 from ..tables import weight_of_classes
@@ -109,7 +110,8 @@ class SNNLPlan:
         n_components, n_features = task.n_components, task.n_features
         n_classes = 0 if task.classes is None else len(task.classes)
         make_decoder = partial(self.decoder.make, n_components, n_features)
-        return self.primary.build(PrimaryTask(n_components, n_features, n_classes, make_decoder))
+        task_of_loss = PrimaryTask(n_components, n_features, n_classes, make_decoder)
+        return build_primary_loss(self.primary, task_of_loss)
 
 
 @dataclass(frozen=True)

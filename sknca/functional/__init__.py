@@ -21,6 +21,7 @@ from ._mining import Find as Find
 from ._mining import Strategy
 from ._mining import StrategyName as StrategyName
 from ._mining import check_strategy as check_strategy
+from ._mining import may_draw_globally as may_draw_globally
 from ._neighbors import relevant_neighbors as relevant_neighbors
 from ._snnl import counted_weight as counted_weight
 from ._snnl import soft_nearest_neighbor_loss, soft_neighbor_probabilities

@@ -4,9 +4,9 @@ A new strategy is one more entry of `STRATEGIES`, or one that users pass. Nothin
 package compares names of strategies: the functions and the estimator use the entry.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -55,8 +55,8 @@ class Strategy:
         must not wait for the device.
 
     draws : bool, default=False
-        Whether it draws random numbers. Several processes, which would draw different ones, refuse
-        it then.
+        Whether it draws random numbers, from the generator or else from torch's global one, which a
+        fit seeds and restores. Several processes, which would draw different ones, refuse it then.
 
     true_distances : bool, default=False
         Whether it needs the distances themselves, for a logarithm for example. Otherwise they lack
@@ -183,6 +183,10 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
+#: Those of the package, whatever users add to the table.
+_OF_PACKAGE = tuple(STRATEGIES.values())
+
+
 def check_strategy(strategy: str | Strategy | Find) -> Strategy:
     """The strategy that the parameter means: a name, the strategy itself, or its `find` alone, of
     which nothing is known, so that it gets the distances themselves and may draw.
@@ -196,19 +200,33 @@ def check_strategy(strategy: str | Strategy | Find) -> Strategy:
     return STRATEGIES[strategy]
 
 
+def may_draw_globally(strategy: Strategy) -> bool:
+    """Whether it may draw from torch's global generator. Strategies of the package do not."""
+    return strategy.draws and strategy not in _OF_PACKAGE
+
+
 def check_found(strategy: Strategy, found: Triplets, is_positive: Tensor, d_an: Tensor) -> Triplets:
     """What `find` of a strategy returned for a block; refused if it is not of the package, and
     something else than a positive or a negative was chosen.
     """
-    if strategy in STRATEGIES.values():
+    if strategy in _OF_PACKAGE:
         return found
     sizes = len(is_positive), is_positive.shape[1], d_an.shape[1]
-    if len({len(index) for index in found}) > 1 or not all(
-        bool(((index >= 0) & (index < size)).all())
-        for index, size in zip(found, sizes, strict=True)
-    ):
+    if not _are_indices(found, sizes):
         raise ValueError(f"{strategy} must return three tensors (k,) of indices.")
     anchor, positive, negative = found
     if not bool((is_positive[anchor, positive] & (d_an[anchor, negative] < torch.inf)).all()):
         raise ValueError(f"{strategy} chose a sample that is not a positive, or not a negative.")
     return found
+
+
+def _are_indices(found: Any, sizes: Sequence[int]) -> bool:
+    """Whether these are as many indices (k,) for each size, and below it."""
+    if not isinstance(found, (tuple, list)) or len(found) != len(sizes):
+        return False
+    if not all(isinstance(some, Tensor) and some.dtype == torch.long for some in found):
+        return False
+    if len({some.shape for some in found}) > 1 or found[0].ndim != 1:
+        return False
+    pairs = zip(found, sizes, strict=True)
+    return all(bool(((some >= 0) & (some < size)).all()) for some, size in pairs)

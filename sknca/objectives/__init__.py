@@ -7,7 +7,9 @@ from ._primary import (
     PrimaryLoss,
     PrimaryTask,
     Reconstruction,
+    build_primary_loss,
     check_primary_loss,
+    is_of_package,
 )
 from ._schedules import (
     TEMPERATURE_SCHEDULES,
@@ -31,7 +33,9 @@ __all__ = [
     "SNNLoss",
     "TemperatureSchedule",
     "TripletObjective",
+    "build_primary_loss",
     "check_primary_loss",
     "check_temperature_schedule",
+    "is_of_package",
     "q_plan",
 ]

@@ -113,15 +113,26 @@ class PrimaryLoss(nn.Module, ABC):
         """Weighted mean over the samples of a batch; or, if several processes have a part of it,
         the share of this one, with the weights of all.
         """
-        return self._mean(self.of_rows(code, x, y), y, weight, part)
+        return self._mean(self._checked(code, x, y), y, weight, part)
 
     def in_pieces(
         self, code: Tensor, x: Rows, y: Tensor, weight: Tensor | None, part: Part | None = None
     ) -> Tensor:
         """The same for samples `x` that may not fit on the device, and may be on the host."""
         pieces = zip(*(t.split(_PIECE_ROWS) for t in (code, x, y)), strict=True)
-        losses = [self.of_rows(c, some.to(c.device), labels) for c, some, labels in pieces]
+        losses = [self._checked(c, some.to(c.device), labels) for c, some, labels in pieces]
         return self._mean(torch.cat(losses), y, weight, part)
+
+    def _checked(self, code: Tensor, x: Rows, y: Tensor) -> Tensor:
+        """The loss (n,) of each sample. A mean, or a column, would be weighted wrongly."""
+        losses: Any = self.of_rows(code, x, y)
+        if isinstance(losses, Tensor) and losses.shape == y.shape:
+            return losses
+        got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        raise ValueError(
+            f"{type(self).__name__}.of_rows must return the loss of each sample, of shape "
+            f"{tuple(y.shape)}, got {got}."
+        )
 
     def _mean(self, losses: Tensor, y: Tensor, weight: Tensor | None, part: Part | None) -> Tensor:
         weight = self.weight_of_rows(y if part is None else part.y, weight)
@@ -185,15 +196,49 @@ PRIMARY_LOSSES: dict[str, type[PrimaryLoss]] = {
 }
 
 
+#: Those of the package, whatever users add to the table.
+_OF_PACKAGE = tuple(PRIMARY_LOSSES.values())
+
+#: What else a record of `history_` has.
+_TAKEN = ("epoch", "loss", "snnl", "temperature", "q", "learning_rate", "validation_loss")
+
+
 def check_primary_loss(primary_loss: Any) -> type[PrimaryLoss] | None:
     """The class that the parameter means, a name or a class; None if there is no primary loss."""
-    if isinstance(primary_loss, str) and primary_loss in PRIMARY_LOSSES:
-        return PRIMARY_LOSSES[primary_loss]
     if primary_loss is None:
         return None
-    if isinstance(primary_loss, type) and issubclass(primary_loss, PrimaryLoss):
-        return primary_loss
-    raise ValueError(
-        f"primary_loss must be one of {tuple(PRIMARY_LOSSES)}, a class derived from PrimaryLoss, "
-        f"or None; got {primary_loss!r}."
-    )
+    if isinstance(primary_loss, str) and primary_loss in PRIMARY_LOSSES:
+        primary_loss = PRIMARY_LOSSES[primary_loss]
+    if not (isinstance(primary_loss, type) and issubclass(primary_loss, PrimaryLoss)):
+        raise ValueError(
+            f"primary_loss must be one of {tuple(PRIMARY_LOSSES)}, a class derived from "
+            f"PrimaryLoss, or None; got {primary_loss!r}."
+        )
+    name = getattr(primary_loss, "name", None)
+    if not isinstance(name, str) or name in ("", *_TAKEN):
+        raise ValueError(
+            f"{primary_loss.__name__}.name must be a string other than {', '.join(_TAKEN)}, which "
+            f"history_ has too; got {name!r}."
+        )
+    return primary_loss
+
+
+def is_of_package(primary_loss: type[PrimaryLoss] | None) -> bool:
+    """Whether no code of the user runs with it, which may draw from torch's global generator."""
+    return primary_loss is None or primary_loss in _OF_PACKAGE
+
+
+def build_primary_loss(primary_loss: type[PrimaryLoss], task: PrimaryTask) -> PrimaryLoss:
+    """The loss with its layers, checked.
+
+    Raises
+    ------
+    ValueError
+        If the class does not build what it must.
+    """
+    name, built = primary_loss.__name__, primary_loss.build(task)
+    if not isinstance(built, PrimaryLoss):
+        raise ValueError(f"{name}.build must return a PrimaryLoss, got {built!r}.")
+    if built.has_decoder and not isinstance(getattr(built, "decoder", None), nn.Module):
+        raise ValueError(f"{name} has has_decoder=True, but no module decoder.")
+    return built

@@ -18,6 +18,7 @@ from ..objectives import (
     PrimaryTask,
     SNNLObjective,
     TripletObjective,
+    build_primary_loss,
 )
 
 #: Custom encoder and decoder: modules, or callables that return them.
@@ -173,7 +174,7 @@ def _build_primary_loss(
             described["decoder"], of_decoder, n_components, n_features, maker, "decoder"
         )
     task = PrimaryTask(n_components, n_features, n_classes, lambda: decoder)
-    return _checked(lambda: primary_loss.build(task), _under(tensors, "primary."))
+    return _checked(lambda: build_primary_loss(primary_loss, task), _under(tensors, "primary."))
 
 
 M = TypeVar("M", bound=nn.Module)

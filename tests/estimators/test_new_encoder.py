@@ -147,7 +147,7 @@ def test_its_random_numbers_are_of_the_fit(encoder):
     torch.set_rng_state(before)
     assert np.array_equal(again.transform(X), embedding.transform(X))
     assert not embedding._plan().runs_code_of_others
-    assert fit(encoder=Inherited)._runs_code_of_others()
+    assert fit(encoder=Inherited)._plan().runs_code_of_others
 
 
 def test_it_reads_sparse_rows(monkeypatch):

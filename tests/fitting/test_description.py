@@ -2,6 +2,7 @@
 
 import enum
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -148,3 +149,14 @@ def test_the_texts_of_version_0_2_are_read(value, text):
 def test_any_text_of_a_file_may_be_compared(text):
     now = Description(describe_parameters({"a": 1}, but=()), {})
     assert [*now.differences({"a": text})] == [("a", text, "1")]
+
+
+def test_a_partial_is_described_with_its_arguments():
+    def of(**given):
+        return partial(np.linspace, 0, **given)
+
+    assert not differences(of(stop=1, num=3), of(num=3, stop=1))
+    assert differences(of(stop=1), of(stop=2)) == ["a"]
+    assert differences(of(stop=1), partial(np.logspace, 0, stop=1)) == ["a"]
+    in_0_2, now = Description({"a": "partial"}, {}), describe_parameters({"a": of()}, but=())
+    assert not [*Description(now, {}).differences(in_0_2.entries)]

@@ -151,10 +151,44 @@ def test_a_strategy_of_the_table_is_saved_by_its_name(easy, iris, tmp_path):
         (lambda d_ap, *_: (torch.tensor([0]), torch.tensor([0, 1]), torch.tensor([2])), "three"),
         (lambda d_ap, *_: (torch.tensor([0]), torch.tensor([9]), torch.tensor([2])), "three"),
         (lambda d_ap, *_: (torch.tensor([0]), torch.tensor([1]), torch.tensor([0])), "negative"),
+        (lambda d_ap, *_: (torch.tensor([0]), torch.tensor([1])), "three"),
+        (lambda d_ap, *_: (torch.tensor([0.0]), torch.tensor([1]), torch.tensor([2])), "three"),
+        (lambda d_ap, *_: ([0], [1], [2]), "three"),
+        (lambda d_ap, *_: (torch.zeros(1, 1).long(),) * 3, "three"),
+        (lambda d_ap, *_: None, "three"),
     ],
 )
-def test_what_a_strategy_chooses_is_checked(wrong, message):
+@pytest.mark.parametrize("in_table", [False, True])
+def test_what_a_strategy_chooses_is_checked(wrong, message, in_table, monkeypatch):
+    if in_table:
+        monkeypatch.setitem(STRATEGIES, "wrong", Strategy(wrong))
+        wrong = "wrong"
     with pytest.raises(ValueError, match=message):
         mine_triplets(Z, Y, strategy=wrong)
     with pytest.raises(ValueError, match=message):
         triplet_loss(Z, Y, strategy=wrong)
+
+
+@pytest.mark.parametrize("as_function", [False, True])
+def test_a_strategy_that_draws_does_so_from_the_seed_of_the_fit(as_function, iris):
+    """From the generator that it gets, or from torch's global one, which is restored."""
+
+    def any_negative(d_ap, is_positive, d_an, margin, generator):
+        anchor, positive, _ = easiest(d_ap, is_positive, d_an, margin, generator)
+        weight = (d_an[anchor] < torch.inf).float()
+        return anchor, positive, torch.multinomial(weight, 1).squeeze(1)
+
+    mining = any_negative if as_function else Strategy(any_negative, draws=True)
+    embedding = TripletEmbedding(2, mining=mining, max_iter=3, random_state=0)
+    before = torch.get_rng_state()
+    codes = clone(embedding).fit_transform(*iris)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(1)
+    np.testing.assert_array_equal(clone(embedding).fit_transform(*iris), codes)
+    torch.set_rng_state(before)
+
+
+def test_fits_with_the_strategies_of_the_package_need_not_take_turns():
+    for mining in STRATEGIES:
+        assert not TripletEmbedding(mining=mining)._plan().runs_code_of_others
+    assert not TripletEmbedding(mining=Strategy(easiest))._plan().runs_code_of_others

@@ -203,3 +203,70 @@ def test_the_built_in_ones_are_cross_entropy_and_squared_error():
     reconstruction = Reconstruction(nn.Linear(2, 4))
     expected = (reconstruction.decoder(code) - x).square().mean(1)
     assert torch.equal(reconstruction.of_rows(code, x, y), expected)
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_its_random_numbers_are_of_the_fit(registered, iris, by_name):
+    """In the table or not: `nn.Linear` in it draws from torch's global generator."""
+    before = torch.get_rng_state()
+    one = embed("focal" if by_name else Focal).fit(*iris)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(1)
+    other = clone(one).fit(*iris)
+    torch.set_rng_state(before)
+    np.testing.assert_array_equal(one.transform(iris[0]), other.transform(iris[0]))
+
+
+WRONG_ROWS = {
+    "the mean": lambda self, code, x, y: functional.cross_entropy(self.layer(code), y),
+    "a column": lambda self, code, x, y: Focal.of_rows(self, code, x, y)[:, None],
+    "no tensor": lambda self, code, x, y: None,
+}
+
+
+@pytest.mark.parametrize("of_rows", WRONG_ROWS.values(), ids=[*WRONG_ROWS])
+@pytest.mark.parametrize("more", [{}, {"early_stopping": True}, {"class_weight": "balanced"}])
+def test_of_rows_returns_one_loss_for_each_sample(iris, of_rows, more):
+    wrong = type("Wrong", (Focal,), {"of_rows": of_rows})
+    with pytest.raises(ValueError, match=r"Wrong.of_rows must return .* of shape \(\d+,\), got "):
+        embed(wrong, **more).fit(*iris)
+
+
+def test_held_out_samples_are_checked_too():
+    wrong = type("Wrong", (Focal,), {"of_rows": WRONG_ROWS["the mean"]})(2, 3)
+    with pytest.raises(ValueError, match="Wrong.of_rows must return"):
+        wrong.in_pieces(torch.zeros(5, 2), torch.zeros(5, 4), torch.zeros(5).long(), None)
+
+
+@pytest.mark.parametrize("name", ["loss", "snnl", "epoch", "validation_loss", "q", None, ""])
+def test_its_name_must_not_replace_another_column_of_the_history(iris, name):
+    wrong = type("Wrong", (Focal,), {"name": name})
+    with pytest.raises(ValueError, match=r"Wrong.name must be a string other than .* got "):
+        embed(wrong).fit(*iris)
+
+
+def test_a_class_without_a_name_is_refused(iris):
+    wrong = type("Wrong", (PrimaryLoss,), {"build": Focal.build, "of_rows": Focal.of_rows})
+    with pytest.raises(ValueError, match=r"Wrong.name must be a string"):
+        embed(wrong).fit(*iris)
+
+
+@pytest.mark.parametrize("build", [lambda task: nn.Linear(2, 3), lambda task: None])
+def test_build_returns_a_primary_loss(iris, build):
+    wrong = type("Wrong", (Focal,), {"build": staticmethod(build)})
+    with pytest.raises(ValueError, match=r"Wrong.build must return a PrimaryLoss, got "):
+        embed(wrong).fit(*iris)
+
+
+def test_a_class_without_build_is_refused(iris):
+    class Wrong(PrimaryLoss):
+        name = "wrong"
+
+    with pytest.raises(ValueError, match=r"Wrong.build must return a PrimaryLoss, got None"):
+        embed(Wrong).fit(*iris)
+
+
+def test_a_loss_with_a_decoder_has_one(iris):
+    wrong = type("Wrong", (Focal,), {"has_decoder": True})
+    with pytest.raises(ValueError, match=r"Wrong has has_decoder=True, but no module decoder"):
+        embed(wrong).fit(*iris)
