@@ -14,7 +14,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 def tables():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(DOCS), *sys.path])
-        import tables
+        import figure_tables as tables
 
         yield tables
 
@@ -22,7 +22,7 @@ def tables():
 def test_tables_are_those_of_the_files(tables):
     for page in tables.pages():
         text = page.read_text()
-        assert tables.with_tables(text) == text, f"{page.name}: run python docs/tables.py"
+        assert tables.with_tables(text) == text, f"{page.name}: run python docs/figure_tables.py"
 
 
 def test_each_file_is_in_one_page(tables):

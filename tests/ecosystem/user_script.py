@@ -100,6 +100,37 @@ def functions(z: Tensor, y: Tensor) -> list[Tensor]:
     ]
 
 
+class Norm(sknca.PrimaryLoss):
+    """The squared norm of each code."""
+
+    name = "norm"
+    needs_labels = False
+
+    @classmethod
+    def build(cls, task: Any) -> "Norm":
+        return cls()
+
+    def of_rows(self, code: Tensor, x: Any, y: Tensor) -> Tensor:
+        return code.square().sum(1)
+
+
+def first_of_each(
+    d_ap: Tensor, is_positive: Tensor, d_an: Tensor, margin: float, generator: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    anchor = (is_positive.any(1) & (d_an < torch.inf).any(1)).nonzero()[:, 0]
+    return anchor, is_positive.float().argmax(1)[anchor], d_an.argmin(1)[anchor]
+
+
+def own_parts(X: NDArray[np.float64], y: NDArray[np.int64]) -> None:
+    chord = F.Metric(
+        constant=0, squares=1, product=2, unit_length=True, temperature=0.2, margin=0.4
+    )
+    embedding = SNNLEmbedding(metric=chord, primary_loss=Norm, max_iter=2).fit(X, y)
+    mining = F.Strategy(first_of_each)
+    triplets = TripletEmbedding(metric=chord, mining=mining, max_iter=2).fit(X, y)
+    print(embedding.history_[-1]["norm"], triplets.loss_)
+
+
 def files(X: NDArray[np.float64], y: NDArray[np.int64]) -> SNNLEmbedding:
     embedding = SNNLEmbedding(2, max_iter=2).fit(X, y)
     with TemporaryDirectory() as folder:
@@ -121,6 +152,7 @@ def main() -> None:
     X, y = rng.normal(size=(60, 4)), np.arange(60) % 3
     z, labels = torch.tensor(X), torch.tensor(y)
     print(sknca.__version__, scores(X, y, estimators(X, y)))
+    own_parts(X, y)
     pictures(X, y, files(X, y))
     print(own_loop(z.float(), labels), len(functions(z, labels)))
 

@@ -295,7 +295,7 @@ def test_sparse_portions_of_a_dense_stream():
 
 
 def test_sparse_samples_for_an_embedding_of_dense_ones(monkeypatch):
-    monkeypatch.setattr("sknca.tables._data._ENTRIES_AT_HAND", 64 * 7)
+    monkeypatch.setattr("sknca.estimators._outputs._ENTRIES_AT_HAND", 64 * 7)
     embedding = make().fit(X, y)
     np.testing.assert_allclose(embedding.transform(S), embedding.transform(X), rtol=1e-6)
 
@@ -339,7 +339,7 @@ def test_goes_on_from_a_checkpoint(tmp_path):
             raise error
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sknca.estimators._callbacks.FitCallbacks.begin_epoch", fail)
+        patch.setattr("sknca.fitting._training.Training._begin_epoch_of_callbacks", fail)
         with pytest.raises(RuntimeError, match="full"):
             embedding.fit(S, y, checkpoint=path)
     np.testing.assert_array_equal(embedding.fit(S, y, checkpoint=path).transform(S), expected)

@@ -1,6 +1,6 @@
 """Tables of the pages, made from docs/figures/NAME.json: one source for each figure.
 
-python docs/tables.py
+python docs/figure_tables.py
 
 rewrites each table below a comment `<!-- figures: NAME -->` in README and in the pages. A script in
 `examples/` writes the file, with its option --json.
