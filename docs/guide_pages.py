@@ -10,6 +10,7 @@ from pathlib import Path
 #: By module and name, pages without their suffix.
 _PAGES = {
     "sknca": {
+        "Encoder": ["howto/own_parts", "howto/custom_encoder"],
         "PrimaryLoss": ["howto/own_parts"],
         "SNNLEmbedding": [
             "guide/training",
@@ -21,6 +22,7 @@ _PAGES = {
         ],
         "SNNLoss": ["guide/own_loop", "guide/loss"],
         "SoftNeighborsClassifier": ["guide/scores", "howto/overconfident"],
+        "TemperatureSchedule": ["howto/own_parts"],
         "TripletEmbedding": ["guide/triplets", "guide/training"],
         "export_onnx": ["saving", "howto/production"],
         "load": ["saving"],

@@ -3,14 +3,17 @@ scikit-learn, trained with torch.
 """
 
 from .estimators import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
-from .objectives import PrimaryLoss, SNNLoss
+from .networks import Encoder
+from .objectives import PrimaryLoss, SNNLoss, TemperatureSchedule
 from .persistence import export_onnx, load, save
 
 __all__ = [
+    "Encoder",
     "PrimaryLoss",
     "SNNLEmbedding",
     "SNNLoss",
     "SoftNeighborsClassifier",
+    "TemperatureSchedule",
     "TripletEmbedding",
     "export_onnx",
     "load",

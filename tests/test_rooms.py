@@ -82,7 +82,7 @@ MAY = {
     "_typing": set(),
     "_values": {"numpy", "torch"},
     "_warnings": set(),
-    "__init__": {"estimators", "objectives", "persistence"},
+    "__init__": {"estimators", "networks", "objectives", "persistence"},
     "__main__": {"__version__", "_devices", "torch"},
 }
 

@@ -102,7 +102,8 @@ class SNNLEmbedding(BaseEmbedding):
         which `fit` trains a copy. It maps rows (n, n_features) in float32 to codes (n,
         n_components). Only torch's random numbers are seeded for it. Parts whose parameters are all
         frozen (`requires_grad_(False)`) run in evaluation mode and stay unchanged, batch norm
-        included. If None, the built-in encoder is used. (Use a function with
+        included. A class that starts from the data is derived from :class:`~sknca.Encoder`. If
+        None, the built-in encoder is used. (Use a function with
         `Pipeline(memory=...)`: equal modules have different pickles, so its cache does not
         recognize a module.)
 
@@ -140,8 +141,9 @@ class SNNLEmbedding(BaseEmbedding):
     temperature_schedule : {"constant", "annealed", "learned"} or callable, default="constant"
         How the temperature changes from `temperature`: "constant" keeps it; "annealed" is
         `temperature / (1 + epoch) ** 0.55` [4]_; "learned" trains it with the network, one for each
-        layer; a callable maps the epoch, from 0 to the last, to the temperature. Validation uses
-        the temperature of the last epoch.
+        layer; a callable maps the epoch, from 0 to the last, to the temperature. A
+        :class:`~sknca.TemperatureSchedule` gets the number of epochs too. Validation uses the
+        temperature of the last epoch.
 
     layers : {"last", "all"} or sequence of int or str, default="last"
         The layers on whose activations the loss is computed; it is summed over them. "last" is the

@@ -75,7 +75,8 @@ class TripletEmbedding(BaseEmbedding):
         which `fit` trains a copy. It maps rows (n, n_features) in float32 to codes (n,
         n_components). Only torch's random numbers are seeded for it. Parts whose parameters are all
         frozen (`requires_grad_(False)`) run in evaluation mode and stay unchanged, batch norm
-        included. If None, the built-in encoder is used. (Use a function with
+        included. A class that starts from the data is derived from :class:`~sknca.Encoder`. If
+        None, the built-in encoder is used. (Use a function with
         `Pipeline(memory=...)`: equal modules have different pickles, so its cache does not
         recognize a module.)
 

@@ -124,12 +124,13 @@ class TripletPlan:
 
     def make(self, task: Task) -> EmbeddingObjective:
         strategy = check_strategy(self.mining)
+        mining = repr(self.mining if isinstance(self.mining, str) else strategy)
         if self.margin == "soft" and strategy.needs_margin:
-            raise ValueError(f"mining={self.mining!r} needs a number as margin, got margin='soft'.")
+            raise ValueError(f"mining={mining} needs a number as margin, got margin='soft'.")
         if strategy.draws and task.processes.is_joint:
             raise ValueError(
-                f"mining={self.mining!r} is for a single process: each of several would draw other "
-                "triplets."
+                f"mining={mining} is for a single process: each of several would draw other "
+                f"triplets.{' If it draws none, pass Strategy(find).' * callable(self.mining)}"
             )
         return TripletObjective(
             task.network, metric=self.metric, margin=self.margin, mining=self.mining

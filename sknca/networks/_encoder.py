@@ -33,36 +33,45 @@ _PLAIN |= {type(make()) for make in ACTIVATIONS.values()}
 
 
 class Encoder:
-    """What the package asks of an encoder, with the cautious answers for a module of which nothing
-    is known. A class of encoders derives from it and from `nn.Module`, and says what it knows.
+    """What an encoder says of itself, so that it is used as the built-in one is.
+
+    Derive a class from it and from `torch.nn.Module`, and pass the class, or a `functools.partial`
+    of it, as `encoder` of :class:`~sknca.SNNLEmbedding` or :class:`~sknca.TripletEmbedding`. It is
+    called with `n_features` and `n_components`. Every attribute and method has a default that suits
+    a module of which nothing is known, so override only what applies.
 
     Attributes
     ----------
-    starts_from_data : bool
-        Whether a new one reads centered features, and `start_from` is called before its training.
-        Of the class, because it is asked before there is an encoder.
+    starts_from_data : bool, default=False
+        Whether the samples are centered, and `start_from` is called before the training. It must be
+        an attribute of the class, because it is read before there is an encoder.
 
-    reads_sparse : bool
-        Whether it reads `SparseRows` too.
+    is_plain : bool, default=False
+        Whether it runs the same operators for all batches of a size, never waits for the device,
+        and draws random numbers only to initialize `torch.nn.Linear`. Then its steps can be
+        recorded on a GPU, and several fits can train at the same time. It is not inherited, because
+        a subclass may do anything. Submodules must be plain too.
 
-    is_plain : bool
-        Whether it runs the same operators for all batches of a size, does not wait for the device,
-        and draws nothing but by `nn.Linear`, to start, and by the package's `Dropout`. Its steps
-        can then be recorded on a GPU, and several fits may run at a time. Not inherited, because a
-        subclass may do anything. Layers may have it too.
+    reads_sparse : bool, default=False
+        Whether it reads the sparse rows of the package too, for encoders inside the package.
+        Otherwise, sparse samples are made dense, batch by batch.
 
-    product_of_a_row : float or None
-        Multiplications for a row in the largest matrix product with its own parameters, those of
-        its submodules aside. If None, it is unknown, and taken as infinite if there are such
-        parameters. Threads follow from it, and whether a few more rows may be computed. Layers may
-        have it too.
+    product_of_a_row : float or None, default=None
+        Multiplications for one sample in the largest matrix product with its own parameters,
+        without those of its submodules. The number of threads follows from it. If None, it is
+        unknown, and all threads are used if it has parameters of its own.
 
-    gpu_chunk_rows : int
-        How many rows go through it together on a GPU after training.
+    gpu_chunk_rows : int, default=256
+        How many samples are transformed together on a GPU.
 
-    spread : Tensor of shape (n_inputs,) or None
-        The unit of each feature, in which the features together have about unit variance. If known,
-        samples are perturbed in these units (adversarial training).
+    spread : Tensor of shape (n_features,) or None
+        The unit of each feature. In these units, the mean variance of the features should be about
+        1. If not None, samples are perturbed in these units (adversarial training), and
+        `adversarial_radius="auto"` means 0.7.
+
+    See Also
+    --------
+    SNNLEmbedding : Its parameter `encoder` also takes any other module.
     """
 
     starts_from_data: ClassVar[bool] = False
@@ -76,41 +85,101 @@ class Encoder:
         return None
 
     def start_from(self, x: Rows, spread: Tensor) -> None:
-        """Initialize it from centered samples `x` (n, n_inputs) and the spread (n_inputs,) of the
-        features.
+        """Initialize the encoder from samples. Called once, before the training.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_features)
+            Centered training samples on the CPU, at most about 4096.
+
+        spread : Tensor of shape (n_features,)
+            The spread of each feature, 0 if it is constant.
         """
 
     def set_scale(self, x: Rows, spread: Tensor) -> Any:
-        """Set the scale of the features alone, when more samples have been seen."""
+        """Update the scale of the features alone. Called before each further portion of a stream.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_features)
+            Centered samples of all portions so far.
+
+        spread : Tensor of shape (n_features,)
+            The spread of each feature, 0 if it is constant.
+        """
 
     def squash(self, x: Tensor) -> Tensor:
-        """The features (n, n_inputs) as its first layer reads them."""
+        """Scale features as the first layer reads them. Neighbors among samples, to which labels
+        spread before the training, are searched in this scale.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_features)
+            Centered samples.
+
+        Returns
+        -------
+        scaled : Tensor of shape (n, n_features)
+            The scaled features.
+        """
         return x
 
     def hidden_layers(self) -> list[str] | None:
-        """Names of its hidden layers; None: its submodules."""
+        """Name the hidden layers, for `layers` and `layer_entanglement`.
+
+        Returns
+        -------
+        names : list of str or None
+            Names of its modules. If None, its submodules.
+        """
         return None
 
     def made_with(self) -> dict[str, Any] | None:
-        """The parameters of an estimator with which this encoder would be made, as far as there are
-        such; None if there are none.
+        """List the parameters of the estimator that this encoder was made with, so that a warm
+        start refuses others. For encoders inside the package.
+
+        Returns
+        -------
+        parameters : dict or None
+            By name. If None, such an encoder cannot be made by parameters.
         """
         return {}
 
     def describe(self) -> dict[str, Any] | None:
-        """What a file needs beside its tensors, in Python's own types; None if nothing describes
-        it, because its layers were changed.
+        """Describe what a file needs in addition to the tensors. For encoders inside the package.
+
+        Returns
+        -------
+        description : dict or None
+            Values of Python's own types. None if nothing describes it, because its layers were
+            changed.
         """
         return {}
 
     @classmethod
     def from_description(cls, about: Description, tensors: Tensors, n_in: int, n_out: int) -> Self:
-        """An encoder for these tensors, which are loaded into it next.
+        """Make an encoder for the tensors of a file. For encoders inside the package.
+
+        Parameters
+        ----------
+        about : dict
+            What `describe` returned.
+
+        tensors : dict of Tensor
+            The tensors, which are loaded into it next.
+
+        n_in, n_out : int
+            Numbers of features and of components. Shapes are compared by the caller.
+
+        Returns
+        -------
+        encoder : Encoder
+            The encoder.
 
         Raises
         ------
         ValueError
-            That names what of the description is wrong. Shapes are compared by the caller.
+            If the description is wrong. The message names the entry.
         """
         raise NotImplementedError
 

@@ -12,7 +12,9 @@ from typing import Any, SupportsFloat
 
 @dataclass(frozen=True, repr=False)
 class TemperatureSchedule:
-    """How the temperature changes during a training.
+    """How the temperature changes during a training, for `temperature_schedule`.
+
+    A function of the epoch alone can be passed without it.
 
     Parameters
     ----------
@@ -22,6 +24,10 @@ class TemperatureSchedule:
 
     is_learned : bool, default=False
         Whether the temperature of the first epoch is only the start of a trainable parameter.
+
+    See Also
+    --------
+    SNNLEmbedding : Has the parameter `temperature_schedule`.
     """
 
     at: Callable[[float, int, int], float]
@@ -32,7 +38,20 @@ class TemperatureSchedule:
         return f"TemperatureSchedule({of}{', is_learned=True' * self.is_learned})"
 
     def plan(self, temperature: float, max_iter: int) -> list[float]:
-        """The temperature of each epoch.
+        """List the temperature of each epoch.
+
+        Parameters
+        ----------
+        temperature : float
+            The parameter `temperature`.
+
+        max_iter : int
+            Number of epochs.
+
+        Returns
+        -------
+        temperatures : list of float
+            One for each epoch.
 
         Raises
         ------

@@ -100,6 +100,29 @@ def functions(z: Tensor, y: Tensor) -> list[Tensor]:
     ]
 
 
+class Standardized(sknca.Encoder, nn.Module):
+    """A linear map of standardized features."""
+
+    starts_from_data = True
+
+    def __init__(self, n_features: int, n_components: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_features, n_components)
+        self.unit: Tensor
+        self.register_buffer("unit", torch.ones(n_features))
+
+    @property
+    def spread(self) -> Tensor:
+        return self.unit
+
+    def start_from(self, x: Any, spread: Tensor) -> None:
+        self.unit.copy_(spread)
+
+    def forward(self, x: Tensor) -> Tensor:
+        codes: Tensor = self.linear(x / self.unit)
+        return codes
+
+
 class Norm(sknca.PrimaryLoss):
     """The squared norm of each code."""
 
@@ -125,7 +148,13 @@ def own_parts(X: NDArray[np.float64], y: NDArray[np.int64]) -> None:
     chord = F.Metric(
         constant=0, squares=1, product=2, unit_length=True, temperature=0.2, margin=0.4
     )
-    embedding = SNNLEmbedding(metric=chord, primary_loss=Norm, max_iter=2).fit(X, y)
+    embedding = SNNLEmbedding(
+        metric=chord,
+        primary_loss=Norm,
+        encoder=Standardized,
+        temperature_schedule=sknca.TemperatureSchedule(lambda t, epoch, n_epochs: t / (1 + epoch)),
+        max_iter=2,
+    ).fit(X, y)
     mining = F.Strategy(first_of_each)
     triplets = TripletEmbedding(metric=chord, mining=mining, max_iter=2).fit(X, y)
     print(embedding.history_[-1]["norm"], triplets.loss_)

@@ -1,5 +1,7 @@
 """The table of strategies is the only place that knows their names."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -192,3 +194,22 @@ def test_fits_with_the_strategies_of_the_package_need_not_take_turns():
     for mining in STRATEGIES:
         assert not TripletEmbedding(mining=mining)._plan().runs_code_of_others
     assert not TripletEmbedding(mining=Strategy(easiest))._plan().runs_code_of_others
+
+
+@pytest.mark.parametrize(
+    ("mining", "message"),
+    [
+        ("random", r"mining='random' is for .* other triplets\.$"),
+        (
+            easiest,
+            r"mining=Strategy\(easiest\) is for .* If it draws none, pass Strategy\(find\)\.$",
+        ),
+        (Strategy(easiest, draws=True), r"mining=Strategy\(easiest\) is for .* other triplets\.$"),
+    ],
+)
+def test_several_processes_refuse_one_that_may_draw(mining, message):
+    task = SimpleNamespace(processes=SimpleNamespace(is_joint=True), network=torch.nn.Linear(2, 2))
+    plan = TripletEmbedding(mining=mining)._plan().objective
+    with pytest.raises(ValueError, match=message):
+        plan.make(task)
+    TripletEmbedding(mining=Strategy(easiest))._plan().objective.make(task)
