@@ -59,7 +59,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     _objective: EmbeddingObjective
     _encoder_of_fit: Maker | None
     _stream: Stream  # between calls of `partial_fit`
-    _centre: NDArray[np.float64] | None  # subtracted from samples before they become tensors
+    _center: NDArray[np.float64] | None  # subtracted from samples before they become tensors
 
     @abstractmethod
     def _plan(self) -> Plan:
@@ -298,7 +298,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             self._encoder_of_fit,
             getattr(self, "classes_", None),
             self._n_features_out,
-            self._centre,
+            self._center,
             self.device_,
             self.history_,
             getattr(self, "_stream", None),
@@ -312,7 +312,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         self._encoder_of_fit = self.encoder
         self._objective = objective  # for warm_start; of its modules network_ is one
         self._n_features_out = fitted.n_components
-        self._centre = fitted.center
+        self._center = fitted.center
         self.network_ = objective.network
         self.device_ = fitted.device
         self.history_ = history
@@ -352,7 +352,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         table, _ = read_table(self, X, finite=False)
         width = self._n_features_out
         with explained(X, type(self).__name__):
-            return apply_to_array(self.network_, table, width, self._centre)
+            return apply_to_array(self.network_, table, width, self._center)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -32,7 +32,7 @@ def apply_to_array(
     network: nn.Module,
     table: Table,
     width: int,
-    centre: NDArray[np.float64] | None = None,
+    center: NDArray[np.float64] | None = None,
 ) -> NDArray[Any]:
     """The outputs (n, width) of a trained network for centered rows, in the dtype of the table.
 
@@ -43,7 +43,7 @@ def apply_to_array(
     """
     dtype = table.dtype if table.dtype.kind == "f" else np.float64
     outputs = np.empty((len(table), width), dtype=dtype)
-    for where, some in _outputs_in_pieces(network, table, [CODE], centre):
+    for where, some in _outputs_in_pieces(network, table, [CODE], center):
         with np.errstate(over="ignore"):
             outputs[where] = some[CODE].numpy(force=True)
     if dtype == np.float16 and not np.isfinite(outputs).all():
@@ -55,10 +55,10 @@ def apply_layers_to_array(
     network: nn.Module,
     table: Table,
     names: Sequence[str],
-    centre: NDArray[np.float64] | None = None,
+    center: NDArray[np.float64] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """The outputs of the named modules of a trained network, as `apply_to_array`."""
-    pieces = [some for _, some in _outputs_in_pieces(network, table, names, centre, home="cpu")]
+    pieces = [some for _, some in _outputs_in_pieces(network, table, names, center, home="cpu")]
     return {name: torch.cat([some.pop(name) for some in pieces]).numpy() for name in names}
 
 
@@ -66,7 +66,7 @@ def _outputs_in_pieces(
     network: nn.Module,
     table: Table,
     names: Sequence[str],
-    centre: NDArray[np.float64] | None,
+    center: NDArray[np.float64] | None,
     home: str | None = None,
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
     """Which rows, and the outputs of the named modules for them; on the device of the network,
@@ -85,7 +85,7 @@ def _outputs_in_pieces(
         where = slice(start, start + size)
         # The rows too: in a forked process, a sum in several threads would wait forever.
         with threads_for(product):
-            some = table.rows(where, centre, sparse=sparse, out=room)
+            some = table.rows(where, center, sparse=sparse, out=room)
             outputs = apply_layers(network, some, names)
         yield where, {name: output.to(home or output.device) for name, output in outputs.items()}
 

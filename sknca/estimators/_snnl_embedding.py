@@ -529,7 +529,7 @@ class SNNLEmbedding(BaseEmbedding):
                 f"expecting codes of {self._n_features_out} components."
             )
         rows = apply_to_array(self.decoder_, DenseTable(codes), self.n_features_in_)
-        return rows if self._centre is None else rows + self._centre.astype(rows.dtype)
+        return rows if self._center is None else rows + self._center.astype(rows.dtype)
 
     def layer_entanglement(
         self,
@@ -578,7 +578,7 @@ class SNNLEmbedding(BaseEmbedding):
         entanglement = {"input": score(table.without_empty_columns())}
         names = choose_layers(self.network_, "all")
         with naming_columns(type(self).__name__, X=X):
-            outputs = apply_layers_to_array(self.network_, table, names, self._centre)
+            outputs = apply_layers_to_array(self.network_, table, names, self._center)
         for name in names:
             entanglement[describe_layer(self.network_, name)] = score(outputs[name])
         return entanglement

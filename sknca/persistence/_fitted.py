@@ -16,7 +16,7 @@ from ._networks import Makers, build_objective, describe_objective, name_of_part
 
 #: The fitted attributes except networks, and their types. No other attribute is read from a file.
 _OF_EMBEDDINGS: dict[str, Any] = {
-    "_centre": np.ndarray | None,
+    "_center": np.ndarray | None,
     "_n_features_out": int,
     "best_loss_": float,
     "device_": torch.device,
@@ -45,6 +45,9 @@ OPTIONAL: dict[str, Any] = {
     "transduction_": np.ndarray,
     OUTPUT_CONFIG: dict,
 }
+#: By their name in files of version 0.2, attributes that have another name now.
+_RENAMED = {"_centre": "_center"}
+
 CLASSES = {estimator_class.__name__: estimator_class for estimator_class in FITTED}
 
 #: Parameters that may be custom modules and functions, which files do not contain.
@@ -145,9 +148,10 @@ def build(
     estimator: Any = estimator_class(**parameters, **own)
     check_parameters(estimator)
     required = FITTED[base]
+    fitted = {_RENAMED.get(name, name): value for name, value in content["fitted"].items()}
     for name, expected in (OPTIONAL | required).items():
-        if name in content["fitted"]:
-            value = decode(content["fitted"][name], arrays)
+        if name in fitted:
+            value = decode(fitted[name], arrays)
             if not isinstance(value, expected):
                 raise ValueError(f"its attribute {name} has a wrong type, {type(value)}")
             setattr(estimator, name, value)
@@ -199,8 +203,8 @@ def _check_shapes(estimator: Any) -> None:
         expected["_rows"] = n_rows, n_features
         expected["_log_weight"] = (n_rows,)
         expected["_class_sizes"] = (len(estimator.classes_),)
-    elif estimator._centre is not None:
-        expected["_centre"] = (n_features,)
+    elif estimator._center is not None:
+        expected["_center"] = (n_features,)
     for name, shape in expected.items():
         array = getattr(estimator, name, None)
         if array is not None and array.shape != shape:

@@ -168,8 +168,8 @@ class _Transform(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(estimator.network_).cpu()
         self.register_buffer("center", None)
-        if estimator._centre is not None:
-            self.center = torch.tensor(estimator._centre, dtype=dtype, device="cpu")
+        if estimator._center is not None:
+            self.center = torch.tensor(estimator._center, dtype=dtype, device="cpu")
 
     def forward(self, x: Tensor) -> Tensor:
         x = x if self.center is None else x - self.center

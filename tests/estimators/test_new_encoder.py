@@ -91,7 +91,7 @@ def test_its_samples_are_perturbed_in_its_units():
 @pytest.mark.parametrize("encoder", [TwoMaps, partial(TwoMaps, gain=2.0)])
 def test_it_starts_from_centered_samples(encoder):
     embedding = fit(encoder=encoder)
-    np.testing.assert_allclose(embedding._centre, np.median(X, axis=0), rtol=0.01)
+    np.testing.assert_allclose(embedding._center, np.median(X, axis=0), rtol=0.01)
     ours = fit(encoder=None).network_.scale
     torch.testing.assert_close(embedding.network_.unit, 1 / ours)
 
@@ -106,7 +106,7 @@ def test_its_scale_follows_a_stream():
 def test_a_module_stays_as_it_is():
     module = TwoMaps(4, 2)
     embedding = fit(encoder=module, learning_rate_init=1e-30, weight_decay=0.0)
-    assert embedding._centre is None
+    assert embedding._center is None
     for fitted, given in zip(embedding.network_.buffers(), module.buffers(), strict=True):
         assert torch.equal(fitted, given)
 

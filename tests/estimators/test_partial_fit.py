@@ -127,10 +127,10 @@ def test_a_classification_wants_all_classes_first():
 
 def test_after_fit_and_before_it():
     embedding = make(max_iter=3).fit(X[:200], y[:200])
-    expected, center = embedding.transform(X), embedding._centre
+    expected, center = embedding.transform(X), embedding._center
     embedding.partial_fit(X[200:300] + 1, y[200:300])
     assert embedding.n_iter_ == 4
-    np.testing.assert_array_equal(embedding._centre, center)
+    np.testing.assert_array_equal(embedding._center, center)
     assert not np.allclose(embedding.transform(X), expected)
     np.testing.assert_array_equal(embedding.fit(X[:200], y[:200]).transform(X), expected)
     assert embedding.n_iter_ == 3
@@ -144,7 +144,7 @@ def test_center_and_spread_follow_the_stream():
     embedding = make()
     for start in range(0, 400, 100):
         embedding.partial_fit(rows[start : start + 100], y[start : start + 100])
-    np.testing.assert_array_equal(embedding._centre, np.quantile(rows, 0.5, 0, method="lower"))
+    np.testing.assert_array_equal(embedding._center, np.quantile(rows, 0.5, 0, method="lower"))
     varies = rows.std(0) > 0
     np.testing.assert_array_equal(embedding.network_.scale.numpy() > 0, varies)
 

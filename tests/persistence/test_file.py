@@ -3,12 +3,14 @@
 import hashlib
 import json
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
 from sklearn.cluster import KMeans
+from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -53,6 +55,19 @@ def test_other_programs_read_it(path, small):
     assert content["class"] == "SNNLEmbedding"
     assert content["parameters"]["n_components"] == 2
     np.testing.assert_array_equal(weight, small.network_.output.weight.detach())
+
+
+def test_a_file_of_version_0_2_is_read():
+    """It has an attribute `_centre`. The embedding was fitted on iris, with a decoder."""
+    X, y = load_iris(return_X_y=True)
+    embedding = sknca.load(Path(__file__).with_name("version_0_2.safetensors"))
+    np.testing.assert_array_equal(embedding._center, [5.8, 3.0, 4.3, 1.3])
+    assert not hasattr(embedding, "_centre")
+    codes = embedding.transform(X)
+    expected = [[0.8901414, 0.3667941], [-0.4850986, -0.1788939], [-0.4445716, -0.0790582]]
+    np.testing.assert_allclose(codes[[0, 75, 149]], expected, atol=1e-5)
+    assert embedding.inverse_transform(codes).shape == X.shape
+    embedding.set_params(warm_start=True).fit(X, y)
 
 
 def test_the_same_estimator_makes_the_same_file(path, small):
@@ -177,7 +192,7 @@ FORGERIES = {
         "a value of an unknown kind, object",
     ),
     "an unknown dtype": (
-        change_content("fitted", "classes_", {"array": "_centre", "dtype": "V8"}),
+        change_content("fitted", "classes_", {"array": "_center", "dtype": "V8"}),
         "an unknown dtype, 'V8'",
     ),
     "an attribute that is missing": (drop("fitted", "n_iter_"), "the attribute n_iter_ is missing"),
@@ -202,7 +217,7 @@ FORGERIES = {
         change_content("fitted", "n_features_in_", 6),
         "hidden.0.0.weight has shape",
     ),
-    "another center": (change_tensor("_centre", np.zeros(6)), "its _centre has shape"),
+    "another center": (change_tensor("_center", np.zeros(6)), "its _center has shape"),
     "an encoder that is not described": (
         change_objective("encoder", None),
         "it does not describe its encoder",
