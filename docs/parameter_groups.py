@@ -6,7 +6,8 @@ import sknca
 
 _GROUPS = {
     "Codes and network": [
-        "n_components", "hidden_layer_sizes", "activation", "dropout", "encoder", "scale",
+        "n_components", "hidden_layer_sizes", "activation", "dropout", "encoder", "n_members",
+        "scale",
     ],
     "Loss": ["metric", "temperature", "temperature_schedule", "q", "margin", "mining"],
     "Hidden layers and additional losses": [

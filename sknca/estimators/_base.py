@@ -75,6 +75,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             encoder=EncoderPlan(
                 self.encoder,
                 self.n_components,
+                self.n_members,
                 tuple(self.hidden_layer_sizes),
                 self.activation,
                 self.dropout,

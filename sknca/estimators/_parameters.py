@@ -26,6 +26,7 @@ class EmbeddingParameters(PortableEstimator):
     activation: str
     dropout: float | Literal["auto"]
     encoder: nn.Module | Callable[[int, int], nn.Module] | None
+    n_members: int
     metric: MetricName | Metric
     learning_rate_init: float
     weight_decay: float
@@ -57,6 +58,7 @@ class EmbeddingParameters(PortableEstimator):
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "encoder": [callable, None],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions(METRICS.keys()), Metric],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from .._sparse_rows import Rows
 from ..data import RowsGathered
-from ..networks import MLP, SkipMLP, UnitCode, answers_of, encoder_of
-from ..objectives import EmbeddingObjective
+from ..networks import MLP, SkipMLP, UnitCode, answers_of, encoder_of, members_of
+from ..objectives import EmbeddingObjective, MembersObjective
 from ..tables import ROWS_TO_START_FROM
 from ..training import LabelSpreader
 from ._found import Earlier
@@ -33,12 +33,25 @@ def build(
     """A new objective on the device, with its own network, to be trained for so many epochs; and
     the width of its codes.
     """
+    plan.objective.check(plan.processes)
+    if earlier is None:
+        networks = [_new_network(plan, prepared) for _ in range(plan.encoder.n_members)]
+    else:
+        networks = _continued_networks(plan, prepared.data.x.shape[1], earlier)
+    made = [_objective_of(plan, prepared, network, max_iter) for network in networks]
+    objectives, widths = zip(*made, strict=True)
+    objective = objectives[0] if len(objectives) == 1 else MembersObjective(objectives)
+    if earlier is not None:
+        same_classes = _names(earlier.classes) == _names(prepared.classes)
+        objective.continue_from(earlier.objective, same_classes=same_classes)
+    return objective.to(prepared.features.device, torch.float32), sum(widths)
+
+
+def _objective_of(
+    plan: Plan, prepared: Prepared, network: nn.Module, max_iter: int
+) -> tuple[EmbeddingObjective, int]:
+    """The objective of one network, and the width of its codes."""
     data, device = prepared.data, prepared.features.device
-    network = (
-        _new_network(plan, prepared)
-        if earlier is None
-        else _continued_network(plan, data.x.shape[1], earlier)
-    )
     if plan.processes.is_joint:
         check_can_be_joint(network)
     if plan.encoder.normalizes:
@@ -55,11 +68,7 @@ def build(
         max_iter=max_iter,
         processes=plan.processes,
     )
-    objective = plan.objective.make(task)
-    if earlier is not None:
-        same_classes = _names(earlier.classes) == _names(prepared.classes)
-        objective.continue_from(earlier.objective, same_classes=same_classes)
-    return objective.to(device, torch.float32), n_components
+    return plan.objective.make(task), n_components
 
 
 def spreader_of(
@@ -93,7 +102,7 @@ def _new_network(plan: Plan, prepared: Prepared) -> nn.Module:
         wanted.maker,
         SkipMLP if len(wanted.hidden_layer_sizes) else MLP,
         n_features,
-        wanted.n_components or default_width(n_features),
+        wanted.width or default_width(n_features),
         hidden_layer_sizes=wanted.hidden_layer_sizes,
         activation=wanted.activation,
         dropout=chosen_dropout(wanted.dropout, n_features, processes.total(len(data.rows))),
@@ -112,15 +121,15 @@ def _new_network(plan: Plan, prepared: Prepared) -> nn.Module:
     return encoder
 
 
-def _continued_network(plan: Plan, n_features: int, earlier: Earlier) -> nn.Module:
-    encoder = encoder_of(earlier.objective.network)
-    check_continues(plan, encoder, earlier.maker, earlier.n_components, n_features)
-    return copy.deepcopy(encoder)
+def _continued_networks(plan: Plan, n_features: int, earlier: Earlier) -> list[nn.Module]:
+    encoders = [encoder_of(network) for network in members_of(earlier.objective.network)]
+    check_continues(plan, encoders, earlier.maker, earlier.n_components, n_features)
+    return [copy.deepcopy(encoder) for encoder in encoders]
 
 
 def _expected_width(plan: Plan, x: Rows) -> int | None:
-    """The width of the codes; without `n_components`, a ready-made encoder decides it."""
-    expected = plan.encoder.n_components
+    """The width of a member's codes; without `n_components`, a ready-made encoder decides it."""
+    expected = plan.encoder.width
     if expected is None and not isinstance(plan.encoder.maker, nn.Module):
         return default_width(x.shape[1])
     return expected

@@ -28,6 +28,9 @@ Array = Table | NDArray[Any]
 #: This many bytes of an array are made contiguous together.
 _BYTES_AT_HAND = 2**24
 
+#: Parameters that version 0.2 did not have, with the text of what it did.
+_SINCE_0_2 = {"n_members": "1"}
+
 
 @dataclass(frozen=True)
 class Description:
@@ -60,8 +63,10 @@ class Description:
             if other.get(name) not in (here, self.in_0_2.get(name, here)):
                 yield name, other.get(name), here
         for name, here in self.parameters.items():
-            if not _are_alike(other.get(name), here):
-                yield name, other.get(name), here
+            before = _SINCE_0_2.get(name)
+            there = other.get(name, [before] * len(here) if isinstance(here, list) else before)
+            if not _are_alike(there, here):
+                yield name, there, here
 
 
 def describe_parameters(parameters: Mapping[str, Any], *, but: Collection[str]) -> dict[str, str]:

@@ -81,13 +81,13 @@ def make_custom(maker: Maker, n_inputs: int, n_outputs: int, name: str) -> nn.Mo
 
 def check_continues(
     plan: Plan,
-    encoder: nn.Module,
+    encoders: Sequence[nn.Module],
     maker: Maker | None,
     n_components: int,
     n_features: int,
 ) -> None:
-    """Refuse parameters that mean another encoder than this one, which `maker` had made and a
-    warm start is to continue.
+    """Refuse parameters that mean other encoders than these, which `maker` had made and a warm
+    start is to continue.
 
     Raises
     ------
@@ -95,12 +95,21 @@ def check_continues(
         That names the first such parameter.
     """
     wanted = plan.encoder
-    asked: dict[str, Any] = {"encoder": wanted.maker, "n_components": wanted.n_components}
-    fitted: dict[str, Any] = {"encoder": maker, "n_components": n_components}
+    asked: dict[str, Any] = {
+        "encoder": wanted.maker,
+        "n_members": wanted.n_members,
+        "n_components": wanted.n_components,
+    }
+    fitted: dict[str, Any] = {
+        "encoder": maker,
+        "n_members": len(encoders),
+        "n_components": n_components,
+    }
     if asked["n_components"] is None:
         chosen = isinstance(wanted.maker, nn.Module)
-        asked["n_components"] = n_components if chosen else default_width(n_features)
-    made_with = answers_of(encoder).made_with() if maker is None else None
+        default = wanted.n_members * default_width(n_features)
+        asked["n_components"] = n_components if chosen else default
+    made_with = answers_of(encoders[0]).made_with() if maker is None else None
     for name, value in (made_with or {}).items():
         fitted[name], asked[name] = value, getattr(wanted, name)
         if asked[name] == "auto":
@@ -124,7 +133,7 @@ def chosen_dropout(dropout: float | Literal["auto"], n_features: int, n_samples:
 
 
 def default_width(n_features: int) -> int:
-    """The number of components, if nobody says another."""
+    """The number of components of a member, if nobody says another."""
     return min(n_features, MOST_USUAL_COMPONENTS)
 
 

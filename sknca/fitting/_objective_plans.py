@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .._warnings import warn_user
+from ..distributed import Processes
 from ..functional import Find, Metric, Strategy, check_metric, check_strategy
 from ..networks import MLP, Maker, choose_layers
 from ..objectives import (
@@ -73,7 +74,7 @@ class SNNLPlan:
     class_weight: Mapping[Any, float] | str | None
     batch_size: int
 
-    def make(self, task: Task) -> EmbeddingObjective:
+    def check(self, processes: Processes) -> None:
         if self.snnl_weight == 0 and self.primary is None:
             raise ValueError("snnl_weight=0 with primary_loss=None leaves nothing to train.")
         if self.snnl_weight < 0 and check_metric(self.metric).largest == math.inf:
@@ -81,6 +82,8 @@ class SNNLPlan:
                 f"With snnl_weight={self.snnl_weight} and metric={self.metric!r} the loss has no "
                 "lower bound, so codes may grow without limit. Use metric='cosine', which has one."
             )
+
+    def make(self, task: Task) -> EmbeddingObjective:
         class_weight = self._class_weight(task)
         return SNNLObjective(
             task.network,
@@ -122,16 +125,18 @@ class TripletPlan:
     margin: float | Literal["soft"]
     mining: str | Strategy | Find
 
-    def make(self, task: Task) -> EmbeddingObjective:
+    def check(self, processes: Processes) -> None:
         strategy = check_strategy(self.mining)
         mining = repr(self.mining if isinstance(self.mining, str) else strategy)
         if self.margin == "soft" and strategy.needs_margin:
             raise ValueError(f"mining={mining} needs a number as margin, got margin='soft'.")
-        if strategy.draws and task.processes.is_joint:
+        if strategy.draws and processes.is_joint:
             raise ValueError(
                 f"mining={mining} is for a single process: each of several would draw other "
                 f"triplets.{' If it draws none, pass Strategy(find).' * callable(self.mining)}"
             )
+
+    def make(self, task: Task) -> EmbeddingObjective:
         return TripletObjective(
             task.network, metric=self.metric, margin=self.margin, mining=self.mining
         )

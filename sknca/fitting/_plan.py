@@ -42,20 +42,43 @@ class Task:
 class ObjectivePlan(Protocol):
     """How the objective of a network is made; it is frozen."""
 
+    def check(self, processes: Processes) -> None:
+        """Refuse parameters that do not go together, or warn of them."""
+
     def make(self, task: Task) -> EmbeddingObjective: ...
 
 
 @dataclass(frozen=True)
 class EncoderPlan:
-    """The encoder that the parameters mean."""
+    """The encoder, or several side by side, that the parameters mean."""
 
     maker: Maker | None  # None: the built-in one
-    n_components: int | None
+    n_components: int | None  # of all members together
+    n_members: int
     hidden_layer_sizes: tuple[Any, ...]
     activation: str
     dropout: float | Literal["auto"]
     scale: bool
     normalizes: bool  # whether codes are L2-normalized
+
+    def __post_init__(self) -> None:
+        if self.n_members == 1:
+            return
+        if isinstance(self.maker, nn.Module):
+            raise ValueError(
+                f"n_members={self.n_members} needs encoders with different initial weights, but "
+                "encoder is a module. Pass a callable (n_features, n_components) -> nn.Module."
+            )
+        if self.n_components is not None and self.n_components % self.n_members:
+            raise ValueError(
+                f"n_components={self.n_components} must be divisible by "
+                f"n_members={self.n_members}: each member has an equal part of a code."
+            )
+
+    @property
+    def width(self) -> int | None:
+        """Components of each member."""
+        return None if self.n_components is None else self.n_components // self.n_members
 
 
 @dataclass(frozen=True)
@@ -123,8 +146,8 @@ class Plan:
 
     @property
     def width_of_loss(self) -> int:
-        """Components of the codes, as far as is known before the data are."""
-        return self.encoder.n_components or MOST_USUAL_COMPONENTS
+        """Components of a member's codes, as far as is known before the data are."""
+        return self.encoder.width or MOST_USUAL_COMPONENTS
 
     @property
     def least_improvement(self) -> float | None:

@@ -24,6 +24,7 @@ from ._layers import (
 )
 from ._linear import SparseLinear, linear
 from ._makers import Maker, is_plain_maker, reads_sparse, starts_from_data
+from ._members import Members, joined, members_of, parted
 from ._mlp import MLP
 from ._skip_mlp import SkipMLP
 from ._unit_code import UnitCode, at_least_single, encoder_of
@@ -36,6 +37,7 @@ __all__ = [
     "Dropout",
     "Encoder",
     "Maker",
+    "Members",
     "SkipMLP",
     "SparseLinear",
     "UnitCode",
@@ -52,8 +54,11 @@ __all__ = [
     "hidden_layers",
     "is_plain",
     "is_plain_maker",
+    "joined",
     "largest_product",
     "linear",
+    "members_of",
+    "parted",
     "reads_sparse",
     "run_layers",
     "says_plain",

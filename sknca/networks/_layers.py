@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .._sparse_rows import Rows, SparseRows
 from ._encoder import CHUNK_ROWS, answers_of, product_of_a_row
+from ._members import Members, joined, members_of
 from ._unit_code import UnitCode, at_least_single
 
 #: A last, smaller chunk of a dense network is padded to a multiple of this many rows. A matrix
@@ -29,6 +30,7 @@ def hidden_layers(network: nn.Module) -> list[str]:
     one level down (below any that is alone, or a list), except the last. A module that occurs in
     two places has no single output, and is left out.
     """
+    network = members_of(network)[0]
     if isinstance(network, UnitCode):
         return [f"encoder.{name}" for name in hidden_layers(network.encoder)]
     named = answers_of(network).hidden_layers()
@@ -57,7 +59,7 @@ def run_layers(network: nn.Module, x: Rows, names: Iterable[str]) -> dict[str, T
     code.
 
     Hooks collect them from one forward pass, so they are those of the network as it runs. Of a
-    tuple, which a recurrent layer returns, the first is taken.
+    tuple, which a recurrent layer returns, the first is taken. The outputs of members are joined.
 
     Raises
     ------
@@ -67,6 +69,9 @@ def run_layers(network: nn.Module, x: Rows, names: Iterable[str]) -> dict[str, T
     outputs: dict[str, Tensor] = {}
     handles = []
     hidden = [name for name in names if name != CODE]
+    if hidden and isinstance(network, Members):
+        of_members = [run_layers(member, x.clone(), hidden) for member in network.members]
+        return {name: joined([some[name] for some in of_members]) for name in of_members[0]}
     for name in hidden:
 
         def keep(_: nn.Module, __: object, output: Any, name: str = name) -> None:
@@ -146,6 +151,7 @@ def choose_layers(network: nn.Module, layers: str | Sequence[int | str]) -> list
         If there is no such layer, or none is named.
     """
     every = [*hidden_layers(network), CODE]
+    network = members_of(network)[0]
     if isinstance(layers, str):
         return every if layers == "all" else [CODE]
     prefix = "encoder." if isinstance(network, UnitCode) else ""
@@ -172,5 +178,6 @@ def describe_layer(network: nn.Module, name: str) -> str:
     """The public name of a layer: "code" for the code, otherwise its name in the encoder."""
     if name == CODE:
         return "code"
+    network = members_of(network)[0]
     name = name.removeprefix("encoder.") if isinstance(network, UnitCode) else name
     return f"encoder.{name}" if name in ("code", "input") else name

@@ -1,6 +1,7 @@
 """What training minimizes: a network, the loss of its codes, and a primary loss if there is one."""
 
 from ._base import EmbeddingObjective
+from ._members_objective import MembersObjective
 from ._primary import (
     PRIMARY_LOSSES,
     Classification,
@@ -26,6 +27,7 @@ __all__ = [
     "TEMPERATURE_SCHEDULES",
     "Classification",
     "EmbeddingObjective",
+    "MembersObjective",
     "PrimaryLoss",
     "PrimaryTask",
     "Reconstruction",

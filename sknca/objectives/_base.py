@@ -48,6 +48,11 @@ class EmbeddingObjective(nn.Module, ABC):
         """The names of the parts of the loss in the record of an epoch."""
         return ()
 
+    @property
+    def decoder(self) -> nn.Module | None:
+        """What reconstructs samples from codes, if something does."""
+        return None
+
     def train(self, mode: bool = True) -> Self:
         """Switch to training mode, except for modules whose parameters are all frozen: these do not
         change, including the running statistics of their batch norms.

@@ -123,6 +123,11 @@ class SNNLObjective(EmbeddingObjective):
         primary = () if self.primary is None else (self.primary.name,)
         return primary + ("snnl",) * bool(primary and self.snnl_weight != 0)
 
+    @property
+    def decoder(self) -> nn.Module | None:
+        has_decoder = self.primary is not None and self.primary.has_decoder
+        return self.get_submodule("primary.decoder") if has_decoder else None
+
     def codes(self, x: Rows) -> Tensor:
         return self._seen(super().codes(x))
 

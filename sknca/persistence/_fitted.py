@@ -180,9 +180,9 @@ def _set_networks(
     estimator._encoder_of_fit = estimator.encoder
     estimator._objective = objective
     estimator.network_ = objective.network
-    primary = getattr(objective, "primary", None)
-    if primary is not None and primary.has_decoder:
-        estimator.decoder_ = primary.decoder
+    decoder = objective.decoder
+    if decoder is not None:
+        estimator.decoder_ = decoder
 
 
 def _check_shapes(estimator: Any) -> None:

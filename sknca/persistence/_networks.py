@@ -14,6 +14,7 @@ from ..objectives import (
     PRIMARY_LOSSES,
     TEMPERATURE_SCHEDULES,
     EmbeddingObjective,
+    MembersObjective,
     PrimaryLoss,
     PrimaryTask,
     SNNLObjective,
@@ -42,6 +43,8 @@ def describe_objective(objective: EmbeddingObjective, given: Container[str]) -> 
     ValueError
         If a network is neither of sknca nor one of the `given` parameters, which load gets.
     """
+    if isinstance(objective, MembersObjective):
+        return {"members": [describe_objective(member, given) for member in objective.objectives]}
     network = objective.network
     encoder = encoder_of(network)
     names = _PARAMETERS[type(objective)].split()
@@ -94,6 +97,22 @@ def build_objective(
     Exception
         Of any kind, if the parts do not fit together.
     """
+    objective: EmbeddingObjective
+    if "members" in described:
+        n_members = len(described["members"])
+        if not n_members or n_components % n_members:
+            raise ValueError(
+                f"its {n_components} components cannot be those of {n_members} members"
+            )
+        sizes = n_features, n_components // n_members, n_classes
+        objective = MembersObjective(
+            [
+                build_objective(some, _under(tensors, f"members.{i}."), *sizes, makers)
+                for i, some in enumerate(described["members"])
+            ]
+        )
+        objective.load_state_dict(dict(tensors))
+        return objective.eval()
     prefix = "network.encoder." if described["unit_code"] else "network."
     network = _build(
         described["encoder"],
@@ -105,7 +124,6 @@ def build_objective(
     )
     if described["unit_code"]:
         network = UnitCode(network)
-    objective: EmbeddingObjective
     if "primary" not in described:
         objective = TripletObjective(network, **described["parameters"])
     else:

@@ -65,6 +65,14 @@ MODES = {
     "labels that spread": {"y": FEW, "unlabeled": -1, "weight": WEIGHT},
     "linear": {"hidden_layer_sizes": ()},
     "no perturbations": {"adversarial_radius": 0},
+    "members": {"n_members": 2, "n_components": 4, "primary_loss": "reconstruction"},
+    "members, cosine": {
+        "n_members": 3,
+        "metric": "cosine",
+        "layers": "all",
+        "X_val": X,
+        "y_val": y,
+    },
     "custom encoder": {"encoder": encoder, "adversarial_radius": 0.1},
     **{
         f"triplets, {mining}{', weights' * weighted}": {
@@ -76,6 +84,7 @@ MODES = {
         for weighted in (False, True)
     },
     "triplets, soft": {"cls": TripletEmbedding, "margin": "soft", "early_stopping": True},
+    "triplets, members": {"cls": TripletEmbedding, "n_members": 2},
     "triplets, cosine": {"cls": TripletEmbedding, "metric": "cosine", "mining": "hard"},
 }
 
@@ -104,6 +113,7 @@ def waits_in_an_epoch(device, between=(1, 3), **parameters):
 
 WAITING = [
     *("plain", "weights", "annealed", "reconstruction", "validation"),
+    *("members", "members, cosine"),
     *(mode for mode in MODES if mode.startswith("triplets, ")),
 ]
 

@@ -95,11 +95,13 @@ def make(name):
         "balanced": {"class_weight": "balanced", "q": 0.5},
         "adversarial": {"adversarial_radius": 0.5, "adversarial_fraction": 1.0},
         "early_stopping": {"early_stopping": True},
+        "members": {"n_members": 2, "layers": "all", "primary_loss": "classification"},
     }
     triplet = {
         "triplets": {"margin": "soft"},
         "triplets_cosine": {"metric": "cosine", "margin": 0.2},
         "triplets_weights": {"mining": "semihard", "metric": "cosine", "margin": 0.2},
+        "triplets_members": {"n_members": 2, "metric": "cosine", "margin": 0.2},
         "triplets_hard": {"mining": "hard", "adversarial_radius": 0.5},
     }
     if name in triplet:
@@ -115,6 +117,7 @@ ALL = (
     *("no_rows_in_the_last", "no_rows_but_in_the_last", "no_labels_in_the_last"),
     "missing_labels_in_the_last",
     *("triplets", "triplets_cosine", "triplets_weights", "triplets_hard"),
+    *("members", "triplets_members"),
 )
 
 #: What three processes do.

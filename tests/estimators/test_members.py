@@ -1,0 +1,266 @@
+"""Several encoders in one fit, wherever one can be."""
+
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+import sknca
+from sknca import SNNLEmbedding, TripletEmbedding
+from sknca.fitting import Description, _training
+from sknca.networks import MLP, Members
+
+pytestmark = pytest.mark.filterwarnings("ignore:Maximum iterations")
+
+X, y = load_iris(return_X_y=True)
+X = StandardScaler().fit_transform(X)
+
+COMMON = {"n_members": 3, "hidden_layer_sizes": (16,), "max_iter": 2, "batch_size": 64}
+COMMON |= {"n_components": 6, "random_state": 0, "device": "cpu"}
+
+
+class Hinges(sknca.PrimaryLoss):
+    """A loss that the package does not have."""
+
+    name = "hinges"
+    fixed_classes = True
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    @classmethod
+    def build(cls, task):
+        return cls(nn.Linear(task.n_components, task.n_classes))
+
+    def of_rows(self, code, x, y):
+        return nn.functional.multi_margin_loss(self.layer(code), y.clamp_min(0), reduction="none")
+
+
+def make(**parameters):
+    return SNNLEmbedding(**COMMON | parameters)
+
+
+def triplets(**parameters):
+    return TripletEmbedding(**COMMON | parameters)
+
+
+CASES = {
+    "default": make(),
+    "one column each": make(n_components=3),
+    "linear": make(hidden_layer_sizes=()),
+    "cosine": make(metric="cosine"),
+    "all layers": make(layers="all"),
+    "by name": make(layers=["hidden.0", "code"], metric="cosine"),
+    "code units": make(code_units=1),
+    "learned": make(temperature_schedule="learned", layers="all"),
+    "annealed": make(temperature_schedule="annealed"),
+    "reconstruction": make(primary_loss="reconstruction"),
+    "autoencoder": make(primary_loss="reconstruction", snnl_weight=0),
+    "classification": make(primary_loss="classification", class_weight="balanced"),
+    "own loss": make(primary_loss=Hinges),
+    "entangled": make(metric="cosine", snnl_weight=-1, adversarial_radius=0),
+    "adversarial": make(adversarial_fraction=1.0, max_iter=9),
+    "gelu": make(activation="gelu", dropout=0.5, scale=False),
+    "watched": make(max_iter=20),
+    "early stopping": make(early_stopping=True, tol=1e-9),
+    "class made": make(encoder=partial(MLP, hidden_layer_sizes=[8], activation="tanh", dropout=0)),
+    "made": make(encoder=lambda n, k: nn.Sequential(nn.Linear(n, 8), nn.ReLU(), nn.Linear(8, k))),
+    "triplets": triplets(),
+    "triplets cosine": triplets(metric="cosine", mining="hard", dropout=0),
+    "triplets random": triplets(mining="random", adversarial_radius=0.5, early_stopping=True),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_fits(name):
+    embedding = clone(CASES[name])
+    codes = embedding.fit(X, y, sample_weight=np.linspace(0.1, 2, 150)).transform(X)
+    assert codes.shape == (150, embedding.n_components)
+    assert np.isfinite(codes).all()
+    assert isinstance(embedding.network_, Members)
+    if embedding.metric == "cosine":
+        np.testing.assert_allclose((codes**2).sum(1), 1, rtol=1e-5)
+    parts = np.split(codes, 3, axis=1)
+    for one, other in [(0, 1), (1, 2), (0, 2)]:  # initial weights are different
+        assert np.abs(parts[one] - parts[other]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_distances_are_the_mean_of_the_members(name):
+    embedding = clone(CASES[name]).fit(X, y)
+    z = torch.from_numpy(embedding.transform(X))
+    x = torch.from_numpy(X if embedding._center is None else X - embedding._center).float()
+    with torch.no_grad():
+        members = [member(x).double() for member in embedding.network_.members]
+    expected = torch.stack([torch.cdist(m, m).square() for m in members]).mean(0)
+    torch.testing.assert_close(torch.cdist(z, z).square(), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("made", "own loss")])
+def test_files(name, tmp_path):
+    embedding = clone(CASES[name]).fit(X, y)
+    sknca.save(embedding, tmp_path / "e")
+    own = {} if embedding.encoder is None else {"encoder": embedding.encoder}
+    again = sknca.load(tmp_path / "e", **own)
+    np.testing.assert_array_equal(again.transform(X), embedding.transform(X))
+    assert again.n_members == 3
+    assert str(again.network_) == str(embedding.network_)
+    if hasattr(embedding, "inverse_transform"):
+        codes = embedding.transform(X)
+        rows = embedding.inverse_transform(codes)
+        assert rows.shape == X.shape
+        np.testing.assert_array_equal(again.inverse_transform(codes), rows)
+    again.set_params(warm_start=True).fit(X, y)  # what was learned beside the network is there too
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_checkpoints(name, tmp_path, monkeypatch):
+    file = tmp_path / "c"
+    given = {"sample_weight": np.linspace(0.1, 2, 150)}
+    if not clone(CASES[name]).early_stopping:
+        given |= {"X_val": X[::5], "y_val": y[::5]}
+    whole = clone(CASES[name]).set_params(max_iter=4).fit(X, y, **given)
+    end_epoch, calls = _training.Training._end_epoch, []
+
+    def interrupt(self, data):
+        stops = end_epoch(self, data)
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError
+        return stops
+
+    embedding = clone(CASES[name]).set_params(max_iter=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(_training.Training, "_end_epoch", interrupt)
+        with pytest.raises(RuntimeError):
+            embedding.fit(X, y, **given, checkpoint=file)
+    again = clone(CASES[name]).set_params(max_iter=4).fit(X, y, **given, checkpoint=file)
+    np.testing.assert_array_equal(again.transform(X), whole.transform(X))
+    assert again.history_ == whole.history_
+    with pytest.raises(ValueError, match="belongs to another fit: n_members was 3, now 1"):
+        clone(CASES[name]).set_params(max_iter=4, n_members=1).fit(X, y, **given, checkpoint=file)
+
+
+@pytest.mark.parametrize("name", ["default", "cosine", "learned", "classification", "triplets"])
+def test_portions_and_warm_start(name):
+    embedding = clone(CASES[name])
+    classes = {"classes": [0, 1, 2]} if name == "classification" else {}
+    for start in range(0, 5):
+        embedding.partial_fit(X[start::5], y[start::5], **classes)
+    assert len(embedding.network_.members) == 3
+    assert embedding.n_iter_ == 5
+    before = embedding.transform(X)
+    embedding.set_params(warm_start=True, learning_rate_init=1e-12, weight_decay=0).fit(X, y)
+    np.testing.assert_allclose(embedding.transform(X), before, atol=1e-4)
+    with pytest.raises(
+        ValueError, match="continues a network with n_members=3, but now n_members="
+    ):
+        embedding.set_params(n_members=2).fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["default", "linear", "cosine", "reconstruction", "triplets"])
+def test_sparse_samples_and_memmaps(name, tmp_path):
+    S = sparse.random(120, 30, density=0.2, random_state=0, format="csr")
+    labels = np.arange(120) % 3
+    embedding = clone(CASES[name]).fit(S, labels)
+    codes = embedding.transform(S)
+    np.testing.assert_allclose(embedding.transform(S.toarray()), codes, atol=1e-4)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    found = clone(CASES[name]).fit(mapped, y).transform(mapped)
+    np.testing.assert_array_equal(found, clone(CASES[name]).fit(X, y).transform(X))
+
+
+@pytest.mark.parametrize("name", ["default", "reconstruction", "triplets cosine"])
+def test_pickles(name):
+    embedding = clone(CASES[name]).fit(X, y)
+    again = pickle.loads(pickle.dumps(embedding))
+    np.testing.assert_array_equal(again.transform(X), embedding.transform(X))
+    own = {id(p) for p in again._objective.parameters()}
+    assert {id(p) for p in again.network_.parameters()} <= own
+    assert not any(module.training for module in again.network_.modules())
+
+
+def test_labels_are_spread():
+    few = np.where(np.arange(150) % 10 == 0, y, -1)
+    for embedding in (make(unlabeled=-1), triplets(unlabeled=-1), make(unlabeled=-1, layers="all")):
+        assert embedding.fit(X, few).transduction_.shape == (150,)
+
+
+def test_onnx(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    for name in ("default", "cosine", "made"):
+        embedding = clone(CASES[name]).fit(X, y)
+        sknca.export_onnx(embedding, tmp_path / "e.onnx", X=X)
+        session = onnxruntime.InferenceSession(tmp_path / "e.onnx")
+        (codes,) = session.run(["codes"], {"X": X.astype(np.float32)})
+        np.testing.assert_allclose(codes, embedding.transform(X), atol=1e-4)
+
+
+def test_layers_have_the_names_of_one_encoder():
+    one, several = make(n_members=1).fit(X, y), make().fit(X, y)
+    expected = one.layer_entanglement(X, y)
+    assert several.layer_entanglement(X, y).keys() == expected.keys()
+    cosine = clone(CASES["by name"]).fit(X, y)
+    assert cosine.layer_entanglement(X, y).keys() == expected.keys()
+
+
+def test_each_member_has_the_default_width():
+    assert make(n_components=None).fit(X, y).transform(X).shape == (150, 3 * 4)
+    made = clone(CASES["made"]).set_params(n_components=None)
+    assert made.fit(X, y).transform(X).shape == (150, 3 * 4)
+
+
+def test_steps_are_recorded_if_those_of_its_members_are():
+    assert make().fit(X, y)._objective.has_fixed_steps
+    assert not clone(CASES["own loss"]).fit(X, y)._objective.has_fixed_steps
+
+
+def test_a_checkpoint_of_version_0_2_is_of_one_member():
+    before = Description({"q": "0.5"}, {})
+    assert not [*Description({"q": "0.5", "n_members": "1"}, {}).differences(before.entries)]
+    several = Description({"q": "0.5", "n_members": "2"}, {})
+    assert [*several.differences(before.entries)] == [("n_members", "1", "2")]
+    of_all = Description({"q": ["0.5"] * 2, "n_members": ["1"] * 2}, {})
+    assert not [*of_all.differences({"q": ["0.5"] * 2})]
+
+
+def test_one_member_is_one_encoder():
+    one = make(n_members=1).fit(X, y)
+    assert type(one.network_).__name__ == "SkipMLP"
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match="n_components=5 must be divisible by n_members=3"):
+        make(n_components=5).fit(X, y)
+    with pytest.raises(ValueError, match="n_members=3 needs encoders with different initial weig"):
+        make(encoder=nn.Linear(4, 2)).fit(X, y)
+    with pytest.raises(ValueError, match="The 'n_members' parameter of SNNLEmbedding must be an i"):
+        make(n_members=0).fit(X, y)
+
+
+def test_there_is_one_warning():
+    with pytest.warns(UserWarning, match="the loss has no lower bound") as warned:
+        make(snnl_weight=-1, learning_rate_init=1e-9).fit(X, y)
+    assert len(warned) == 1
+
+
+def test_encoders_that_work_in_place():
+    class InPlace(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.mul_(2.0))
+
+    embedding = make(encoder=InPlace, adversarial_radius=0.1, max_iter=9).fit(X, y)
+    x = torch.from_numpy(X).float()
+    expected = [member(x.clone()) for member in embedding.network_.members]
+    found = embedding.transform(X.astype(np.float32))
+    torch.testing.assert_close(torch.from_numpy(found), torch.cat(expected, 1).detach() / 3**0.5)
