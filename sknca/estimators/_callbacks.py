@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks: a fit is a task, and each of its epochs is one within it."""
+"""scikit-learn's callbacks: a fit is a task, and each epoch is a task within it."""
 
 import copy
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from ._estimator import Estimator
 
 
 class FitCallbacks:
-    """Tells an estimator's callbacks of one fit.
+    """Calls the callbacks of an estimator in one fit.
 
-    To be made within `fit`, before anything of the estimator changes: scikit-learn keeps what
-    it needs for the callbacks' end on the estimator, and clears it when `fit` is left.
+    It must be made within `fit`, before the estimator changes: scikit-learn keeps what it needs to
+    end the callbacks on the estimator, and clears it when `fit` returns.
 
     Parameters
     ----------
     estimator : Estimator
-        Whose fit it is.
+        The estimator that is fitted.
 
     X, y, sample_weight, X_val, y_val
         What `fit` was given. At the end of each task, callbacks get the validation samples, if
@@ -52,20 +52,20 @@ class FitCallbacks:
         self._fit = context_of_callbacks(estimator, max_epochs)
         self._fit.call_on_fit_task_begin(**self._given)
         self._epoch: Any = None
-        self._anybody = has_callbacks(estimator)
+        self._has_any = has_callbacks(estimator)
 
     @property
     def of_epochs(self) -> "FitCallbacks | None":
-        """Itself, if anybody is told of the epochs."""
-        return self if self._anybody else None
+        """Itself, if the estimator has callbacks."""
+        return self if self._has_any else None
 
     def begin_epoch(self) -> None:
         self._epoch = self._fit.subcontext(task_name="epoch")
         self._epoch.call_on_fit_task_begin(**self._given)
 
     def end_epoch(self, found: Callable[[], Fitted]) -> bool:
-        """Whether a callback wants the fit to stop here; one that asks for it gets an estimator
-        that is fitted as if it had stopped.
+        """Whether a callback asks the fit to stop here. A callback that asks for a fitted estimator
+        gets one as if the fit had stopped.
         """
 
         def attributes() -> dict[str, Any]:
@@ -80,5 +80,5 @@ class FitCallbacks:
         return asked
 
     def end_fit(self) -> None:
-        """To be called when the estimator is fitted."""
+        """Must be called when the estimator is fitted."""
         self._fit.call_on_fit_task_end(**self._at_end, reconstruction_attributes={})

@@ -1,4 +1,4 @@
-"""What every estimator of the package is to scikit-learn."""
+"""What scikit-learn requires of every estimator of the package."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

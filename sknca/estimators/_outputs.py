@@ -21,10 +21,10 @@ from ..networks import (
 )
 from ..tables import Table
 
-#: So many rows are copied together, on their way through a network.
+#: This many rows are copied to the device together.
 _ROWS_AT_HAND = 8 * CHUNK_ROWS
 
-#: Sparse rows for a network that does not read them: so many entries, zeros among them, together.
+#: For a network that does not read sparse rows, this many entries, with zeros, are made together.
 _ENTRIES_AT_HAND = 2**24
 
 
@@ -69,10 +69,10 @@ def _outputs_in_pieces(
     center: NDArray[np.float64] | None,
     home: str | None = None,
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
-    """Which rows, and the outputs of the named modules for them; on the device of the network,
-    which has room for a piece, or at `home`.
+    """Slices of the rows, and the outputs of the named modules for them, on the device of the
+    network or at `home`.
     """
-    # Copies, for a network may work in place; always in the same memory, which is at hand.
+    # Copies, because a network may work in place; always in the same memory, which is in the cache.
     device = device_of(network, default=torch.device("cpu"))
     size = min(max(_ROWS_AT_HAND, chunk_rows(network, device)), len(table))
     sparse = table.is_sparse and answers_of(network).reads_sparse
@@ -83,7 +83,7 @@ def _outputs_in_pieces(
     product = largest_product(network, min(len(table), CHUNK_ROWS))
     for start in range(0, len(table), size):
         where = slice(start, start + size)
-        # The rows too: in a forked process, a sum in several threads would wait forever.
+        # Also for the rows: in a forked process, a sum in several threads would wait forever.
         with threads_for(product):
             some = table.rows(where, center, sparse=sparse, out=room)
             outputs = apply_layers(network, some, names)

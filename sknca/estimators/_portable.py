@@ -1,4 +1,4 @@
-"""How a fitted estimator comes from one machine to another."""
+"""Pickles of fitted estimators, from one machine to another."""
 
 import copy
 from typing import Any, Self
@@ -9,7 +9,7 @@ from torch import nn
 from .._devices import device_of_fit
 from ._estimator import Estimator
 
-#: Attributes that hold modules of the user's own, which stay where they are.
+#: Attributes that may be the user's own modules, which stay on their device.
 _AS_GIVEN = ("encoder", "decoder", "_encoder_of_fit")
 
 
@@ -23,12 +23,12 @@ class PortableEstimator(Estimator):
         modules = {name: value for name, value in state.items() if isinstance(value, nn.Module)}
         if any(not t.is_cpu for module in modules.values() for t in module.parameters()):
             # A file written on a machine with a GPU must open on one without. Copied together,
-            # for they share parts.
+            # because they share parts.
             state |= {name: module.cpu() for name, module in copy.deepcopy(modules).items()}
         return state
 
     def __copy__(self) -> Self:
-        # Not by way of the pickle's state, which moves modules that both would share.
+        # Not through the state of a pickle, which moves modules that both would share.
         copied = type(self).__new__(type(self))
         copied.__dict__.update(self.__dict__)
         return copied

@@ -166,7 +166,7 @@ def _check_alike(
     from .. import __version__
 
     kind = labels.values.dtype.kind if labels is not None and len(labels.values) else None
-    kinds = [kind, *plan.processes.exchange(kind)]  # without a label, that of the others
+    kinds = [kind, *plan.processes.exchange(kind)]  # without a label, that of another process
     here: dict[str, Any] = {
         "the estimator": plan.name,
         "the version of sknca": __version__,

@@ -232,7 +232,7 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         rows: Any = validate_data(self, X, dtype=FLOATS, accept_sparse="csr", reset=False)
         dtype = np.promote_types(rows.dtype, self._rows.dtype)
         device = resolve_device(self.device, n_rows=self._rows.shape[0])
-        # All threads, but one in a forked process, which has none of the others.
+        # All threads; one in a forked process, in which other threads do not exist.
         with threads_for(math.inf), torch.autocast(device.type, enabled=False):
             if sparse.issparse(rows) or sparse.issparse(self._rows):
                 found = self._sparse_class_probabilities().log_of_sparse(rows)

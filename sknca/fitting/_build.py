@@ -30,7 +30,7 @@ from ._prepared import Prepared
 def build(
     plan: Plan, prepared: Prepared, max_iter: int, earlier: Earlier | None
 ) -> tuple[EmbeddingObjective, int]:
-    """A new objective on the device, with its own network, to be trained for so many epochs; and
+    """A new objective on the device, with its own network, to be trained for `max_iter` epochs; and
     the width of its codes.
     """
     plan.objective.check(plan.processes)
@@ -78,8 +78,8 @@ def spreader_of(
     max_iter: int,
     earlier: Earlier | None,
 ) -> LabelSpreader:
-    """Spreads labels among the codes of an objective that is trained for so many epochs; at the
-    start among the samples, because the network has not learned anything.
+    """Spreads labels among the codes of an objective that is trained for `max_iter` epochs, and at
+    the start among the samples, because the network has not learned anything yet.
     """
     assert prepared.classes is not None
     encoder = answers_of(objective.network)

@@ -19,12 +19,12 @@ from ._description import Description, describe_arrays, describe_parameters, sto
 from ._joint import fit_of_all
 from ._plan import Plan
 
-#: Parameters that may change from call to call: what a fit learns does not depend on them, or, of
-#: `max_iter` and `device`, is looked at by itself.
+#: Parameters that may change from call to call, because what a fit learns does not depend on them.
+#: `max_iter` and the type of device are compared separately.
 _FREE = {"verbose", "max_iter", "device"}
 
 
-#: What is read of a file beside the state of the training itself.
+#: What is read from a file in addition to the state of the training.
 _TYPES = {
     **{"fit": dict, "seed": int, "finished": bool},
     **{"planned": int, "overfits": bool | None},
@@ -40,7 +40,7 @@ class Checkpoint:
         The file. If it is there, it must be of the same fit.
 
     every : int
-        It is written after so many epochs, at the end, and if the fit is interrupted or fails.
+        It is written every this many epochs, at the end, and if the fit is interrupted or fails.
 
     writes : bool, default=True
         Whether this process reads and writes it. In a joint fit, only the first one does.
@@ -74,7 +74,7 @@ class Checkpoint:
         Parameters
         ----------
         fit : Description
-            What tells this fit from others, as `describe_fit` returns it.
+            What distinguishes this fit from others, as `describe_fit` returns it.
 
         seed : int
             Of this call.
@@ -154,7 +154,7 @@ class Checkpoint:
 
     @contextmanager
     def being_loaded(self) -> Iterator[None]:
-        """While the state is given to a network, which it may not fit."""
+        """While a network loads the state, which may be of another network."""
         try:
             yield
         except Exception as error:  # of any kind, whatever is in the file
@@ -163,13 +163,13 @@ class Checkpoint:
             ) from error
 
     def keeps(self, n_epochs: int) -> bool:
-        """Whether the state after so many epochs is kept without being written: an interruption of
-        the next epoch, whose steps change all tensors, writes it.
+        """Whether the state after this epoch is kept in memory without being written. If the next
+        epoch, whose steps change all tensors, is interrupted, the kept state is written.
         """
         return self._writes and n_epochs % self._every != 0
 
     def end_epoch(self, n_epochs: int, state: dict[str, Any]) -> None:
-        """Take the state after so many epochs, a copy if it is kept, or else write it."""
+        """Take the state after an epoch, a copy if it is kept, and write it otherwise."""
         self._latest, self._is_written = state, False
         if not self.keeps(n_epochs):
             self.write()

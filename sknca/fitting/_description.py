@@ -1,4 +1,4 @@
-"""What tells a fit from others: its parameters and its arrays.
+"""What distinguishes a fit from others: its parameters and its arrays.
 
 A checkpoint compares the fit that wrote it with the fit that reads it, and the processes of a joint
 fit compare theirs. Two fits that learn the same are alike, however their values are written down: a
@@ -34,7 +34,7 @@ _SINCE_0_2 = {"n_members": "1"}
 
 @dataclass(frozen=True)
 class Description:
-    """What tells a fit from others.
+    """What distinguishes a fit from others.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Description:
         Everything else, which is compared as it is.
 
     in_0_2 : dict, default={}
-        Those of the others that version 0.2 would have written in another way.
+        Those entries of `others` that version 0.2 would have written in another way.
     """
 
     parameters: Mapping[str, Any]

@@ -44,7 +44,7 @@ def fit(
         A fit to continue from. If None, the encoder is a new one.
 
     callbacks : Callbacks, default=None
-        They are told of each epoch, and may stop the training.
+        They are called at each epoch, and may stop the training.
 
     checkpoint : Checkpoint, default=None
         The file from which an interrupted fit continues.

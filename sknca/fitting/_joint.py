@@ -1,4 +1,4 @@
-"""What the processes of a joint fit have together; in a single process, what it has itself."""
+"""What the processes of a joint fit share; a single process has everything itself."""
 
 from __future__ import annotations
 
@@ -130,8 +130,8 @@ def agreed_to_stop(asked: bool, processes: Processes) -> bool:
     KeyboardInterrupt
         If one was interrupted.
     """
-    told = processes.exchange((asked, processes.is_interrupted))
-    if any(is_interrupted for _, is_interrupted in told):
+    asked_of_all = processes.exchange((asked, processes.is_interrupted))
+    if any(is_interrupted for _, is_interrupted in asked_of_all):
         processes.is_interrupted = False
         raise KeyboardInterrupt
-    return any(stop for stop, _ in told)
+    return any(stop for stop, _ in asked_of_all)

@@ -86,8 +86,8 @@ def check_continues(
     n_components: int,
     n_features: int,
 ) -> None:
-    """Refuse parameters that mean other encoders than these, which `maker` had made and a warm
-    start is to continue.
+    """Refuse parameters that mean other encoders than these, which `maker` made and a warm start
+    continues.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def check_continues(
 
 
 def chosen_dropout(dropout: float | Literal["auto"], n_features: int, n_samples: int) -> float:
-    """The probability that the parameter means for rows like those."""
+    """The probability that the parameter means for samples of this shape."""
     if dropout != "auto":
         return dropout
     wide = n_features > _MANY_FEATURES and n_samples < _SAMPLES_TO_A_FEATURE * n_features
@@ -133,7 +133,7 @@ def chosen_dropout(dropout: float | Literal["auto"], n_features: int, n_samples:
 
 
 def default_width(n_features: int) -> int:
-    """The number of components of a member, if nobody says another."""
+    """The number of components of a member if `n_components` is None."""
     return min(n_features, MOST_USUAL_COMPONENTS)
 
 

@@ -16,13 +16,13 @@ from ..networks import Maker
 from ..objectives import EmbeddingObjective
 from ..training import EPOCHS_TO_SKIP, LEAST_EPOCHS_TO_WATCH, MakeOptimizer, epochs_for
 
-#: The most components that there are if nobody says how many.
+#: The largest number of components if `n_components` is None.
 MOST_USUAL_COMPONENTS = 32
 
-#: Divided by a lower one, distances of standardized samples come near the end of float32.
+#: Divided by a lower one, distances of standardized samples approach the limit of float32.
 _LOW_TEMPERATURE = 1e-20
 
-#: Fewer samples, held out in part, show no overfitting.
+#: With fewer samples, held-out samples do not show overfitting.
 _ROWS_TO_WATCH = 100
 
 
@@ -100,7 +100,7 @@ class Plan:
     spreads_labels: bool
     may_validate_on_other_classes: bool
     has_fixed_classes: bool  # whether no new class may come in a further portion
-    runs_code_of_others: bool  # whether modules of the user are created or trained
+    runs_code_of_others: bool  # whether code of the user may draw from torch's generators
 
     # What is held out.
     holds_out: bool
@@ -121,18 +121,18 @@ class Plan:
     n_iter_no_change: int
 
     def number_of_epochs(self, n_rows: int) -> int:
-        """Of a training with so many samples, of all processes together."""
+        """The number of epochs of a training with `n_rows` samples in all processes together."""
         if self.max_iter is not None:
             return self.max_iter
         batch_size = min(self.size_of_batches(n_rows) * self.processes.size, n_rows)
         return epochs_for(n_rows, batch_size, self.most_epochs)
 
     def size_of_batches(self, n_rows: int) -> int:
-        """Samples in a batch, of so many."""
+        """Samples in a batch, if there are `n_rows`."""
         return min(self.batch_size, n_rows)
 
     def why_not_watched(self, n_labeled: int, max_iter: int, *, has_groups: bool) -> str | None:
-        """Why no part of so many samples is held out to detect overfitting; None if one is."""
+        """Why no samples are held out to detect overfitting; None if some are."""
         # Few epochs of many samples, or of copies, overfit too. Others have not.
         may_be_few = has_groups or self.max_iter is None
         least = LEAST_EPOCHS_TO_WATCH if may_be_few else EPOCHS_TO_SKIP
@@ -151,7 +151,7 @@ class Plan:
 
     @property
     def least_improvement(self) -> float | None:
-        """By how much the loss has to improve; None if it need not."""
+        """By how much the loss has to improve; None if it does not have to."""
         return 0.0 if self.tol is None and self.holds_out else self.tol
 
     @property

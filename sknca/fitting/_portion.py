@@ -42,8 +42,7 @@ def learn_portion(plan: Plan, samples: Samples, seed: int, earlier: Earlier | No
         prepared = _prepare(plan, samples, kept, isolation, earlier)
         objective, n_components = _build(plan, prepared, kept, earlier)
         rate = WarmUp(_RATE * plan.learning_rate, 0 if stream is None else stream.n_steps)
-        # What changes from epoch to epoch in a fit, is that of its first while the rate rises,
-        # and then that of its second.
+        # Schedules are those of the first epoch during the warm-up, and of the second afterwards.
         epoch = int(rate.n_steps >= WARM_UP_STEPS)
         state = make_state(
             plan,
@@ -71,7 +70,7 @@ def learn_portion(plan: Plan, samples: Samples, seed: int, earlier: Earlier | No
 
 
 def _keep_rows(plan: Plan, samples: Samples, kept: KeptRows | None, seed: int) -> KeptRows | None:
-    """The sample of the rows so far, with those of a portion."""
+    """The sample of the rows so far, updated with those of a portion."""
     if not starts_from_data(plan.encoder.maker):
         return None
     more = samples.X.take(samples.rows)
@@ -101,7 +100,7 @@ def _prepare(
 def _build(
     plan: Plan, prepared: Prepared, kept: KeptRows | None, earlier: Earlier | None
 ) -> tuple[EmbeddingObjective, int]:
-    """An objective that goes on where the last portion ended, with refined scales."""
+    """An objective that continues from the last portion, with refined scales."""
     objective, n_components = build(plan, prepared, 2, earlier)
     features = prepared.features
     if kept is not None and earlier is not None:
@@ -130,7 +129,7 @@ def _train_once(plan: Plan, state: TrainingState, data: TrainingData) -> EpochRe
 
 
 def _on_cpu(value: Any) -> Any:
-    """The tensors in dicts, lists and tuples, on the CPU: a pickle must open where no GPU is."""
+    """Dicts, lists and tuples with their tensors on the CPU: a pickle must open without a GPU."""
     if isinstance(value, dict):
         return {key: _on_cpu(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

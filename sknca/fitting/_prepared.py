@@ -1,4 +1,4 @@
-"""Checked samples as tensors, and what the start of an encoder needs to know of them."""
+"""Checked samples as tensors, and what an encoder that starts from the data needs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Tensors, and what the start of an encoder needs to know of them."""
+    """Tensors, and what an encoder that starts from the data needs."""
 
     features: Features
     data: TrainingData
@@ -67,13 +67,13 @@ def prepare_features(
     generator: torch.Generator,
     earlier: Earlier | None,
 ) -> Features:
-    """As the features are in the samples to learn from, or as they were in an earlier fit."""
+    """Center and spread of the samples to learn from, or those of an earlier fit."""
     is_sparse = samples.X.is_sparse
     if earlier is not None:
         sparse = is_sparse and answers_of(earlier.objective.network).reads_sparse
         return Features(device, earlier.center, None, sparse)
     sparse = is_sparse and reads_sparse(plan.encoder.maker)
-    if not starts_from_data(plan.encoder.maker):  # it may want pixels, say, as they are
+    if not starts_from_data(plan.encoder.maker):  # it may need pixels as they are
         return Features(device, None, None, sparse)
     center, spread = start_of_features(plan, samples.X, samples.rows, generator)
     return Features(device, center, spread, sparse)

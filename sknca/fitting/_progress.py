@@ -19,7 +19,7 @@ _FORMAT = "{desc}: |{bar}| {n:.0f}/{total_fmt} [{elapsed}<LEFT{postfix}]"
 
 
 class Progress:
-    """Is told of each batch and each epoch of a fit, and shows nothing.
+    """Is called at each batch and each epoch of a fit, and shows nothing.
 
     A fit may consist of two trainings, one after the other: they have one clock, and their epochs
     are counted together.
@@ -38,7 +38,7 @@ class Progress:
         self.start = time.monotonic()
         self._earlier = 0  # epochs of earlier trainings
         self._first_epoch = state.epoch
-        # Labels are spread in few of the epochs, which may take longer than all others.
+        # Labels are spread in a few epochs, which may take longer than all other epochs.
         self._spreading_since: float | None = None
         self._spreading = 0.0  # seconds
         self._n_spread = 0
@@ -55,7 +55,7 @@ class Progress:
         return self._earlier + self.state.max_iter
 
     def begin_training(self, state: TrainingState, n_rows: int) -> None:
-        """Go on with a training of so many rows, which may be the same one with more rows."""
+        """Begin a training of `n_rows` rows, or continue one with more rows."""
         if state is not self.state:
             self._earlier += self.state.epoch
         self.state, self.n_rows = state, n_rows
@@ -79,7 +79,7 @@ class Progress:
         self.n_rows, self.n_rows_seen = self.n_rows_seen, 0
 
     def watching(self, step: TrainingStep) -> TrainingStep:
-        """The step, which also tells of each batch."""
+        """The step, which also reports each batch."""
 
         def watched(batch: Batch, epoch: int) -> Losses:
             self.begin_batch()
@@ -135,7 +135,7 @@ class _Lines(Progress):
 
 
 class _Bar(Progress):
-    """A bar that also moves within an epoch, so that it tells early how long the training takes."""
+    """A bar that also moves within an epoch, so that it soon shows how long the training takes."""
 
     def __init__(self, bar: Any, state: TrainingState) -> None:
         super().__init__(state)
@@ -159,7 +159,7 @@ class _Bar(Progress):
 
 @contextmanager
 def progress(name: str, state: TrainingState, verbose: int | bool) -> Iterator[Progress]:
-    """What to tell of the batches and epochs of a fit, whose first training has this state."""
+    """Shows the batches and epochs of a fit, whose first training has this state."""
     if not verbose:
         yield Progress(state)
         return
@@ -197,7 +197,7 @@ def show_note(name: str, text: str, verbose: int | bool) -> None:
 
 
 def _in_short(value: float | list[float]) -> str:
-    """The number, or several with strokes between them."""
+    """The number, or several, separated by slashes."""
     return "/".join(f"{number:.3g}" for number in (value if isinstance(value, list) else [value]))
 
 

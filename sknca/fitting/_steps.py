@@ -28,7 +28,7 @@ from ._plan import Plan
 #: This many training samples show whether a network is sane.
 _ROWS_TO_CHECK = 256
 
-#: If the encoder knows the unit of the features. Otherwise only the user knows how large
+#: If the encoder has the units of the features. Otherwise only the user knows how large
 #: perturbations may be.
 _AUTO_ADVERSARIAL_RADIUS = 0.7
 
@@ -98,7 +98,7 @@ def product_of_a_step(
 
 
 def may_go_on(state: TrainingState, data: TrainingData) -> bool:
-    """Whether the codes of training samples, and so their distances, are finite."""
+    """Whether the squared norms of the codes of training samples are finite."""
     return bool(_some_codes(state, data).float().square().sum().isfinite())
 
 
@@ -113,7 +113,7 @@ def check_codes(plan: Plan, state: TrainingState, data: TrainingData) -> None:
 
 
 def _some_codes(state: TrainingState, data: TrainingData) -> Tensor:
-    """The codes of some training samples. What draws later does not draw otherwise for it."""
+    """The codes of some training samples. Later random numbers do not depend on it."""
     objective: Any = state.objective
     if len(data.rows) == 0:  # in this process
         return torch.zeros(0, device=state.device)

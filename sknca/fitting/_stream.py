@@ -12,7 +12,7 @@ from ..tables import ROWS_TO_START_FROM, Table
 #: At most this many numbers are kept of the rows of a stream.
 _MOST_KEPT = 2**22
 
-#: The learning rate rises in this many first steps, without adversarial examples.
+#: Steps of the warm-up, which has no adversarial steps.
 WARM_UP_STEPS = 100
 
 
@@ -24,7 +24,7 @@ class KeptRows:
     n_seen: int
 
     def with_more(self, table: Table, seed: int) -> KeptRows:
-        """Also of further rows; each row so far has the same chance to be among the kept."""
+        """Add rows, so that each row so far is kept with the same probability."""
         room = ROWS_TO_START_FROM
         if not self.rows.is_sparse:
             room = min(room, max(_MOST_KEPT // table.shape[1], 1))
@@ -47,11 +47,11 @@ class Stream:
     seed: int
     n_steps: int
     training: dict[str, Any]  # of `TrainingState.state_dict` all but the objective
-    kept: KeptRows | None  # None if the encoder starts from no data, or `fit` has started it
+    kept: KeptRows | None  # None if the encoder does not start from data, or was started by `fit`
 
 
 class WarmUp:
-    """The learning rate of each step of a stream: it rises, and stays."""
+    """The learning rate of each step of a stream: a warm-up, and then a constant."""
 
     def __init__(self, rate: float, n_steps: int) -> None:
         self.rate = rate

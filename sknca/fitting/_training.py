@@ -37,15 +37,15 @@ from ._prepared import Prepared
 from ._progress import Progress, progress, show_note
 from ._steps import check_codes, make_state, make_step, may_go_on, product_of_a_step
 
-#: One epoch in this many comes before the adversarial steps.
+#: The first of this many parts of the epochs has no adversarial steps.
 _EPOCHS_TO_ONE_WITHOUT_PERTURBATIONS = 8
 
-#: After which part of the epochs an objective is shown training samples, to adapt to them.
+#: After this part of the epochs, an objective adapts to training samples.
 _PART_TO_ADAPT_AFTER = 0.35
 
 
 class Callbacks(Protocol):
-    """What is told of each epoch. It may run code of others."""
+    """What is called at each epoch. It may run code of the user."""
 
     def begin_epoch(self) -> None: ...
 
@@ -55,7 +55,7 @@ class Callbacks(Protocol):
 
 @dataclass
 class _Watched:
-    """A part of the training samples, and the watch of the others for overfitting."""
+    """A part of the training samples, and the watch for overfitting on the held-out ones."""
 
     part: TrainingData
     watch: OverfittingWatch
@@ -83,10 +83,10 @@ class Training:
         The fit to continue from, if there is one.
 
     callbacks : Callbacks or None
-        They are told of each epoch.
+        They are called at each epoch.
 
     checkpoint : Checkpoint or None
-        It is told of the state after each epoch, and may hold one to continue from.
+        It gets the state after each epoch, and may have one to continue from.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Training:
         Of the objective that is trained, or was last.
 
     overfits : bool or None
-        What a watch for overfitting has found, if there was one.
+        What the watch for overfitting has found, if there was one.
     """
 
     state: TrainingState
@@ -138,7 +138,7 @@ class Training:
         return objective
 
     def found(self) -> Fitted:
-        """What the fit has found by now."""
+        """What the fit has found so far."""
         prepared, spreader = self._prepared, self.state.spreader
         transduction = None
         if spreader is not None:
@@ -168,15 +168,15 @@ class Training:
     def run(self) -> None:
         """Train, from the checkpoint on if it holds a state.
 
-        A part of the samples may be watched: held out for the first half of the epochs, they show
-        whether the training overfits. If so, it starts anew, on all samples, for fewer epochs. If
-        not, it continues with all samples.
+        A part of the samples may be held out in the first half of the epochs, to detect
+        overfitting. If the training overfits, it starts again on all samples, for fewer epochs.
+        Otherwise, it continues with all samples.
 
         Raises
         ------
         ValueError
-            If there is nothing to train, the training diverges, or samples are to be perturbed and
-            the loss has no gradient in them.
+            If there is nothing to train, the training diverges, or samples must be perturbed and
+            the loss has no gradient with respect to them.
         TrainingInterrupted
             If the user interrupts after the first epoch. The objective keeps what it has learned.
         """
@@ -238,7 +238,7 @@ class Training:
             self._checkpoint.write(finished=self._may_go_on)
 
     def _begin(self, max_iter: int) -> None:
-        """Make a new objective, to be trained for so many epochs."""
+        """Make a new objective, to be trained for `max_iter` epochs."""
         plan, prepared, processes = self._plan, self._prepared, self._plan.processes
         objective, self._n_components = build(plan, prepared, max_iter, self._earlier)
         if processes.is_joint:
@@ -261,7 +261,7 @@ class Training:
         self._adapts_after = after
 
     def _resume(self, data: TrainingData, found: Mapping[str, Any]) -> None:
-        """Go on where the training was that wrote the checkpoint."""
+        """Continue the training that wrote the checkpoint."""
         if found["watch"] is not None:
             self._watched = self._hold_out(data, found["planned"])
             assert self._watched is not None  # as in the fit that wrote the file
@@ -280,7 +280,7 @@ class Training:
         *,
         until: int | None = None,
     ) -> None:
-        """Train until an epoch, or to the end, and tell everybody of each."""
+        """Train until an epoch, or to the end, with progress, checkpoint and callbacks."""
         plan, state, objective = self._plan, self.state, self.objective
         processes, device = plan.processes, state.device
         n_rows = processes.total(len(data.rows))
@@ -351,7 +351,7 @@ class Training:
             return False
 
     def _state_dict(self, *, copied: bool) -> dict[str, Any]:
-        """All that a checkpoint must hold to go on from here."""
+        """Everything that a checkpoint needs to continue from here."""
         watched, processes = self._watched, self._plan.processes
         state = self.state.state_dict(copied=copied)
         more = {}
@@ -375,8 +375,8 @@ class Training:
         return pooled_sample(some, self._generator, self._plan.processes, ROWS_TO_LOOK_AT)
 
     def _hold_out(self, data: TrainingData, max_iter: int) -> _Watched | None:
-        """Hold samples out, to watch for overfitting in a training of so many epochs; None if there
-        are none that can be.
+        """Hold samples out to detect overfitting in a training of `max_iter` epochs; None if no
+        sample can be.
         """
         processes, n_rows = self._plan.processes, self._plan.processes.total(len(data.rows))
         groups = data.groups_of_rows
@@ -398,7 +398,7 @@ class Training:
 
     @property
     def _has_converged(self) -> bool:
-        """Whether the loss stopped improving before the epochs were over, if it had to."""
+        """Whether the loss stopped improving within the epochs, if there was a criterion."""
         state = self.state
         stopped = state.stopping.should_stop or self._asked_to_stop
         return state.stopping.tol is None or state.epoch < state.max_iter or stopped

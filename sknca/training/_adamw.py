@@ -20,16 +20,16 @@ _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 class AdamW:
     """AdamW by torch's fused kernel, without the rest of `torch.optim`.
 
-    If a gradient is sparse, the rows that it is of are changed, and all others stay as they are, as
-    with `torch.optim.SparseAdam`. Each row counts its own steps.
+    If a gradient is sparse, only its rows change, as with `torch.optim.SparseAdam`. Each row counts
+    its own steps.
 
-    Making an optimizer of `torch.optim` imports torch's compiler first, which takes longer than
-    many a whole fit here, and each of its steps has a cost that tells where batches are small.
+    Making an optimizer of `torch.optim` first imports torch's compiler, which takes longer than
+    many fits, and each of its steps has an overhead that matters if batches are small.
 
     Parameters
     ----------
     groups : iterable of dict
-        Each with its parameters as "params", and "weight_decay" where it has one of its own.
+        Each has its parameters as "params", and its own "weight_decay" if it has one.
 
     lr : float
         The learning rate: of each group its "lr", which may be set before any step.

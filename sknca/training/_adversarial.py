@@ -87,7 +87,7 @@ class AdversarialGradient:
 
 
 class AdversarialStep:
-    """Takes the adversarial step for some batches of an epoch, and the plain one for the others.
+    """Takes the adversarial step for some batches of an epoch, and the plain step otherwise.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ class AdversarialStep:
         Which part of the batches of an epoch, in (0, 1], rounded up, spread evenly from the first.
 
     first_epoch : int
-        The first epoch with adversarial steps: before it, the perturbations would hide what a
-        network has first to find out.
+        The first epoch with adversarial steps. Earlier perturbations would hide what the network
+        has to learn first.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ _LOCK = threading.RLock()
 
 
 def _forget_other_threads() -> None:
-    """A forked process has one thread: nobody else who would ever release the lock."""
+    """A forked process has one thread, so no other thread would release the lock."""
     global _LOCK
     _LOCK = threading.RLock()
 
@@ -29,7 +29,7 @@ if hasattr(os, "register_at_fork"):  # as it is but on Windows
 
 
 class Isolation:
-    """What draws within `isolated`, and how code of others runs in between.
+    """What draws random numbers within `isolated`, and how the user's code runs in between.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Isolation:
         Where the training runs.
 
     generator : torch.Generator
-        On the CPU, for code that takes a generator: batches, and what is held out.
+        On the CPU, for code that takes a generator: it draws batches and held-out samples.
     """
 
     def __init__(self, seed: int, device: torch.device, own: torch.Generator | None) -> None:
@@ -77,7 +77,7 @@ class Isolation:
 
     @contextmanager
     def outside(self) -> Iterator[None]:
-        """For code of others: what it draws changes nothing here, and it may wait for a training
+        """For the user's code: what it draws changes nothing here, and it may wait for a training
         in another thread.
         """
         if self._own is not None:  # torch's own and the lock are not touched
@@ -105,9 +105,9 @@ def isolated(seed: int, device: torch.device, *, of_others: bool = True) -> Iter
         Where the training runs.
 
     of_others : bool, default=True
-        Whether code of others may draw inside. Dropout and the initializers of a user's modules
-        take no generator, so torch's global random numbers are seeded then, and put back after,
-        and such trainings take turns. The package's own draw from a generator of their own.
+        Whether the user's code may draw inside. Dropout and the initializers of custom modules take
+        no generator, so torch's global generators are then seeded and restored afterwards, and such
+        trainings take turns. The package's own modules draw from a generator of the fit.
 
     Yields
     ------
@@ -142,7 +142,7 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def torch_defaults() -> Iterator[None]:
-    """float32 on the CPU for tensors made without a word about it, as in a user's modules."""
+    """float32 on the CPU for tensors whose dtype and device are not given, as in custom modules."""
     with _LOCK:
         dtype = torch.get_default_dtype()
         torch.set_default_dtype(torch.float32)

@@ -1,4 +1,4 @@
-"""Labels that are spread among the codes, again and again while these are trained."""
+"""Labels that are spread among the codes, several times in a training."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,18 +22,18 @@ _TIMES = 5
 #: How many nearest neighbors a label is spread from.
 _N_NEIGHBORS = 10
 
-#: At most so many rows are in the graph, because the work grows with their square. The others are
+#: At most this many rows are in the graph, because the work grows with their square. Other rows are
 #: one step away from it.
 _MOST_IN_GRAPH = 2**16
 
 
 class LabelSpreader:
-    """Spreads labels from the samples that have one to the others.
+    """Spreads labels to the samples that have none.
 
     Parameters
     ----------
     codes : callable
-        From rows (m, d) to what their neighbors are looked for by (m, c), on the device.
+        From rows (m, d) to the codes (m, c) among which neighbors are searched, on the device.
 
     n_classes : int
         How many classes there are.
@@ -42,8 +42,8 @@ class LabelSpreader:
         How many epochs the training has.
 
     start : callable, default=None
-        The same for the first epoch, before the network has learned anything. If None, it is
-        `codes` too.
+        Used instead in the first epoch, before the network has learned anything. If None,
+        `codes` is used.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class LabelSpreader:
         return epoch % self._every == 0
 
     def begin_epoch(self, data: TrainingData, epoch: int) -> TrainingData:
-        """The samples with the labels to learn from in an epoch, spread anew if it is time to."""
+        """The samples with the labels to learn from in an epoch, spread again if that is due."""
         if self.y is None or self.is_due(epoch):
             probabilities = self.probabilities(data, is_start=epoch == 0)
             found = torch.full_like(data.y, -1)
@@ -125,7 +125,7 @@ class LabelSpreader:
 
 
 def _most_even(mask: Tensor, size: int) -> Tensor:
-    """The mask (n,), but at even steps if it has more than so many places."""
+    """The mask (n,), thinned at even steps to about `size` places if it has more."""
     places = mask.nonzero().squeeze(1)
     kept = torch.zeros_like(mask)
     kept[places[:: max(-(-len(places) // max(size, 1)), 1)]] = True

@@ -11,8 +11,8 @@ from ..distributed import Ranks
 from ._state import EpochRecord, TrainingState
 from ._step import TrainingStep
 
-#: A training whose loss becomes so many times as large as it was before the first step has
-#: diverged. (A temperature that falls makes it larger too, but not by that.)
+#: A training whose loss grows to this multiple of the first loss has diverged. (A temperature that
+#: falls makes it larger too, but by less.)
 _DIVERGED = 1e6
 
 
@@ -112,7 +112,7 @@ def train(
                     sums[name] = value * size
 
         record: EpochRecord = {"epoch": epoch}
-        # All that is to be known of it, read together: reading waits for the device.
+        # Read together, because reading waits for the device.
         assert first is not None  # there is a batch in every epoch
         figures = torch.stack([*sums.values(), first]).tolist()
         if ranks is not None:  # each has its share of the losses

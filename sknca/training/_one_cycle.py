@@ -2,15 +2,15 @@
 
 import math
 
-#: With more batches in an epoch than these, fewer epochs than the most do.
+#: With more batches in an epoch than these, there are fewer epochs.
 _BATCHES_FOR_THE_MOST = 80
 
-#: What changes from epoch to epoch needs so many at least.
+#: Schedules need at least this many epochs.
 _LEAST_EPOCHS = 3
 
 
 def epochs_for(n_rows: int, batch_size: int, most: int) -> int:
-    """How many epochs `max_iter="auto"` means, at most so many.
+    """How many epochs `max_iter="auto"` means, at most `most`.
 
     The number falls with the square root of the number of batches in an epoch, so that the number
     of steps grows with it.
@@ -32,7 +32,7 @@ def one_cycle(progress: float, *, warmup: float = 0.2, start: float = 0.04) -> f
     Parameters
     ----------
     progress : float
-        The part of all steps that lies behind, from 0 to 1.
+        The part of all steps that is done, from 0 to 1.
 
     warmup : float, default=0.2
         The part of all steps in which the rate rises.

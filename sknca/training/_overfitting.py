@@ -6,18 +6,19 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-#: So many rows on either side tell.
+#: Held-out rows that are looked at, and as many training rows.
 ROWS_TO_LOOK_AT = 512
 
-#: Which part of the epochs held-out rows are watched for.
+#: The part of the epochs in which held-out rows are watched.
 WATCHED_PART = 0.5
 
-#: A training that must not go on to memorize has so many times as many epochs as had the lowest
-#: held-out loss, but within these parts of all. (At that epoch the learning rate was still high.)
+#: A training that would memorize is shortened to this multiple of the epochs after which the
+#: held-out loss was lowest, within these parts of all epochs. (At that epoch the learning rate was
+#: still high.)
 _TIMES_BEST = 1.5
 _LEAST_PART, _LARGEST_PART = 0.15, 0.27
 
-#: So many rows at least are held out, but no more than a part, because fewer tell too little.
+#: At least this many rows are held out, because fewer show too little, but no more than this part.
 _LEAST_HELD_OUT, _LARGEST_FRACTION = 100, 0.25
 
 #: The first look, and the epochs from each to the next, as parts of all epochs: thirteen in the
@@ -27,19 +28,19 @@ _FIRST_PART, _PART_TO_A_LOOK = 3 / 55, 2 / 55
 #: Looks in which a training learns what many rows share, and the later ones that are compared.
 _EARLY_LOOKS, _LATE_LOOKS = 5, 3
 
-#: In a training with fewer looks, as many of them are late as in one with so many. With fewer than
-#: the least, nothing is found.
+#: In a training with fewer looks, the same share of them is late. With fewer than these, nothing is
+#: found.
 _LEAST_LOOKS = 4
 
 #: With fewer epochs than the first, there is a look after each. With fewer than the second, there
 #: are fewer than the least looks.
 EPOCHS_TO_SKIP, LEAST_EPOCHS_TO_WATCH = 20, 2 * _LEAST_LOOKS - 1
 
-#: The held-out loss has fallen if its mean in the late looks is less than so many times the lowest
-#: of the early ones.
+#: The held-out loss has fallen if its mean in the late looks is less than this multiple of the
+#: lowest early one.
 _FALLEN = 0.98
 
-#: Of groups, it has fallen if it is less than so many times the first one.
+#: With groups, it has fallen if it is less than this multiple of the first one.
 _HALF = 0.5
 
 #: Training rows that disagreed with their neighbors less than this when the early held-out loss was
@@ -47,12 +48,12 @@ _HALF = 0.5
 _DISAGREEMENT = 0.2
 _LEARNED = 0.1
 
-#: Nor was anything memorized unless their disagreement has fallen to so much of what it was then:
-#: a training that has not yet found the classes is given its time.
+#: Nothing was memorized either, unless their disagreement has fallen to this part of what it was
+#: then: the training may not have found the classes yet.
 _MEMORIZED = 0.92
 
 
-#: More held-out rows than these would not tell more, whatever part of the rows they are.
+#: More held-out rows than these would not show more.
 MOST_HELD_OUT = 10000
 
 
@@ -114,14 +115,14 @@ class OverfittingWatch:
 
     @property
     def short_training(self) -> int:
-        """How many epochs a training has that is to end before it memorizes, instead of all."""
+        """The number of epochs of a training that must end before it memorizes."""
         best_epoch = self._first + 1 + self._step * self._best
         parts = 0 if self._of_groups else _LEAST_PART, _LARGEST_PART
         least, largest = (math.ceil(part * self._max_iter) for part in parts)
         return min(max(math.ceil(_TIMES_BEST * best_epoch), least), largest)
 
     def end_epoch(self, epoch: int) -> bool:
-        """Look, if it is time to. Returns whether it did."""
+        """Look, if a look is due. Returns whether it did."""
         if epoch < self._first or (epoch - self._first) % self._step:
             return False
         loss, disagreement = torch.stack(self._look()).tolist()  # one wait for the device
