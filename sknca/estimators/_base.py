@@ -216,7 +216,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                     ConvergenceWarning,
                 )
             callbacks.end_fit()
-            if fitted.interruption is not None:  # a search, say, that this fit is part of ends too
+            if fitted.interruption is not None:  # it ends a search around this fit too
                 raise fitted.interruption
         return self
 

@@ -10,11 +10,11 @@ from ..training import TrainingInterrupted
 
 
 class Estimator(LinksToThePage, CallbackSupportMixin, BaseEstimator):
-    """An estimator that takes callbacks, and whose picture in a notebook explains itself."""
+    """An estimator with callbacks, and with documentation of its parameters in notebooks."""
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Puts the estimator back as it was where a fit fails."""
+        """Restores the estimator if a fit fails."""
         before = self.__dict__.copy()
         try:
             yield

@@ -75,7 +75,7 @@ def read_samples(
 def read_portion(
     estimator: BaseEstimator, plan: Plan, given: Given, classes: Any, known: NDArray[Any] | None
 ) -> Samples:
-    """The same for a portion of a stream, whose classes so far are known, if it is not new."""
+    """The same for a portion of a stream. `known` has its classes so far, None if it is new."""
     is_new, labels = not hasattr(estimator, "network_"), _read_labels(plan, given.y)
     least = 2 if is_new else 1
     table, _ = read_table(estimator, given.X, _mask_of(labels), reset=is_new, least=least)
@@ -149,7 +149,7 @@ def _read_labels(plan: Plan, y: Any, name: str = "y") -> Labels | None:
 
 
 def _mask_of(labels: Labels | None) -> NDArray[np.bool_] | None:
-    """Of the length of the labels, for scikit-learn's validation, which would convert them."""
+    """Stands for the labels in scikit-learn's validation, which would convert them."""
     return None if labels is None else labels.is_labeled
 
 

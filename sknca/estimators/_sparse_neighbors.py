@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..functional import ClassProbabilities, Metric
 
-#: So many entries of rows, zeros among them, or of logits, together.
+#: This many entries of rows, with zeros, or of logits, are in memory together.
 _ENTRIES_AT_HAND = 2**23
 
 
@@ -25,7 +25,7 @@ class SparseClassProbabilities(ClassProbabilities):
         The neighbors, class after class.
 
     class_sizes, temperature, metric, log_key_weight
-        As of `ClassProbabilities`, the tensors on the CPU.
+        See `ClassProbabilities`. The tensors are on the CPU.
     """
 
     def __init__(

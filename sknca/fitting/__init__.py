@@ -1,4 +1,4 @@
-"""A fit: from a plan and checked samples to what was found. It knows no estimator."""
+"""A fit: from a plan and checked samples to what was found. It does not depend on estimators."""
 
 from ._checkpoint import Checkpoint as Checkpoint
 from ._description import Description as Description

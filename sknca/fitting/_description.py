@@ -113,7 +113,7 @@ def _parts(array: Array) -> list[tuple[Any, np.dtype[Any]]]:
 
 
 def checksum(array: Any, dtype: np.dtype[Any]) -> str:
-    """Of all values of an array of numbers in this dtype, some rows at a time."""
+    """The checksum of all values of an array of numbers in this dtype, some rows at a time."""
     digest = hashlib.blake2b(digest_size=8)
     rows = max(_BYTES_AT_HAND // max(array[:1].nbytes, 1), 1)
     for start in range(0, len(array), rows):

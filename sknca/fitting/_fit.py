@@ -1,4 +1,4 @@
-"""A fit, top to bottom: prepare, build, train. It knows no estimator and no scikit-learn."""
+"""A fit, top to bottom: prepare, build, train. It does not depend on scikit-learn."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def fit(
     """
     processes = plan.processes
     seed = processes.of_first(seed)
-    # How much a custom encoder computes for a sample, only the user knows.
+    # Only the user knows how much a custom encoder computes for a sample.
     n_rows = processes.total(len(samples.X)) if plan.encoder.maker is None else None
     device = resolve_device(plan.device, n_rows=n_rows)
     max_iter = plan.number_of_epochs(processes.total(len(samples.rows)))

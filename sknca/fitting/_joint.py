@@ -47,7 +47,7 @@ def pooled_sample(
 
 
 def sample_to_start_from(data: TrainingData, size: int, processes: Processes) -> Rows:
-    """At most about this many rows of those that are trained on, on the CPU, at even steps."""
+    """About `size` of the rows that are trained on, at even steps, on the CPU."""
     if not processes.is_joint:
         return data.sample(size).cpu()
     step = -(-processes.total(len(data.rows)) // size)
@@ -57,7 +57,7 @@ def sample_to_start_from(data: TrainingData, size: int, processes: Processes) ->
 
 
 def check_alike(processes: Processes, here: Description) -> None:
-    """Refuse processes that do not fit the same, by what each says of its fit.
+    """Refuse processes that do not fit the same, by the description of each fit.
 
     Raises
     ------

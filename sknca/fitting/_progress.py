@@ -175,7 +175,7 @@ def progress(name: str, state: TrainingState, verbose: int | bool) -> Iterator[P
 
 
 def _size() -> dict[str, int]:
-    """The size of the terminal, if it says that it has none: tqdm would show empty lines."""
+    """A usual size if the terminal reports none, with which tqdm would show empty lines."""
     try:
         said = os.get_terminal_size(sys.stderr.fileno())
     except (AttributeError, OSError, ValueError):  # it is no terminal

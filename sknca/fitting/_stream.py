@@ -42,7 +42,7 @@ class KeptRows:
 
 @dataclass(frozen=True)
 class Stream:
-    """What is kept from one portion to the next, beside the objective."""
+    """What is kept from one portion to the next, in addition to the objective."""
 
     seed: int
     n_steps: int

@@ -1,4 +1,4 @@
-"""Schedules, stopping, steps and the loop: training that knows neither loss nor network."""
+"""Schedules, stopping, steps and the loop: training, independent of the loss and the network."""
 
 from ._adamw import AdamW
 from ._adversarial import AdversarialGradient, AdversarialStep

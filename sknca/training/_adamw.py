@@ -8,10 +8,10 @@ from torch import Tensor
 
 from .._torch_compat import adamw_step
 
-#: Of the tensors that belong to a parameter.
+#: The names of the tensors that belong to a parameter.
 _NAMES = ("mean", "square", "step")
 
-#: So many rows are changed together: what belongs to them stays in the cache.
+#: This many rows are changed together, so that they stay in the cache.
 _ROWS_AT_HAND = 256
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
@@ -117,7 +117,7 @@ class AdamW:
         }
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Go on where the optimizer of the same parameters with this state was.
+        """Continue the optimizer of the same parameters that had this state.
 
         Raises
         ------

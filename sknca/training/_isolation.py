@@ -46,7 +46,7 @@ class Isolation:
         self._own = own  # of the package's networks on a CPU; None: torch's global ones
 
     def random_state(self) -> dict[str, Tensor]:
-        """The state of what draws, beside the generator."""
+        """The state of what draws, except the generator."""
         if self._own is not None:
             return {"fit": self._own.get_state()}
         state = {"cpu": torch.default_generator.get_state()}
@@ -64,7 +64,7 @@ class Isolation:
             torch.get_device_module(self.device).set_rng_state(state["device"], self.device)
 
     def reseed(self, seeds: Sequence[int]) -> None:
-        """Draw on from other seeds, beside the generator."""
+        """Seed what draws again, except the generator."""
         # As many bits as a seed of torch may have, and unlike those of similar seeds.
         digest = hashlib.blake2b(repr(list(seeds)).encode(), digest_size=7).digest()
         seed = int.from_bytes(digest)

@@ -48,7 +48,7 @@ class LabelSpreader:
     Attributes
     ----------
     y : Tensor of shape (n,) or None
-        The labels of all samples as last spread, -1 where there is none.
+        The labels of all samples as last spread, -1 if a sample has none.
 
     confidence : Tensor of shape (n,)
         How much each label counts, 1 if it was given.

@@ -163,6 +163,6 @@ class OverfittingWatch:
 
     @property
     def _best(self) -> int:
-        """Of the early looks."""
+        """The index of the early look with the lowest loss."""
         early = self.losses[: self._n_early]
         return min(range(len(early)), key=early.__getitem__, default=-1)

@@ -1,4 +1,4 @@
-"""All that changes while an objective is trained."""
+"""Everything that changes while an objective is trained."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ EpochRecord = dict[str, Any]
 
 
 class Objective(BatchLoss, Protocol):
-    """What a training minimizes: a module that holds the network and whatever is trained beside."""
+    """What a training minimizes: a module with the network and everything else that is trained."""
 
     def settings(self, epoch: int) -> Mapping[str, Any]:
-        """What the objective uses in this epoch (its temperature, say)."""
+        """What the objective uses in this epoch, for example its temperature."""
 
     def training_state(self) -> dict[str, Any]:
-        """What changes in a training beside the tensors of `state_dict`."""
+        """What changes in a training, except the tensors of `state_dict`."""
 
     def load_training_state(self, state: Mapping[str, Any]) -> None: ...
 
@@ -35,10 +35,10 @@ class Objective(BatchLoss, Protocol):
 
 
 class TrainingState:
-    """All that changes while an objective is trained.
+    """Everything that changes while an objective is trained.
 
-    Two states that were made alike and of which one has loaded the `state_dict` of the other go on
-    alike, bit for bit.
+    A state that loads the `state_dict` of another one, which was made in the same way, continues in
+    the same way, bit for bit.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class TrainingState:
         return len(self.history)
 
     def set_learning_rate(self, progress: float) -> None:
-        """Of the next step, after a part of all steps."""
+        """Set the rate of the next step, after a part of all steps."""
         self.rate = self.learning_rate(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
@@ -131,8 +131,8 @@ class TrainingState:
             torch.clear_autocast_cache()
 
     def state_dict(self, *, copied: bool = True) -> dict[str, Any]:
-        """All that changes: tensors, numbers and texts in dicts and lists. If it is not copied, the
-        next step changes it.
+        """Everything that changes: tensors, numbers and texts in dicts and lists. If it is not
+        copied, the next step changes it.
         """
         state = {
             "objective": self.objective.state_dict(),
@@ -152,7 +152,7 @@ class TrainingState:
         return {**(copy.deepcopy(state) if copied else state), **kept}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where the training with this `state_dict` was.
+        """Continue the training that had this `state_dict`.
 
         Raises
         ------

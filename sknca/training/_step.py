@@ -91,15 +91,15 @@ class Step:
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
-        # Copies of its weights that a network which computes in bfloat16, say, has made without a
-        # gradient: torch 2.6 would use them.
+        # A network that computes in bfloat16 may have copied its weights without a gradient, and
+        # torch 2.6 would use these copies.
         torch.clear_autocast_cache()
         total, parts = self.gradient(self.objective, batch, epoch)
         if self.average is not None:
             self.average([p for group in self.optimizer.param_groups for p in group["params"]])
         self.optimizer.step()
-        # A network that computes in bfloat16, say, keeps copies of its weights there
-        # for as long as any autocast is open around it, and one may be.
+        # A network that computes in bfloat16 keeps copies of its weights while any autocast is open
+        # around it.
         torch.clear_autocast_cache()
         return {name: value.detach() for name, value in {"loss": total, **parts}.items()}
 
@@ -109,18 +109,18 @@ Replay = Callable[[], Losses]
 
 
 class ReplayedStep:
-    """As `Step`, but the step of each size of batch is recorded when it comes for the second time.
+    """As `Step`, but the step of a batch size is recorded when that size occurs a second time.
 
     Parameters
     ----------
     step : Step
-        Must be the same operators for all batches of a size, and wait for nothing.
+        Must run the same operators for all batches of a size, and must not wait for the device.
 
     device : torch.device
-        Where all of it is.
+        The device of its tensors.
 
     record : callable
-        From a function without arguments to one that does the same; it need not run the function.
+        From a function without arguments to one that does the same. It may not run the function.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class GraphRecorder:
 
     def __call__(self, function: Callable[[], Losses]) -> Replay:
         graph = torch.cuda.CUDAGraph()
-        # Other threads of the program may use the device meanwhile.
+        # Other threads of the program may use the device at the same time.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             losses = function()
         self._pool = self._pool or graph.pool()

@@ -10,7 +10,7 @@ class Stopping:
     Parameters
     ----------
     tol : float or None
-        The least improvement that counts. None: never say stop.
+        The least improvement that counts. If None, the training is never stopped.
 
     patience : int
         Epochs without such an improvement, after which to stop.
