@@ -18,7 +18,15 @@ def iris():
     return scale(X), y
 
 
+#: What takes longest, begun first, so that several workers end together.
+LONG = ("test_on_a_pretended_device", "tests/processes/", "docs/tour.md", "docs/guide/few_labels.md")
+
+
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONG))  # stable
+    for item in items:
+        if "tests/processes/" in item.nodeid:  # which start their processes once
+            item.add_marker(pytest.mark.xdist_group("processes"))
     if not torch.cuda.is_available():
         skip = pytest.mark.skip(reason="needs a CUDA device, and torch sees none")
         for item in items:
