@@ -253,12 +253,16 @@ def test_float32_is_close(strategy):
 @pytest.mark.parametrize("strategy", ["all", "semihard", "hard", "random"])
 def test_memory_grows_with_rows(strategy):
     peaks = []
-    for n in (2048, 4096):
+    # Those that go through every triplet take n * n * n, and blocks of one size: two tenths of a
+    # block are less than what n * n numbers would add.
+    is_cubic = strategy in ("all", "semihard")
+    sizes, most = ((1024, 2048), 1.2) if is_cubic else ((2048, 4096), 2.2)
+    for n in sizes:
         z, y = torch.randn(n, 8, requires_grad=True), torch.arange(n) % 10
         with LiveMemory() as memory:
             triplet_loss(z, y, strategy=strategy).backward()
         peaks.append(memory.peak)
-    assert peaks[1] < 2.2 * peaks[0]
+    assert peaks[1] < most * peaks[0]
 
 
 def test_the_default_device_and_dtype_do_not_matter():
