@@ -19,7 +19,7 @@ def iris():
 
 
 #: What takes longest, begun first, so that several workers end together.
-LONG = ("test_on_a_pretended_device", "tests/processes/", "docs/tour.md", "docs/guide/few_labels.md")
+LONG = ("on_a_pretended_device", "tests/processes/", "docs/tour.md", "docs/guide/few_labels.md")
 
 
 def pytest_collection_modifyitems(items):
