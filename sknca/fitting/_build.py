@@ -118,6 +118,12 @@ def _new_network(plan: Plan, prepared: Prepared) -> nn.Module:
             f"encoder makes a {type(encoder).__name__}, which starts from the data. Pass the class "
             "or a functools.partial of it, so that this is known before it is made."
         )
+    unit = asked.spread
+    if unit is not None and unit.shape != (n_features,):
+        raise ValueError(
+            f"{type(encoder).__name__}.spread must have shape {(n_features,)}, got "
+            f"{tuple(unit.shape)}."
+        )
     return encoder
 
 

@@ -129,7 +129,7 @@ class EntanglementDisplay:
         X_test: ArrayLike | None = None,
         y_test: ArrayLike | None = None,
         temperature: float | Literal["auto"] = "auto",
-        metric: str = "cosine",
+        metric: Any = "cosine",
         name: str | None = None,
         ax: Axes | None = None,
         line_kw: dict[str, Any] | None = None,
@@ -193,7 +193,8 @@ class EntanglementDisplay:
                 f"y_test={'None' if y_test is None else '...'}."
             )
         how: dict[str, Any] = {"temperature": temperature, "metric": metric}
-        given = metric if temperature == "auto" else f"T = {temperature:g}, {metric}"
+        shown = metric if isinstance(metric, str) else "custom metric"
+        given = shown if temperature == "auto" else f"T = {temperature:g}, {shown}"
         return cls(
             estimator.layer_entanglement(X, y, **how),
             entanglement_test=(

@@ -116,6 +116,15 @@ def test_it_has_to_be_known_before_it_is_made():
         fit(encoder=lambda n, k: TwoMaps(n, k))
 
 
+@pytest.mark.parametrize("wrong", [torch.ones(3), torch.ones(4, 1), torch.ones(())])
+def test_its_units_are_those_of_the_features(wrong):
+    class Wrong(TwoMaps):
+        spread = property(lambda self: wrong)
+
+    with pytest.raises(ValueError, match=r"Wrong.spread must have shape \(4,\), got \("):
+        fit(encoder=Wrong)
+
+
 def test_its_threads_follow_from_its_product():
     network = TwoMaps(4, 3)
     assert (

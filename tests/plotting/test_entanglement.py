@@ -5,6 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from sknca import SNNLEmbedding
+from sknca.functional import Metric
 from sknca.plotting import EntanglementDisplay
 
 
@@ -35,6 +36,15 @@ def test_training_against_test_rows(split, embedding):
     assert display.line_test_.get_linestyle() != display.line_.get_linestyle()
     assert legend_texts(display) == ["training", "test"]
     assert display.ax_.get_ylabel() == "Entanglement (sqeuclidean)"
+
+
+def test_a_metric_of_the_user(split, embedding):
+    X_train, _, y_train, _ = split
+    chord = Metric(constant=0, squares=1, product=2, unit_length=True, temperature=0.2, margin=0.4)
+    display = EntanglementDisplay.from_estimator(embedding, X_train, y_train, metric=chord)
+    assert display.ax_.get_ylabel() == "Entanglement (custom metric)"
+    like_cosine = embedding.layer_entanglement(X_train, y_train, metric="cosine")
+    assert display.entanglement == pytest.approx(like_cosine)
 
 
 def test_networks_on_the_same_axes(split, embedding):
