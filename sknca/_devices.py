@@ -28,7 +28,7 @@ class Kind:
     backend: str | None = None
 
 
-#: The table of kinds of devices. Where nobody has measured, "auto" means the CPU.
+#: The table of kinds of devices. For kinds that were not measured, "auto" means the CPU.
 KINDS = {
     "cpu": Kind(backend="gloo"),
     "cuda": Kind(by_auto=True, records=True, backend="nccl"),
@@ -55,7 +55,8 @@ def resolve_device(device: str | torch.device, *, n_rows: int | None = None) -> 
     Returns
     -------
     resolved : torch.device
-        "cuda" becomes "cuda:0", say: what "cuda" means changes with `torch.cuda.set_device`.
+        For example, "cuda" becomes "cuda:0", because the meaning of "cuda" changes with
+        `torch.cuda.set_device`.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""The random numbers of a fit, where they need not be those of the whole process.
+"""The random numbers of a fit, without those of the whole process.
 
-torch's global random numbers are one stream for all threads: a fit that seeds them, in the
-background, say, changes what others draw in the meantime. The package's own networks draw from a
-generator of the fit instead, which is known in its thread only.
+torch's global random numbers are one stream for all threads: a fit that seeds them in
+the background changes what other threads draw. Therefore the package's own networks draw from a
+generator of the fit, which is visible only in its thread.
 """
 
 from collections.abc import Iterator

@@ -79,7 +79,7 @@ class SparseRows:
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def filled_up(self, n: int) -> SparseRows:
-        """With so many rows of zeros behind."""
+        """The rows, followed by `n` rows of zeros."""
         return replace(self, starts=torch.cat([self.starts, self.starts[-1:].expand(n)]))
 
     def to_dense(self) -> Tensor:

@@ -34,15 +34,15 @@ if hasattr(os, "register_at_fork"):  # as it is but on Windows
 
 @contextmanager
 def threads_for(product: float) -> Iterator[None]:
-    """While work is done whose largest matrix product has so many multiplications.
+    """Set the number of threads for work, by the multiplications in its largest matrix product.
 
-    The number of threads follows from that number alone, so that results are reproducible whatever
+    The number of threads follows from `product` alone, so that results are reproducible whatever
     else runs, but it is never more than torch was set to use, nor than the process may use of the
     machine (by its affinity, and by the quota of its container). In a forked process it is one:
-    the threads of OpenMP have stayed behind, and torch would wait for them forever.
+    the threads of OpenMP do not exist there, and torch would wait for them forever.
 
-    Nested, the inner number counts. Afterwards torch's setting is what it was. Other threads of
-    the program see the smaller number meanwhile if they have not used torch before.
+    If nested, the inner number counts. Afterwards torch's setting is restored. Until then, other
+    threads of the program that have not used torch before see the smaller number.
 
     Parameters
     ----------

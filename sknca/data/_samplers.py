@@ -26,12 +26,12 @@ def class_aware_batches(
     out, a different part in every call: batches without a sample of another class teach nothing.
 
     If less than half of the samples have a label, half of each batch is labeled: labeled samples
-    are used several times, and the others once.
+    are used several times, and samples without a label once.
 
     Parameters
     ----------
     labels : Tensor of shape (n,), on the CPU
-        Class of each row, from 0; -1 where there is no label.
+        Class of each row, from 0; -1 if it has no label.
 
     batch_size : int
         Samples in a batch, at least 2. A batch may have up to three more, so that a triple is not
@@ -74,8 +74,8 @@ def _batches_of_all(
     rows = order[dealt]
     del order, dealt
 
-    # Cut at multiples of an equal share, each cut moved back to where a unit begins, and
-    # left out where it would leave a row alone.
+    # Cut at multiples of an equal share. Each cut is moved back to the start of a unit, and left
+    # out if it would leave a row alone.
     n_batches = -(-n // batch_size)
     shares = torch.arange(1, n_batches, device="cpu") * n // n_batches
     cuts: list[int] = []
@@ -95,7 +95,7 @@ class SharedBatches:
     Parameters
     ----------
     labels : Tensor of shape (n,), on the CPU
-        Class of each row of this process, from 0; -1 where there is no label.
+        Class of each row of this process, from 0; -1 if it has no label.
 
     batch_size : int
         Rows in a batch of one process, at least 2.
@@ -183,7 +183,7 @@ def _thinned(labels: Tensor, batch_size: int, generator: torch.Generator) -> Ten
 def _without_some_of(
     labels: Tensor, largest: int, n_kept: int, generator: torch.Generator
 ) -> Tensor:
-    """Indices of all rows but some of the largest class, of which so many are kept."""
+    """Indices of all rows, but only `n_kept` of the largest class."""
     of_largest = (labels == largest).nonzero().squeeze(1)
     if n_kept >= len(of_largest):
         return torch.arange(len(labels), device="cpu")
@@ -215,7 +215,7 @@ def class_aware_sample(labels: Tensor, size: int, generator: torch.Generator) ->
     Parameters
     ----------
     labels : Tensor of shape (n,), on the CPU
-        Class of each row, from 0; -1 where there is no label.
+        Class of each row, from 0; -1 if it has no label.
 
     size : int
         How many samples. If there are not more, all are returned.

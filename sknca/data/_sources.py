@@ -145,7 +145,7 @@ class TrainingData:
         return self.x.take_at_home(torch.arange(2, device="cpu"))
 
     def sample(self, size: int) -> Rows:
-        """At most so many of the training samples, at even steps."""
+        """At most `size` of the training samples, at even steps."""
         return self.x.take_at_home(self.rows[:: max(-(-len(self.rows) // size), 1)])
 
     def batches(

@@ -13,8 +13,7 @@ from ._sources import TrainingData
 #: More training samples would make validation slower, but not more accurate.
 MOST_NEIGHBORS = 4096
 
-#: Of so many random choices of groups, the one is held out whose classes are most like those of all
-#: samples.
+#: Random choices of groups. The one whose classes are most like those of all samples is held out.
 _DRAWS_OF_GROUPS = 20
 
 
@@ -32,7 +31,7 @@ def hold_out(
     Parameters
     ----------
     labels : Tensor of shape (n,), on the CPU
-        Class of each row, from 0; -1 where there is no label.
+        Class of each row, from 0; -1 if it has no label.
 
     fraction : float
         Fraction of the samples to hold out, in (0, 1); at least one sample with a label.

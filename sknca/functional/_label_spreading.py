@@ -64,7 +64,7 @@ def spread_labels(
         Of n rows.
 
     labels : Tensor of shape (n,)
-        Class of each row, from 0; -1 where there is no label.
+        Class of each row, from 0; -1 if it has no label.
 
     n_classes : int
         How many classes there are.

@@ -14,8 +14,8 @@ _SHORTAGES = ("not enough memory", "can't allocate memory", "DefaultCPUAllocator
 
 
 def in_smaller_blocks(compute: Callable[[int], T], block_size: int) -> T:
-    """What is computed in blocks of at most so many rows, or of half as many, and so on, if there
-    is not enough memory for a block. The same up to rounding.
+    """Compute in blocks of at most `block_size` rows. If there is not enough memory for a block, it
+    is halved and tried again. The result is the same up to rounding.
 
     Parameters
     ----------

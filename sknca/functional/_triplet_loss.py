@@ -131,10 +131,10 @@ def triplet_loss(
 
 
 def _without(z: Tensor, left_out: Tensor) -> Tensor:
-    """The samples `z` (n, d), with the mean of the others in place of those that are excluded (n,).
+    """The samples `z` (n, d). The mean of the included ones replaces each excluded one (n,).
 
     Excluded samples have weight 0, but must not shift the center, and their values times 0 must be
-    0. Selecting the others would be simpler, but would wait for a GPU.
+    0. Selecting the included ones would be simpler, but would wait for a GPU.
     """
     center = z.masked_fill(left_out[:, None], 0).detach().sum(0) / (~left_out).sum().clamp_min(1)
     return torch.where(left_out[:, None], center, z)

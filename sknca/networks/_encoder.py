@@ -219,7 +219,7 @@ def product_of_a_row(modules: Iterable[nn.Module]) -> float:
 
 
 def largest_product(network: nn.Module, n_rows: int) -> float:
-    """Multiplications in the largest matrix product for so many rows, infinite if unknown."""
+    """Multiplications in the largest matrix product for `n_rows` rows, infinite if unknown."""
     product = product_of_a_row(network.modules())
     return product if math.isinf(product) else n_rows * product
 

@@ -128,7 +128,7 @@ class MLP(Encoder, nn.Module):
         if made_with is None:
             return None
         described = {"activation": "relu", "dropout": 0.0} | made_with
-        del described["hidden_layer_sizes"]  # which the tensors tell
+        del described["hidden_layer_sizes"]  # which follow from the tensors
         return described | ({"sparse": True} if self.reads_sparse else {})
 
     @classmethod

@@ -106,7 +106,7 @@ class SkipMLP(MLP):
             else:
                 x = torch.cat([self.squash(some) for some in x.split(256)])  # to save memory
                 variance = x.var(0, correction=0).sum()
-            # Only of features that vary: constant ones would enlarge the others.
+            # Only for features that vary: constant ones would enlarge the other features.
             mean_variance = variance / (self.scale > 0).sum() / self.gain**2
             if mean_variance > 0:
                 self.unit.copy_((_VARIANCE / mean_variance).sqrt())
@@ -122,7 +122,7 @@ class SkipMLP(MLP):
         return self._run(squashed, self.skip)
 
     def squash_sparse(self, x: SparseRows) -> SparseRows:
-        """As `squash`, of the stored entries: the others are zero, and stay so."""
+        """As `squash`, for the stored entries. Zeros stay zeros."""
         values = (x.values * self.scale.index_select(0, x.columns)).clamp(-1e15, 1e15)
         shrinking = torch.addcmul(values.new_ones(()), values, values, value=1 / 9).rsqrt()
         return x.with_values(values * (shrinking * (self.unit * self.gain)))

@@ -204,7 +204,7 @@ def _checked(make: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
     """
     with torch.device("meta"), _WithoutMemory():
         expected = make().state_dict()
-    # Weights before biases: their shapes tell what is wrong.
+    # Weights before biases, because their shapes show what is wrong.
     for name, tensor in sorted(expected.items(), key=lambda item: -item[1].ndim):
         if name not in tensors:
             raise ValueError(f"Missing key: it has no tensor {name}")

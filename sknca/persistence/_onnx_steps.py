@@ -128,7 +128,7 @@ def _convert_encoder(scope: Any, operator: Any, container: Any) -> None:
     if encoder.drop is None and encoder.min_frequency is None and encoder.max_categories is None:
         add("Concat", *known, axis=1, out=output)
         return
-    # The encoding is a sum over the features. For each, the encoder itself tells what a category
+    # The encoding is a sum over the features. For each, the encoder itself shows what a category
     # adds to the encoding of the first categories, whether it is dropped, infrequent or unknown.
     base, additions, unknown = _additions(encoder)
     total = add("Identity", base)

@@ -32,7 +32,7 @@ def _is(*kinds: type[Any] | None) -> Check:
 
 
 def _array(ndim: int, last: str = "") -> Check:
-    """Numbers of so many dimensions; the last one is p if `last` is "p"."""
+    """Numbers in `ndim` dimensions, of which the last one is p if `last` is "p"."""
 
     def check(value: Any, p: int) -> bool:
         return (

@@ -208,9 +208,9 @@ def check_partners(
     *,
     may_be_single: bool = False,
 ) -> None:
-    """Refuse classes with so many labels (n_classes,) that they leave nothing to learn; if a
-    validation fraction is given, they are what it has left. One label of each class is enough if
-    it `may_be_single`.
+    """Refuse classes whose numbers of labels (n_classes,) leave nothing to learn. If a validation
+    fraction is given, they are the numbers after the hold-out. One label of each class is enough
+    if it `may_be_single`.
     """
     n_classes = np.count_nonzero(counts)
     if n_classes < 2:

@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 
 from ..distributed import Processes
 
-#: More rows would tell the quartiles no better.
+#: More rows would not make the quartiles more accurate.
 ROWS_TO_START_FROM = 4096
 
-#: So many features are sorted together.
+#: This many features are sorted together.
 _FEATURES_AT_HAND = 256
 
-#: Quartiles of a normal distribution are so many standard deviations apart.
+#: The distance of the quartiles of a normal distribution, in standard deviations.
 _QUARTILES_OF_NORMAL = 1.349
 
-#: Values that differ by so many units in the last place are one value. In half precision whole
-#: numbers differ by as little.
+#: Values that differ by at most this many units in the last place are one value. In half precision,
+#: whole numbers may differ by one unit.
 _ULPS = {np.float64: 10, np.float32: 3, np.float16: 0}
 
 
@@ -142,8 +142,8 @@ def spread_of_entries(
         The samples, by rows, each entry stored once.
 
     rows : ndarray of shape (n_train,)
-        Indices of the rows to go by. Of many, some are drawn; a feature without an entry in these
-        has the median spread of the others.
+        Indices of the rows to use. If there are many, some are drawn. A feature without an entry in
+        these has the median spread of the other features.
 
     generator : torch.Generator
         On the CPU. Draws these rows.

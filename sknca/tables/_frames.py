@@ -27,7 +27,7 @@ _TOO_LARGE = re.compile(
 #: What the errors of NumPy and scikit-learn are about, if they say it.
 _NAMES_SOMETHING = re.compile(r"\b(X|y|X_val|y_val|samples?|features?)\b|Complex data")
 
-#: What pandas and polars have where a value is missing, beside NaN.
+#: Missing values of pandas and polars, in addition to NaN.
 _MISSING = {"NAType", "NaTType", "NoneType"}
 
 

@@ -18,7 +18,7 @@ from .._arrays import as_array
 from ._tensors import assert_all_finite
 from ._validation import one_column
 
-#: What pandas and Python have where a value is missing, beside NaN.
+#: Missing values of pandas and Python, in addition to NaN.
 _MISSING = {"NAType", "NaTType", "NoneType"}
 
 #: Dtypes, by their letters, whose values can be compared with each other.

@@ -130,7 +130,7 @@ def is_mapped(X: Any) -> bool:
 
 
 def _memmap_of(array: NDArray[Any]) -> np.memmap[Any, Any] | None:
-    """The map of the whole file: of views only the first one tells the length of the file."""
+    """The map of the whole file, because views of it do not have the length of the file."""
     found = None
     base: Any = array
     while isinstance(base, np.ndarray):

@@ -70,8 +70,8 @@ class Table(ABC):
 
     @abstractmethod
     def parts(self) -> list[tuple[Any, np.dtype[Any]]]:
-        """Arrays of numbers that tell this table from others, first of them the entries, each as it
-        is stored and with the dtype to compare it by: the lowest byte first.
+        """Arrays of numbers that distinguish this table from others, the entries first. Each is as
+        it is stored, with the dtype to compare it by: the lowest byte first.
         """
 
     @abstractmethod

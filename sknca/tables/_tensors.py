@@ -57,7 +57,7 @@ def fill(
         else:
             center = center.astype(np.promote_types(array.dtype, np.float32))
             np.subtract(array, center, out=tensor.numpy(), casting="same_kind")
-    # The sum alone mostly tells: it is finite where all are, unless they are huge.
+    # The sum is enough in most cases: it is finite if all values are, unless they are huge.
     if not tensor.sum().isfinite() and not bool(tensor.isfinite().all()):
         assert_all_finite(array, name)
         raise ValueError(too_large(name))
