@@ -3,10 +3,10 @@
 No other file uses a private name of it, so that a new release is looked at here alone. Those of
 torch are in `_torch_compat.py`, because the rooms below the estimators use no scikit-learn.
 
-scikit-learn 1.9: parameter validation (`Interval`, `StrOptions`, `validate_params`, the decorator
-of `fit`) is what its own estimators use, so that errors are in its words; feature names and counts
-of further arrays (`X_val`) have no public check; nor have sample weights, pairs of label vectors,
-and a missing matplotlib.
+scikit-learn 1.9: parameter validation (`HasMethods`, `Interval`, `StrOptions`, `validate_params`,
+the decorator of `fit`) is what its own estimators use, so that errors are in its words. There is
+no public check of feature names and counts of further arrays (`X_val`), of sample weights, of pairs
+of label vectors, and of a missing matplotlib.
 """
 
 from inspect import signature
@@ -16,7 +16,7 @@ from sklearn.base import _fit_context
 from sklearn.metrics.cluster._supervised import check_clusterings
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from sklearn.utils.validation import (
     _check_feature_names as check_feature_names,
 )
@@ -34,6 +34,7 @@ __all__ = [
     "OF_LATER_FITS",
     "OUTPUT_CONFIG",
     "CallbackSupportMixin",
+    "HasMethods",
     "Interval",
     "LinksToThePage",
     "StrOptions",

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._arrays import as_array
-from .._compat import Interval, StrOptions
+from .._compat import HasMethods, Interval, StrOptions
 from .._typing import with_types
 from ..fitting import DecoderPlan, Fitted, Plan, SNNLPlan
 from ..functional import Metric, MetricName, check_metric
@@ -407,7 +407,7 @@ class SNNLEmbedding(BaseEmbedding):
         ],
         "layers": [StrOptions({"last", "all"}), "array-like"],
         "code_units": [Interval(Integral, 1, None, closed="left"), None],
-        "primary_loss": [StrOptions(PRIMARY_LOSSES.keys()), type, None],
+        "primary_loss": [StrOptions(PRIMARY_LOSSES.keys()), HasMethods(["build", "of_rows"]), None],
         "snnl_weight": [Interval(Real, None, None, closed="neither")],
         "decoder": [callable, None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
