@@ -41,7 +41,7 @@ class SparseClassProbabilities(ClassProbabilities):
             keys, log_key_weight = keys[by_size.numpy()], log_key_weight[by_size]
         self.metric = metric
         self.factor = metric.product / temperature
-        self.offset = log_key_weight.double()
+        self.offset = log_key_weight.to(torch.float64, copy=True)  # it is changed below
         prepared = []
         for start, piece in _dense_pieces(keys):
             some = metric.prepare(piece)

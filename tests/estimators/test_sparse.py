@@ -393,6 +393,14 @@ def test_soft_neighbors(metric, n_entries, monkeypatch):
     assert fitted[1].score(S[300:], labels[300:]) > 0.85
 
 
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+def test_soft_neighbors_answer_the_same_again(metric):
+    samples, labels = S[:300], np.arange(300) % 10  # classes of one size, which stay where they are
+    classifier = SoftNeighborsClassifier(metric=metric).fit(samples, labels)
+    first, second = (classifier.predict_log_proba(samples) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
 def test_soft_neighbors_that_cannot_be_used():
     matrix = with_index(sparse.csr_array, 1000)
     with pytest.raises(ValueError, match="X is not a valid sparse matrix"):
