@@ -6,8 +6,9 @@ import numpy as np
 
 
 def distance(a, b, metric):
-    if metric == "sqeuclidean":
-        return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+    if metric != "cosine":
+        squared = sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+        return squared if metric == "sqeuclidean" else math.sqrt(squared)
     norm = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(y * y for y in b))
     return 1.0 if norm == 0 else 1 - sum(x * y for x, y in zip(a, b, strict=True)) / norm
 

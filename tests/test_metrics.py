@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score
 
 from sknca.metrics import clustering_accuracy, entanglement_score
 
-METRICS = ["sqeuclidean", "cosine"]
+METRICS = ["sqeuclidean", "euclidean", "cosine"]
 
 
 @pytest.fixture

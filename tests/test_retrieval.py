@@ -68,7 +68,7 @@ class TestTheyAreThoseOfPytorchMetricLearning:
 
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("k", [1, 2, 5, 299, 1000])
-@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
 def test_recall_matches_the_loop(k, metric):
     X, y = codes()
     neighbors = NearestNeighbors(n_neighbors=min(k, 299), metric=metric, algorithm="brute").fit(X)

@@ -39,7 +39,7 @@ def soft_nearest_neighbor_loss(
     q : float or Tensor of shape (), default=0.0
         As for :func:`sknca.functional.soft_nearest_neighbor_loss`.
 
-    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
+    metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="sqeuclidean"
         The distance.
 
     sample_weight : Tensor of shape (n,), default=None

@@ -124,11 +124,13 @@ class SNNLEmbedding(BaseEmbedding):
         and for embeddings of another model. Outliers are clipped smoothly in both cases. Not used
         with `encoder`, nor with a linear encoder.
 
-    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
-        Distance between codes: squared Euclidean, or one minus the cosine. With "cosine" the codes
-        are L2-normalized, so that Euclidean neighbors are the same neighbors: use it for k-means,
-        and if the codes go to a library that expects unit vectors. With one feature, a normalized
-        code can only be +1 or -1.
+    metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="sqeuclidean"
+        Distance between codes: squared Euclidean, Euclidean, or one minus the cosine. With
+        "euclidean" probabilities fall more slowly with the distance, and the pull of a pair does
+        not grow with it, so that single far samples and wrong labels count less. With "cosine" the
+        codes are L2-normalized, so that Euclidean neighbors are the same neighbors: use it for
+        k-means, and if the codes go to a library that expects unit vectors. With one feature, a
+        normalized code can only be +1 or -1.
 
     q : float or "auto", default="auto"
         From 0 to 1: how little a sample counts that is far from all of its class. 0 is the soft
@@ -141,12 +143,13 @@ class SNNLEmbedding(BaseEmbedding):
         comparable.
 
     temperature : float or "auto", default="auto"
-        Positive, in units of the distance. "auto" means 1 with "sqeuclidean", and 0.1 with
-        "cosine", whose distances are at most 2; `temperature_` reports it. Usual values are 0.1 to
-        10 and 0.05 to 0.15. At a small temperature only the nearest neighbors count, so that a
-        class may stay in several clusters; at a large one all samples count, and each class is
-        drawn into one cluster. Codes adapt their size to it with "sqeuclidean", so accuracy depends
-        little on it. With "cosine" they cannot, and classes stay mixed if it is too large.
+        Positive, in units of the distance. "auto" means 1 with "sqeuclidean", 0.3 with "euclidean",
+        and 0.1 with "cosine", whose distances are at most 2; `temperature_` reports it. Usual
+        values are 0.1 to 10, 0.1 to 1, and 0.05 to 0.15. At a small temperature only the nearest
+        neighbors count, so that a class may stay in several clusters; at a large one all samples
+        count, and each class is drawn into one cluster. Codes adapt their size to it with
+        "sqeuclidean", so accuracy depends little on it. With "cosine" they cannot, and classes stay
+        mixed if it is too large.
 
     temperature_schedule : {"constant", "annealed", "learned"} or callable, default="constant"
         How the temperature changes from `temperature`: "constant" keeps it; "annealed" is
@@ -563,10 +566,10 @@ class SNNLEmbedding(BaseEmbedding):
             Labels of the samples. Samples with the label `unlabeled` are excluded.
 
         temperature : float or "auto", default="auto"
-            A positive number, in units of the distance. "auto" means 0.1 with "cosine" and 1 with
-            "sqeuclidean".
+            A positive number, in units of the distance. "auto" means 0.1 with "cosine", 1 with
+            "sqeuclidean" and 0.3 with "euclidean".
 
-        metric : {"sqeuclidean", "cosine"} or Metric, default="cosine"
+        metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="cosine"
             The distance between the activations of a layer.
 
         Returns

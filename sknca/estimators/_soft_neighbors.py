@@ -53,16 +53,16 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
     Parameters
     ----------
     temperature : float or "auto", default="auto"
-        A positive number, in units of the distance. "auto" means 1 with "sqeuclidean" and 0.1 with
-        "cosine", as in the embeddings. Small values approach the nearest neighbor, and make
-        probabilities over-confident; large ones approach the class frequencies. Start with the
-        temperature of the embedding, and choose it by the log loss of held-out samples: 1 to 3
-        times that temperature is usual.
+        A positive number, in units of the distance. "auto" means 1 with "sqeuclidean", 0.3 with
+        "euclidean" and 0.1 with "cosine", as in the embeddings. Small values approach the nearest
+        neighbor, and make probabilities over-confident; large ones approach the class frequencies.
+        Start with the temperature of the embedding, and choose it by the log loss of held-out
+        samples: 1 to 3 times that temperature is usual.
 
-    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
-        The distance `d`: squared Euclidean, or one minus the cosine. Use that of the embedding
-        before it. (The squared Euclidean distance of L2-normalized codes is at most 4, twice one
-        minus the cosine. At the temperature 1 all training samples are near then.)
+    metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="sqeuclidean"
+        The distance `d`: squared Euclidean, Euclidean, or one minus the cosine. Use that of the
+        embedding before it. (The squared Euclidean distance of L2-normalized codes is at most 4,
+        twice one minus the cosine. At the temperature 1 all training samples are near then.)
 
     device : str or torch.device, default="auto"
         Where to compute: "cpu", "cuda", "cuda:1" and so on. "auto" is CUDA if there is a GPU and

@@ -39,15 +39,14 @@ class SparseClassProbabilities(ClassProbabilities):
         by_size = self._sort_by_size(class_sizes)
         if by_size is not None:
             keys, log_key_weight = keys[by_size.numpy()], log_key_weight[by_size]
-        self.metric = metric
-        self.factor = metric.product / temperature
-        self.offset = log_key_weight.to(torch.float64, copy=True)  # it is changed below
+        log_key_weight = log_key_weight.to(torch.float64, copy=True)  # the offset is changed below
+        unit = self._set_metric(metric, temperature, log_key_weight)
         prepared = []
         for start, piece in _dense_pieces(keys):
             some = metric.prepare(piece)
             bias = metric.bias(some)
             if bias is not None:
-                self.offset[start : start + len(some)] += bias / temperature
+                self.offset[start : start + len(some)] += bias / unit
             prepared.append(sparse.csr_array(some.numpy()))
         self.sparse_keys = sparse.vstack(prepared).tocsr()
 
@@ -55,8 +54,10 @@ class SparseClassProbabilities(ClassProbabilities):
         """The logarithms (n, n_classes) for a sparse or dense matrix (n, d), block by block."""
         found = torch.empty(queries.shape[0], len(self.place), dtype=torch.float64, device="cpu")
         for start, piece in _dense_pieces(queries, self.sparse_keys.shape[0]):
-            products = self.sparse_keys @ (self.metric.prepare(piece) * self.factor).numpy().T
-            logits = torch.from_numpy(products.T.copy()).add_(self.offset)  # (b, m)
+            rows = self.metric.prepare(piece)
+            products = self.sparse_keys @ (rows * self.factor).numpy().T
+            with_offset = torch.from_numpy(products.T.copy()).add_(self.offset)  # (b, m)
+            logits = self.logits_of(with_offset, rows)
             found[start : start + len(piece)] = self.log_of_logits(logits)
         return found
 

@@ -97,19 +97,20 @@ class TripletEmbedding(BaseEmbedding):
         and for embeddings of another model. Outliers are clipped smoothly in both cases. Not used
         with `encoder`, nor with a linear encoder.
 
-    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
-        Distance between codes: squared Euclidean, or one minus the cosine. With "cosine" the codes
-        are L2-normalized, so that Euclidean neighbors are the same neighbors: use it for k-means,
-        and if the codes go to a library that expects unit vectors. With one feature, a normalized
-        code can only be +1 or -1.
+    metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="sqeuclidean"
+        Distance between codes: squared Euclidean, Euclidean, or one minus the cosine. With
+        "euclidean" the pull of a pair does not grow with its distance, so that wrong labels and
+        outliers count less. With "cosine" the codes are L2-normalized, so that Euclidean neighbors
+        are the same neighbors: use it for k-means, and if the codes go to a library that expects
+        unit vectors. With one feature, a normalized code can only be +1 or -1.
 
     margin : float, "auto" or "soft", default="auto"
         By how much a negative should be farther than a positive, in units of the distance. "auto"
-        means 1 with "sqeuclidean", and 0.2 with "cosine", whose distances are at most 2. Usual
-        values are 0.3 to 3 and 0.1 to 0.3. If it is too small, training stops before the classes
-        are well separated; if it is too large, triplets that are already good dominate. "soft"
-        stands for :math:`\log(1 + e^{d_{ap} - d_{an}})`, with which every triplet is active. With
-        "cosine" it was worse than a number.
+        means 1 with "sqeuclidean", 0.5 with "euclidean", and 0.2 with "cosine", whose distances are
+        at most 2. Usual values are 0.3 to 3, 0.2 to 1, and 0.1 to 0.3. If it is too small, training
+        stops before the classes are well separated; if it is too large, triplets that are already
+        good dominate. "soft" stands for :math:`\log(1 + e^{d_{ap} - d_{an}})`, with which every
+        triplet is active. With "cosine" it was worse than a number.
 
     mining : {"all", "semihard", "hard", "random"}, Strategy or callable, default="all"
         Which triplets of a batch are used. "all" uses every triplet that violates the margin.

@@ -18,10 +18,12 @@ def anchor_blocks(
     keys: Tensor,  # (n, d)
     bias: Tensor | None,  # (n,)
     labels: Tensor,  # (n,), sorted
+    *,
+    root: bool,  # whether the distance is the square root of the form
 ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
     """For each block: its rows; their distances (b, n), which are -(queries @ keys.T + bias), that
-    is, correct up to a constant in each row; the columns (b, w) of the class of each anchor, padded
-    with the anchor's own; and which of these (b, w) hold a positive.
+    is, correct up to a constant in each row, or the square roots of that; the columns (b, w) of the
+    class of each anchor, padded with the anchor's own; and which of these (b, w) hold a positive.
     """
     n = len(labels)
     offset = queries.new_zeros(n) if bias is None else -bias
@@ -32,6 +34,8 @@ def anchor_blocks(
     for start in range(0, n, block_size):
         rows = slice(start, start + block_size)
         distances = torch.addmm(offset, queries[rows], keys.T, alpha=-1)  # (b, n)
+        if root:
+            distances.relu_().sqrt_()
         size = (right[rows] - left[rows])[:, None]  # (b, 1)
         # The size of a class would have to be read from a GPU, so w is n there.
         place = own[: int(size.max())] if labels.is_cpu else own  # (w,)

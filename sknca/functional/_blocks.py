@@ -15,7 +15,8 @@ With p_i = sigmoid(s_i - o_i) the loss is -log p_i. It is the case q = 0 of the 
 (1 - p_i^q) / q, whose gradient is p_i^q times as large.
 
 A term that is constant along a row cancels, so the logits need no squared norm of row i. They are a
-bilinear form of `queries` and `keys`, and an `offset` for each key.
+bilinear form of `queries` and `keys`, and an `offset` for each key. If the distance is a square
+root, the product of `queries` and `keys` is the whole form, and a `root_scale` says so.
 """
 
 from dataclasses import replace
@@ -27,8 +28,9 @@ from torch.nn import functional
 
 from ._log_sums import NOWHERE, exp_rows_, gap_and_ratio, is_zero, log_loss, pull_of, row_losses
 from ._memory import in_smaller_blocks
-from ._metrics import common_center
+from ._metrics import common_center, farthest, resolution_of
 from ._problem import Problem, blocks_of, classes_and_positives, comparable_labels
+from ._roots import divisors_, roots_
 
 
 class TotalLoss(torch.autograd.Function):
@@ -37,8 +39,8 @@ class TotalLoss(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        z: Tensor,  # (n, d)
-        neighbors: Tensor | None,  # (m, d), if not the rows themselves
+        z: Tensor,  # (n, d); queries of the form, if the distance is its root
+        neighbors: Tensor | None,  # (m, d), if not the rows themselves; keys of the form
         temperature: Tensor | float,  # ()
         problem: Problem,
         weight: Tensor | None,  # (n,)
@@ -133,13 +135,19 @@ def _evaluate(
         return losses, losses.bool(), (none, of_neighbors, of_t)
     scale = 1 / temperature
     metric = problem.metric
+    queries, bias, root_scale = z, None, None
+    if metric.root:
+        # NaN if distance / temperature overflows: a root hides what its logits would show.
+        root_scale = scale + 0 * (farthest(z, keys) * scale)
     # As metric.bilinear, with the distances over the temperature; the gradient below.
-    if metric.shift_invariant:
-        center = common_center(z, keys)
-        keys = keys - center
-        z = keys if neighbors is None else z - center
-    queries = z * (metric.product * scale)
-    bias = keys.square().sum(1).mul_(-metric.squares * scale) if metric.squares else None  # (m,)
+    if not metric.root:
+        if metric.shift_invariant:
+            center = common_center(z, keys)
+            keys = keys - center
+            z = keys if neighbors is None else z - center
+        queries = z * (metric.product * scale)
+        if metric.squares:
+            bias = keys.square().sum(1).mul_(-metric.squares * scale)  # (m,)
     offset = bias
     if problem.log_key_weight is not None:
         log_weight = problem.log_key_weight.clamp_min(NOWHERE[keys.dtype])
@@ -148,7 +156,7 @@ def _evaluate(
     def walk(block_size: int) -> _Evaluated:
         fits = len(z) <= block_size
         return (_one_block if fits else _many_blocks)(
-            *(queries, keys, offset, coefficients, wants_gradient),
+            *(queries, keys, offset, root_scale, coefficients, wants_gradient),
             problem if fits else replace(problem, block_size=block_size),
         )
 
@@ -157,13 +165,21 @@ def _evaluate(
     )
     if grad_queries is None or grad_keys is None:
         return losses, has_positive, (None, None, None)
+    if metric.root:
+        # A logit is -root_scale * sqrt(form).
+        grad_queries.mul_(-0.5 * scale)
+        grad_keys = grad_keys * (-0.5 * scale)
     grad_temperature = None
     if isinstance(temperature, Tensor) and temperature.requires_grad:
         # The logits are homogeneous in 1/T, so Euler's relation gives the gradient in T.
         homogeneous = (queries * grad_queries).sum()
+        if metric.root:
+            homogeneous *= 2  # the form is, of degree 2 in the distance
         if bias is not None and grad_offset is not None:
             homogeneous += bias.dot(grad_offset)
         grad_temperature = -homogeneous * scale
+    if metric.root:
+        return losses, has_positive, (grad_queries, grad_keys, grad_temperature)
     grad_z = grad_queries.mul_(metric.product * scale)
     if metric.squares and grad_offset is not None:
         grad_keys = torch.addcmul(
@@ -178,6 +194,7 @@ def _one_block(
     queries: Tensor,  # (n, d)
     keys: Tensor,  # (m, d)
     offset: Tensor | None,  # (m,)
+    root_scale: Tensor | float | None,  # (); None if the distance is no square root
     coefficients: Tensor | None,  # (n,)
     wants_gradient: bool,
     problem: Problem,
@@ -189,6 +206,7 @@ def _one_block(
     both = queries.new_empty(2, len(queries), len(keys))
     negatives, positives = both.unbind()  # (n, m), logits
     torch.mm(queries, keys.T, out=negatives)
+    distances = None if root_scale is None else roots_(negatives, root_scale)  # (n, m)
     if offset is not None:
         negatives.add_(offset)  # not with the product: some processors hide its overflow
     of_rows, of_columns = comparable_labels(problem, keys.dtype)  # (n, 1), (m,)
@@ -220,6 +238,8 @@ def _one_block(
         factor.mul_(coefficients[:, None])
     # Without its row's factor: that is cheaper on the (n, d) sides of the products.
     gradient = negatives.addcmul_(positives, ratio, value=-1)  # (n, m)
+    if distances is not None:
+        gradient.div_(divisors_(distances, resolution_of(queries)))
     grad_queries = torch.mm(gradient, keys).mul_(factor)
     grad_keys = torch.mm(gradient.T, queries * factor)
     grad_offset = None if offset is None else torch.mv(gradient.T, factor.squeeze(1))
@@ -230,6 +250,7 @@ def _many_blocks(
     queries: Tensor,  # (n, d)
     keys: Tensor,  # (m, d)
     offset: Tensor | None,  # (m,)
+    root_scale: Tensor | float | None,  # (); None if the distance is no square root
     coefficients: Tensor | None,  # (n,)
     wants_gradient: bool,
     problem: Problem,
@@ -247,6 +268,7 @@ def _many_blocks(
         queries[order],
         keys[key_order],
         None if offset is None else offset[key_order],
+        root_scale,
         classes[order],
         key_classes[key_order],
         has_positive[order],
@@ -265,6 +287,7 @@ def _walk(
     queries: Tensor,  # (n, d)
     keys: Tensor,  # (m, d)
     offset: Tensor | None,  # (m,)
+    root_scale: Tensor | float | None,  # ()
     classes: Tensor,  # (n,), sorted
     key_classes: Tensor,  # (m,), sorted
     has_positive: Tensor,  # (n,)
@@ -275,12 +298,13 @@ def _walk(
     """Losses and gradients, one block of rows after the other.
 
     The offset is one more column of the keys, with a one in each query, so that it and its
-    gradient come with the products.
+    gradient come with the products. Beside a square root it is only the weights of the keys, which
+    have no gradient.
     """
     nowhere = NOWHERE[keys.dtype]
     gaps = queries.new_zeros(len(queries), 1)  # (n, 1), o_i - s_i
     left, right = queries, keys.T  # (n, d), (d, m)
-    if offset is not None:
+    if offset is not None and root_scale is None:
         left = functional.pad(queries, (0, 1), value=1.0)  # (n, d + 1)
         right = torch.cat([right, offset[None]])  # (d + 1, m)
     grad_queries: Tensor | None = None
@@ -294,10 +318,16 @@ def _walk(
     window_rooms = queries.new_empty(
         2, max((b.stop - b.start) * (b.last - b.first) for b in blocks)
     )
+    distance_room = None if root_scale is None else torch.empty_like(room)
 
     for b in blocks:
         rows, columns = slice(b.start, b.stop), slice(b.first, b.last)
         negatives = torch.mm(left[rows], right, out=room[: b.stop - b.start])  # (b, m), logits
+        distances: Tensor | None = None
+        if root_scale is not None and distance_room is not None:
+            distances = roots_(negatives, root_scale, out=distance_room[: b.stop - b.start])
+            if offset is not None:
+                negatives.add_(offset)
         window = negatives[:, columns]  # (b, w), a view
         positives, mask = window_rooms[:, : window.numel()].view(2, *window.shape)  # (b, w)
         if b.one_class:
@@ -325,6 +355,8 @@ def _walk(
             window -= positives.mul_(ratio)
             # Without its row's factor: that is cheaper on the (b, d) sides of the products.
             gradient = negatives  # (b, m)
+            if distances is not None:
+                gradient.div_(divisors_(distances, resolution_of(queries[rows])))
             pull = pull_of(gap, None if is_zero(problem.q) else log_loss(gap), problem.q)
             factor = coefficients[rows] * pull / sum_negatives  # (b, 1)
             torch.mm(gradient, keys, out=grad_queries[rows]).mul_(factor)
@@ -338,4 +370,4 @@ def _walk(
     if grad_right is None:
         return losses, (None, None, None)
     grad_keys = grad_right[: keys.shape[1]].T
-    return losses, (grad_queries, grad_keys, None if offset is None else grad_right[-1])
+    return losses, (grad_queries, grad_keys, None if left is queries else grad_right[-1])

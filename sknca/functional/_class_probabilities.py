@@ -6,6 +6,7 @@ from torch import Tensor
 from ._log_sums import NOWHERE, exp_rows_
 from ._memory import in_smaller_blocks
 from ._metrics import Metric
+from ._roots import resolution
 
 #: Entries in a block of pairs, and a floor for the product's sake.
 _BLOCK_ENTRIES = 2**21
@@ -39,6 +40,8 @@ class ClassProbabilities:
         The logarithms of the weights of `keys`.
     """
 
+    offset: Tensor  # (m,)
+
     def __init__(
         self,
         keys: Tensor,
@@ -54,10 +57,23 @@ class ClassProbabilities:
         # Centered on the keys alone, so that the result does not depend on the other queries.
         self.center = keys.mean(0) if metric.shift_invariant else keys.new_zeros(())
         self.keys = keys - self.center if metric.shift_invariant else keys
+        unit = self._set_metric(metric, temperature, log_key_weight)
         bias = metric.bias(self.keys)
-        self.offset = log_key_weight if bias is None else log_key_weight + bias / temperature
+        if bias is not None:
+            self.offset = self.offset + bias / unit
+
+    def _set_metric(self, metric: Metric, temperature: float, log_key_weight: Tensor) -> float:
+        """Set what turns products of queries and keys into logits, except for the bias of the keys,
+        and return the unit of these products: the temperature, or 1 if the distance is the square
+        root of a form.
+        """
+        unit = 1.0 if metric.root else temperature
         self.metric = metric
-        self.factor = metric.product / temperature
+        self.temperature = temperature
+        self.log_key_weight = log_key_weight
+        self.factor = metric.product / unit
+        self.offset = torch.zeros_like(log_key_weight) if metric.root else log_key_weight
+        return unit
 
     def _sort_by_size(self, class_sizes: Tensor) -> Tensor | None:
         """Set how the classes are reduced, and return how the keys have to be sorted for that; None
@@ -93,8 +109,19 @@ class ClassProbabilities:
 
     def log_of_block(self, z: Tensor) -> Tensor:
         """As `log_of`, with all pairs at once."""
-        queries = (self.metric.prepare(z) - self.center) * self.factor
-        return self.log_of_logits(torch.addmm(self.offset, queries, self.keys.T))
+        rows = self.metric.prepare(z) - self.center
+        products = torch.addmm(self.offset, rows * self.factor, self.keys.T)  # (b, m)
+        return self.log_of_logits(self.logits_of(products, rows))
+
+    def logits_of(self, products: Tensor, rows: Tensor) -> Tensor:
+        """The logits (b, m), from products with the offset added, and the rows (b, d)."""
+        if not self.metric.root:
+            return products
+        rest = self.metric.rest(rows)[:, None]  # (b, 1)
+        distances = (rest - products).relu().sqrt()
+        # Of a query that is one of the keys only rounding is left, which depends on the others.
+        distances = distances * (distances > resolution(rest))
+        return self.log_key_weight - distances / self.temperature
 
     def log_of_logits(self, logits: Tensor) -> Tensor:
         """From -distance / temperature (b, m), up to a constant of each row, to the logarithms

@@ -2,9 +2,9 @@
 
 The loss of a triplet depends on the difference of two distances from its anchor. Therefore a
 constant along a row of distances cancels, as in the soft nearest neighbor loss, and a metric is
-again a bilinear form with a bias. With a margin no triplet is listed: sorted distances show with
-how many negatives each positive is active, and the reverse. The loss is the sum of the distances
-with these counts as coefficients, which are also its gradient.
+again a bilinear form with a bias, or the square root of a whole form. With a margin no triplet is
+listed: sorted distances show with how many negatives each positive is active, and the reverse. The
+loss is the sum of the distances with these counts as coefficients, which are also its gradient.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,8 @@ from torch.nn import functional
 from ._anchor_blocks import anchor_blocks
 from ._blocks import refuse_second_derivative
 from ._checks import widest_float
+from ._metrics import resolution_of
+from ._roots import divisors_
 
 #: Triplets that are computed together if each must be (with the soft margin).
 _TRIPLET_ENTRIES = 2**18
@@ -35,6 +37,7 @@ class EveryTriplet(torch.autograd.Function):
         margin: float | Literal["soft"],
         semihard: bool,
         weight: Tensor | None,  # (n,), at most 1
+        root: bool,  # whether the distances are the square roots of these
         wants_gradient: bool,
     ) -> Tensor:
         order = labels.argsort(stable=True)
@@ -54,7 +57,9 @@ class EveryTriplet(torch.autograd.Function):
         grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         grad_bias = None if bias is None else torch.zeros_like(bias)
 
-        for block, distances, columns, is_positive in anchor_blocks(queries, keys, bias, labels):
+        for block, distances, columns, is_positive in anchor_blocks(
+            queries, keys, bias, labels, root=root
+        ):
             pairs = (
                 distances.gather(1, columns),  # (b, w)
                 is_positive * weight[columns],  # (b, w)
@@ -71,6 +76,9 @@ class EveryTriplet(torch.autograd.Function):
                 # (b, n), of the distances, before the weight of its row
                 gradient = push.neg_().scatter_add_(1, columns, pull)
                 row_weight = weight[block, None].to(queries.dtype)
+                if root:  # (b, n), of the form
+                    gradient.div_(divisors_(distances, resolution_of(queries[block])))
+                    row_weight = row_weight / 2
                 grad_queries[block] = -(gradient @ keys) * row_weight
                 grad_keys.addmm_(gradient.T, queries[block] * row_weight, alpha=-1)
                 if grad_bias is not None:
@@ -87,7 +95,7 @@ class EveryTriplet(torch.autograd.Function):
     def backward(ctx: Any, grad_mean: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative()
         gradients = (None if g is None else grad_mean * g for g in ctx.gradients)
-        return *gradients, None, None, None, None, None
+        return *gradients, None, None, None, None, None, None
 
 
 def _hinge(

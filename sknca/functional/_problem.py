@@ -17,7 +17,7 @@ _WHOLE_IN_FLOAT32 = 2**24
 class Problem:
     """What the blocks need in addition to the differentiable tensors."""
 
-    metric: Metric  # the rows are prepared
+    metric: Metric  # the rows are prepared; factors of the form, if it is a root
     query_labels: Tensor  # (n,)
     key_labels: Tensor  # (m,)
     log_key_weight: Tensor | None  # (m,)

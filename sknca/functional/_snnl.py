@@ -66,8 +66,9 @@ def soft_nearest_neighbor_loss(
 
     temperature : float or Tensor of shape (), default=1.0
         A positive number, in units of the distance. Usual values are 0.1 to 10 with "sqeuclidean",
-        and around 0.1 with "cosine". With a small temperature only the nearest neighbors count;
-        with a large one all samples count. A tensor may require a gradient.
+        0.1 to 1 with "euclidean", and around 0.1 with "cosine". With a small temperature only the
+        nearest neighbors count; with a large one all samples count. A tensor may require a
+        gradient.
 
     q : float or Tensor of shape (), default=0.0
         Robustness to wrong labels, from 0 to 1. A sample that picks a neighbor of its class with
@@ -77,8 +78,8 @@ def soft_nearest_neighbor_loss(
         its class, and the less harm wrong labels do. If labels are wrong, 0.7 is usual. A tensor
         must be positive, and gets no gradient.
 
-    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
-        The distance `d`: squared Euclidean, or one minus the cosine.
+    metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="sqeuclidean"
+        The distance `d`: squared Euclidean, Euclidean, or one minus the cosine.
 
     sample_weight : Tensor of shape (n,), default=None
         Non-negative weights of the samples, in the mean or sum and as neighbors of other samples.
@@ -126,7 +127,10 @@ def soft_nearest_neighbor_loss(
     -----
     The samples are centered, and the distances come from one matrix product. In float32 their
     rounding error is about 1e-7 times the squared distance of a sample from the center (1e-7 with
-    "cosine"). If the temperature is not much larger than this error, use float64. Matrix products
+    "cosine"). The square root of this error is the smallest distance that "euclidean" resolves:
+    about 1e-3 times the distance from the center. A pair that is nearer has almost no gradient, and
+    codes that coincide have none. If the temperature is not much larger than this error, use
+    float64. Matrix products
     follow `torch.get_float32_matmul_precision()`; a setting below "highest" is less exact.
 
     A sample with :math:`1 - p_i` below 1e-20 (1e-200 in float64) gets no gradient of its own. There
@@ -190,6 +194,8 @@ def soft_nearest_neighbor_loss(
         temperature = check_temperature(temperature, z)
         rows = distance.prepare(z)
         columns = None if among_themselves else distance.prepare(keys)
+        if distance.root:
+            rows, columns = distance.factors(rows, rows if columns is None else columns)
         problem = Problem(
             metric=distance,
             query_labels=y,
@@ -264,7 +270,7 @@ def soft_neighbor_probabilities(
         Class labels. If given, the entries of other classes are set to zero. The sum of a row is
         then the probability that the sample picks a neighbor of its class (the `p_i` of NCA).
 
-    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
+    metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="sqeuclidean"
         The distance between codes.
 
     Returns

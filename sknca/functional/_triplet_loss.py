@@ -57,8 +57,8 @@ def triplet_loss(
         Which triplets are used; see :func:`mine_triplets`. "semihard" needs a number as margin.
         "random" with "soft" draws from all triplets of an anchor.
 
-    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
-        The distance: squared Euclidean, or one minus the cosine.
+    metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="sqeuclidean"
+        The distance: squared Euclidean, Euclidean, or one minus the cosine.
 
     sample_weight : Tensor of shape (n,), default=None
         Non-negative weights, of which only the ratios matter. With "all" and "semihard" the weight
@@ -125,7 +125,9 @@ def triplet_loss(
             return _over_mined(z, *triplets, weight, margin, distance)
         wants_gradient = torch.is_grad_enabled() and z.requires_grad
         loss: Tensor = EveryTriplet.apply(
-            *distance.bilinear(z, z), y, margin, chosen.counts == "semihard", weight, wants_gradient
+            *(*distance.comparable(z), y, margin, chosen.counts == "semihard", weight),
+            distance.root,
+            wants_gradient,
         )
         return loss
 

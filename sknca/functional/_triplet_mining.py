@@ -145,8 +145,8 @@ def mine_triplets(
           drawn among those that are part of such a triplet, and the negative among those that
           violate the margin with this positive.
 
-    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
-        The distance: squared Euclidean, or one minus the cosine.
+    metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="sqeuclidean"
+        The distance: squared Euclidean, Euclidean, or one minus the cosine.
 
     generator : torch.Generator, default=None
         Random numbers for "random". If None, torch's global generator is used.
@@ -252,10 +252,14 @@ def _blocks(
     samples (b, n), infinite from their class; the columns of their class (b, w), and which of these
     hold a positive (b, w).
     """
-    queries, keys, bias = metric.bilinear(z, z)
-    for rows, distances, columns, is_positive in anchor_blocks(queries, keys, bias, y):
+    queries, keys, bias = metric.comparable(z)
+    for rows, distances, columns, is_positive in anchor_blocks(
+        queries, keys, bias, y, root=metric.root
+    ):
         if strategy.true_distances:
-            distances.add_(metric.rest(keys[rows])[:, None]).clamp_(0, metric.largest)
+            if not metric.root:
+                distances.add_(metric.rest(keys[rows])[:, None])
+            distances.clamp_(0, metric.largest)
         d_ap = distances.gather(1, columns)  # (b, w)
         yield rows, d_ap, distances.scatter_(1, columns, torch.inf), columns, is_positive
 

@@ -61,15 +61,15 @@ def entanglement_score(
         Class labels of the samples, of any type.
 
     temperature : float or "auto", default="auto"
-        A positive number, in units of the distance. "auto" means 0.1 with "cosine" and 1 with
-        "sqeuclidean", as in the embeddings. With a small temperature only the nearest neighbors
-        count; with a large one the score says little about them. Scores of different temperatures
-        are not comparable. To score codes as the training did, pass the metric and the temperature
-        of the embedding.
+        A positive number, in units of the distance. "auto" means 0.1 with "cosine", 1 with
+        "sqeuclidean" and 0.3 with "euclidean", as in the embeddings. With a small temperature only
+        the nearest neighbors count; with a large one the score says little about them. Scores of
+        different temperatures are not comparable. To score codes as the training did, pass the
+        metric and the temperature of the embedding.
 
-    metric : {"cosine", "sqeuclidean"}, default="cosine"
-        The distance `d`: one minus the cosine, or squared Euclidean. To compare spaces of different
-        scale, use "cosine".
+    metric : {"cosine", "sqeuclidean", "euclidean"} or Metric, default="cosine"
+        The distance `d`: one minus the cosine, squared Euclidean, or Euclidean. To compare spaces
+        of different scale, use "cosine".
 
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights of the samples, in the mean and as neighbors of other samples. Only

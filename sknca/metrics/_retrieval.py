@@ -69,8 +69,8 @@ def recall_at_k(
     labels_gallery : array-like of shape (n_gallery,), default=None
         The labels of `X_gallery`.
 
-    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
-        The distance: squared Euclidean, or one minus the cosine.
+    metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="sqeuclidean"
+        The distance: squared Euclidean, Euclidean, or one minus the cosine.
 
     Returns
     -------
@@ -152,8 +152,8 @@ def mean_average_precision_at_r(
     labels_gallery : array-like of shape (n_gallery,), default=None
         The labels of `X_gallery`.
 
-    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
-        The distance: squared Euclidean, or one minus the cosine.
+    metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="sqeuclidean"
+        The distance: squared Euclidean, Euclidean, or one minus the cosine.
 
     Returns
     -------

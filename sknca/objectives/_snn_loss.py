@@ -26,11 +26,11 @@ class SNNLoss(nn.Module):
     ----------
     temperature : float, default=1.0
         A positive number, in units of the distance. Usual values are 0.1 to 10 with "sqeuclidean",
-        and around 0.1 with "cosine". With a small temperature only the nearest neighbors count;
-        with a large one all samples count.
+        0.1 to 1 with "euclidean", and around 0.1 with "cosine". With a small temperature only the
+        nearest neighbors count; with a large one all samples count.
 
-    metric : {"sqeuclidean", "cosine"} or Metric, default="sqeuclidean"
-        The distance between codes: squared Euclidean, or one minus the cosine.
+    metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="sqeuclidean"
+        The distance between codes: squared Euclidean, Euclidean, or one minus the cosine.
 
     q : float, default=0.0
         Robustness to wrong labels, from 0 to 1: the larger, the less samples count that are far

@@ -38,7 +38,7 @@ class SNNLObjective(EmbeddingObjective):
     network : nn.Module
         From samples (n, n_features) to codes (n, n_components).
 
-    metric : {"sqeuclidean", "cosine"}
+    metric : {"sqeuclidean", "euclidean", "cosine"}
         The distance between the activations of a layer.
 
     temperatures : sequence of float

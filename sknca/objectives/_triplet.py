@@ -21,7 +21,7 @@ class TripletObjective(EmbeddingObjective):
     network : nn.Module
         From samples (n, n_features) to codes (n, n_components).
 
-    metric : {"sqeuclidean", "cosine"}
+    metric : {"sqeuclidean", "euclidean", "cosine"}
         The distance between codes.
 
     margin : float or "soft"

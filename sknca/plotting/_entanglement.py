@@ -154,10 +154,11 @@ class EntanglementDisplay:
             Labels of `X_test`.
 
         temperature : float or "auto", default="auto"
-            A positive number, in units of the distance. "auto" means 0.1 with "cosine" and 1 with
-            "sqeuclidean". Lines of different temperatures are not comparable.
+            A positive number, in units of the distance. "auto" means 0.1 with "cosine", 1 with
+            "sqeuclidean" and 0.3 with "euclidean". Lines of different temperatures are not
+            comparable.
 
-        metric : {"sqeuclidean", "cosine"} or Metric, default="cosine"
+        metric : {"sqeuclidean", "euclidean", "cosine"} or Metric, default="cosine"
             The distance between the activations of a layer.
 
         name : str, default=None

@@ -43,6 +43,7 @@ KINDS = {
     "tol": {"tol": 0.1, "n_iter_no_change": 2},
     "learned temperatures": {"temperature_schedule": "learned", "layers": "all"},
     "annealed": {"temperature_schedule": "annealed", "metric": "cosine"},
+    "unsquared": {"metric": "euclidean", "sample_weight": WEIGHT},
     "reconstruction": {"primary_loss": "reconstruction", "y": FEW, "unlabeled": -1},
     "labels that spread": {"y": FEW, "unlabeled": -1, "sample_weight": WEIGHT},
     "triplets, labels that spread": {"cls": TripletEmbedding, "y": FEW, "unlabeled": -1},

@@ -26,6 +26,7 @@ class SmallEncoder:
 ESTIMATORS = [
     SNNLEmbedding(),
     SNNLEmbedding(max_iter=3, metric="cosine", temperature=0.1),
+    SNNLEmbedding(max_iter=3, metric="euclidean"),
     SNNLEmbedding(max_iter=3, hidden_layer_sizes=()),
     SNNLEmbedding(max_iter=3, n_members=2, hidden_layer_sizes=(32,)),
     SNNLEmbedding(max_iter=3, encoder=SmallEncoder(), adversarial_radius=0.1),

@@ -20,10 +20,11 @@ from sknca import SNNLEmbedding, SoftNeighborsClassifier
 from sknca.functional import soft_nearest_neighbor_loss
 from sknca.functional._log_sums import exp_rows_
 
-METRICS = ["sqeuclidean", "cosine"]
+METRICS = ["sqeuclidean", "euclidean", "cosine"]
 ESTIMATORS = [
     SoftNeighborsClassifier(),
     SoftNeighborsClassifier(metric="cosine", temperature=0.1),
+    SoftNeighborsClassifier(metric="euclidean"),
 ]
 
 
@@ -115,7 +116,9 @@ def test_cold_is_the_nearest_neighbor_and_hot_the_frequencies(iris):
     np.testing.assert_allclose(hot.predict_proba(queries), 1 / 3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("metric", "expected"), [("sqeuclidean", 1.0), ("cosine", 0.1)])
+@pytest.mark.parametrize(
+    ("metric", "expected"), [("sqeuclidean", 1.0), ("euclidean", 0.3), ("cosine", 0.1)]
+)
 def test_the_default_temperature_is_that_of_the_metric(iris, metric, expected):
     X, y = iris
     given = SoftNeighborsClassifier(metric=metric, temperature=expected).fit(X, y)
@@ -345,7 +348,7 @@ def test_predict_refuses():
 
 @pytest.mark.parametrize(
     ("parameter", "value"),
-    [("temperature", 0), ("temperature", float("inf")), ("metric", "euclidean")],
+    [("temperature", 0), ("temperature", float("inf")), ("metric", "manhattan")],
 )
 def test_refuses_parameter(parameter, value):
     with pytest.raises(ValueError, match=f"The '{parameter}' parameter of SoftNeighborsClassif"):

@@ -31,6 +31,7 @@ FORMATS = {
 FITS = {
     "defaults": (SNNLEmbedding, {}),
     "cosine": (SNNLEmbedding, {"metric": "cosine", "temperature": 0.1}),
+    "euclidean": (SNNLEmbedding, {"metric": "euclidean"}),
     "linear": (SNNLEmbedding, {"hidden_layer_sizes": ()}),
     "one scale": (SNNLEmbedding, {"scale": False}),
     "early stopping": (SNNLEmbedding, {"early_stopping": True}),
@@ -373,11 +374,11 @@ def test_a_grid_search_over_a_pipeline():
     assert search.score(S, y) > 0.8
 
 
-@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
 @pytest.mark.parametrize("n_entries", [2**23, 64 * 7])
 def test_soft_neighbors(metric, n_entries, monkeypatch):
     monkeypatch.setattr("sknca.estimators._sparse_neighbors._ENTRIES_AT_HAND", n_entries)
-    temperature = {"sqeuclidean": 100.0, "cosine": 0.1}[metric]
+    temperature = {"sqeuclidean": 100.0, "euclidean": 5.0, "cosine": 0.1}[metric]
     weight = np.linspace(0.5, 2, 300)
     labels = np.where(y == 3, 8, y)  # classes of several sizes
     fitted = [
@@ -393,7 +394,7 @@ def test_soft_neighbors(metric, n_entries, monkeypatch):
     assert fitted[1].score(S[300:], labels[300:]) > 0.85
 
 
-@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
 def test_soft_neighbors_answer_the_same_again(metric):
     samples, labels = S[:300], np.arange(300) % 10  # classes of one size, which stay where they are
     classifier = SoftNeighborsClassifier(metric=metric).fit(samples, labels)

@@ -46,7 +46,7 @@ def test_it_refuses():
         torch.zeros(1).double()
 
 
-@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
 @pytest.mark.parametrize("weight", [None, WEIGHT])
 class TestNothingIs:
     def test_soft_nearest_neighbor_loss(self, metric, weight):

@@ -18,7 +18,7 @@ from sknca.functional import (
     soft_neighbor_probabilities,
 )
 
-METRICS = ["sqeuclidean", "cosine"]
+METRICS = ["sqeuclidean", "euclidean", "cosine"]
 N = 12
 
 
@@ -310,18 +310,21 @@ class TestLaws:
             soft_nearest_neighbor_loss(z, y, metric=metric, block_size=5),
         )
 
-    def test_translation(self, batch):
+    @pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean"])
+    def test_translation(self, batch, metric):
         z, y = batch
         torch.testing.assert_close(
-            soft_nearest_neighbor_loss(z + 1e4, y), soft_nearest_neighbor_loss(z, y)
+            soft_nearest_neighbor_loss(z + 1e4, y, metric=metric),
+            soft_nearest_neighbor_loss(z, y, metric=metric),
         )
 
+    @pytest.mark.parametrize(("metric", "power"), [("sqeuclidean", 2), ("euclidean", 1)])
     @pytest.mark.parametrize("c", [1e-3, 7.0])
-    def test_scaling_codes_is_scaling_temperature(self, batch, c):
+    def test_scaling_codes_is_scaling_temperature(self, batch, c, metric, power):
         z, y = batch
         torch.testing.assert_close(
-            soft_nearest_neighbor_loss(math.sqrt(c) * z, y, c * 0.3),
-            soft_nearest_neighbor_loss(z, y, 0.3),
+            soft_nearest_neighbor_loss(c ** (1 / power) * z, y, c * 0.3, metric=metric),
+            soft_nearest_neighbor_loss(z, y, 0.3, metric=metric),
         )
 
     def test_cosine_knows_no_length(self, batch):
@@ -518,18 +521,20 @@ class TestHardCases:
         assert loss.dtype == torch.float32
         torch.testing.assert_close(loss, expected)
 
-    def test_an_overflow_is_not_a_missing_positive(self):
-        z = torch.tensor([[0.0], [1e3], [2e3]])
-        loss = soft_nearest_neighbor_loss(z, torch.tensor([0, 0, 1]), 1e-35)
+    @pytest.mark.parametrize(("metric", "far"), [("sqeuclidean", 1e3), ("euclidean", 1e4)])
+    def test_an_overflow_is_not_a_missing_positive(self, metric, far):
+        z = torch.tensor([[0.0], [far], [2 * far]])
+        loss = soft_nearest_neighbor_loss(z, torch.tensor([0, 0, 1]), 1e-35, metric=metric)
         assert not loss.isfinite()
 
+    @pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean"])
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    def test_far_apart_classes_leave_no_denormal_number(self, dtype):
+    def test_far_apart_classes_leave_no_denormal_number(self, metric, dtype):
         # Processors are a hundred times slower with them.
         centers = torch.arange(4, dtype=dtype)[:, None] * torch.logspace(-1, 4, 30)  # (4, 30)
         z = (centers.T.reshape(-1, 1) + torch.randn(120, 1, dtype=dtype)).requires_grad_()
         with DenormalNumbers() as denormal:
-            soft_nearest_neighbor_loss(z, torch.arange(120) % 4).backward()
+            soft_nearest_neighbor_loss(z, torch.arange(120) % 4, metric=metric).backward()
         assert not denormal.found_after
 
 
@@ -611,7 +616,7 @@ class TestRefuses:
             ({"temperature": math.nan}, "temperature must be positive, got nan"),
             ({"temperature": math.inf}, "temperature must be positive, got inf"),
             ({"temperature": torch.ones(2)}, "temperature must be one number"),
-            ({"metric": "euclidean"}, "metric must be one of .* got 'euclidean'"),
+            ({"metric": "manhattan"}, "metric must be one of .* got 'manhattan'"),
             ({"reduction": "max"}, "reduction must be one of .* got 'max'"),
             ({"block_size": 0}, "block_size must be an integer of at least 1, got 0"),
             ({"block_size": 2.5}, "block_size must be an integer of at least 1, got 2.5"),
@@ -652,7 +657,7 @@ def test_cuda_is_cpu(batch, weight, metric, dtype, block_size):
     torch.testing.assert_close(*results)
 
 
-@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("block_size", [None, 3])
 def test_parts_of_a_batch_among_all_of_it_make_the_whole(metric, weighted, block_size):

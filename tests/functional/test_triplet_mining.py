@@ -8,7 +8,7 @@ from pytorch_metric_learning import distances, miners
 
 from sknca.functional import mine_negatives, mine_triplets, squared_l2_distance
 
-METRICS = ("sqeuclidean", "cosine")
+METRICS = ("sqeuclidean", "euclidean", "cosine")
 
 #: Labels of the batches: also one class alone, one row alone, and a class of one row.
 LABELS = {
@@ -176,7 +176,7 @@ class TestMineTriplets:
         with pytest.raises(ValueError, match="margin must be a non-negative number.*, got nan"):
             mine_triplets(z, y, margin=math.nan)
         with pytest.raises(ValueError, match="metric must be one of"):
-            mine_triplets(z, y, metric="euclidean")
+            mine_triplets(z, y, metric="manhattan")
         with pytest.raises(ValueError, match="one label for each of the 12 samples"):
             mine_triplets(z, y[:3])
 

@@ -19,7 +19,7 @@ def batch():
     return x, (x[:, 0] > 0).long() + (x[:, 1] > 0)
 
 
-@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_is_the_function(batch, metric, reduction, weighted):

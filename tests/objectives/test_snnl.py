@@ -38,7 +38,7 @@ def layer_outputs(network, x):
     return outputs
 
 
-@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
 @pytest.mark.parametrize("weight", [None, WEIGHT])
 @pytest.mark.parametrize("code_units", [None, 2, 100])
 def test_all_layers_are_summed(network, rows, metric, weight, code_units):
@@ -212,7 +212,7 @@ class TestLearnedTemperature:
 
 @pytest.mark.cuda
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
-@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
 def test_cuda_step_waits_for_nothing(network, rows, metric):
     x, y, weight = (t.cuda() for t in (*rows, WEIGHT))
     objective = SNNLObjective(network, metric=metric, temperatures=[0.5]).cuda()

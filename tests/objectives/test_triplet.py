@@ -28,7 +28,7 @@ def test_loss_is_that_of_the_codes(rows):
     assert parts == {}
 
 
-@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
 @pytest.mark.parametrize("margin", [0.5, "soft"])
 @pytest.mark.parametrize("mining", ["random", "hard"])
 @pytest.mark.parametrize("weighted", [False, True])
@@ -49,6 +49,7 @@ def test_held_out_rows_are_between_their_nearest_neighbors(rows, metric, margin,
             d = 1 - torch.cosine_similarity(x[i], x[training])
         else:
             d = (x[i] - x[training]).square().sum(1)
+            d = d.sqrt() if metric == "euclidean" else d
         gap = (d[y[training] == y[i]].min() - d[y[training] != y[i]].min()).item()
         row = math.log1p(math.exp(gap))  # soft, whatever the margin
         of_row = weight[i - 20].item() if weighted else 1.0
@@ -57,7 +58,7 @@ def test_held_out_rows_are_between_their_nearest_neighbors(rows, metric, margin,
     assert not loss.requires_grad
 
 
-@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
 @pytest.mark.parametrize("entries", [2**20, 90])
 def test_without_training_rows_held_out_rows_look_among_themselves(
     rows, metric, entries, monkeypatch
@@ -73,6 +74,7 @@ def test_without_training_rows_held_out_rows_look_among_themselves(
             d = 1 - torch.cosine_similarity(x[i], x)
         else:
             d = (x[i] - x).square().sum(1)
+            d = d.sqrt() if metric == "euclidean" else d
         is_positive = (y == y[i]) & (torch.arange(len(x)) != i)
         if is_positive.any():
             losses.append(torch.nn.functional.softplus(d[is_positive].min() - d[y != y[i]].min()))

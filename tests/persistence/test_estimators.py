@@ -51,6 +51,7 @@ EMBEDDINGS = {
     "default": SNNLEmbedding(max_iter=2),
     "linear": SNNLEmbedding(3, hidden_layer_sizes=(), max_iter=2),
     "unit-length": SNNLEmbedding(2, metric="cosine", activation="gelu", max_iter=2),
+    "unsquared": SNNLEmbedding(2, metric="euclidean", max_iter=2),
     "learned temperatures": SNNLEmbedding(
         3, temperature_schedule="learned", layers="all", hidden_layer_sizes=[8], max_iter=2
     ),
@@ -139,9 +140,10 @@ def test_texts_in_a_very_wide_array_come_back_in_a_narrower_one(path):
     assert_same(again.classes_, np.array(["a", "b"], ">U1001"))
 
 
-def test_classifier(rows, path):
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_classifier(metric, rows, path):
     X, y = rows
-    classifier = SoftNeighborsClassifier(temperature=0.3, metric="cosine")
+    classifier = SoftNeighborsClassifier(temperature=0.3, metric=metric)
     classifier.fit(X.astype("float32"), y, sample_weight=y)  # a class of weight 0
     again = round_trip(classifier, path)
     assert_same_attributes(classifier, again)

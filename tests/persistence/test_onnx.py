@@ -174,6 +174,7 @@ CLASSIFIERS = {
     "soft neighbors": [SoftNeighborsClassifier()],
     "scaler and soft neighbors": [StandardScaler(), SoftNeighborsClassifier()],
     "cosine": [SoftNeighborsClassifier(metric="cosine", temperature=0.1)],
+    "euclidean": [SoftNeighborsClassifier(metric="euclidean")],
 }
 
 

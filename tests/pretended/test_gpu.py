@@ -57,6 +57,7 @@ MODES = {
     "weights": {"weight": WEIGHT},
     "layers": {"layers": "all", "temperature_schedule": "learned"},
     "annealed": {"metric": "cosine", "temperature": 0.1, "temperature_schedule": "annealed"},
+    "euclidean": {"metric": "euclidean", "weight": WEIGHT},
     "reconstruction": {"primary_loss": "reconstruction"},
     "classification": {"primary_loss": "classification", "weight": WEIGHT},
     "early stopping": {"early_stopping": True},
@@ -86,6 +87,7 @@ MODES = {
     "triplets, soft": {"cls": TripletEmbedding, "margin": "soft", "early_stopping": True},
     "triplets, members": {"cls": TripletEmbedding, "n_members": 2},
     "triplets, cosine": {"cls": TripletEmbedding, "metric": "cosine", "mining": "hard"},
+    "triplets, euclidean": {"cls": TripletEmbedding, "metric": "euclidean"},
 }
 
 
@@ -112,7 +114,7 @@ def waits_in_an_epoch(device, between=(1, 3), **parameters):
 
 
 WAITING = [
-    *("plain", "weights", "annealed", "reconstruction", "validation"),
+    *("plain", "weights", "annealed", "euclidean", "reconstruction", "validation"),
     *("members", "members, cosine"),
     *(mode for mode in MODES if mode.startswith("triplets, ")),
 ]

@@ -70,6 +70,7 @@ def make(name):
     snnl = {
         "default": {"dropout": 0, "hidden_layer_sizes": (256, 256), "batch_size": "auto"},
         "cosine": {"metric": "cosine", "temperature": 0.2},
+        "euclidean": {"metric": "euclidean"},
         "learned": {"temperature_schedule": "learned", "layers": "all"},
         "all_layers": {"layers": "all", "metric": "cosine"},
         "reconstruction": {"primary_loss": "reconstruction"},
@@ -100,6 +101,7 @@ def make(name):
     triplet = {
         "triplets": {"margin": "soft"},
         "triplets_cosine": {"metric": "cosine", "margin": 0.2},
+        "triplets_euclidean": {"metric": "euclidean", "margin": "soft"},
         "triplets_weights": {"mining": "semihard", "metric": "cosine", "margin": 0.2},
         "triplets_members": {"n_members": 2, "metric": "cosine", "margin": 0.2},
         "triplets_hard": {"mining": "hard", "adversarial_radius": 0.5},
@@ -110,13 +112,14 @@ def make(name):
 
 
 ALL = (
-    *("default", "cosine", "learned", "all_layers", "reconstruction", "classification"),
+    *("default", "cosine", "euclidean", "learned", "all_layers"),
+    *("reconstruction", "classification"),
     *("unlabeled", "unlabeled_classification", "own_classification"),
     *("balanced", "adversarial", "weights"),
     *("uneven", "one_class_apart", "smaller_than_a_batch", "fewer_rows_than_batches"),
     *("no_rows_in_the_last", "no_rows_but_in_the_last", "no_labels_in_the_last"),
     "missing_labels_in_the_last",
-    *("triplets", "triplets_cosine", "triplets_weights", "triplets_hard"),
+    *("triplets", "triplets_cosine", "triplets_euclidean", "triplets_weights", "triplets_hard"),
     *("members", "triplets_members"),
 )
 

@@ -196,7 +196,7 @@ def functional():
     parts = [slice(0, 300), slice(300, 700)] if SIZE == 2 else [slice(0, 2)] * 0
     mine = parts[RANK]
     found = {}
-    for metric in ("sqeuclidean", "cosine"):
+    for metric in ("sqeuclidean", "euclidean", "cosine"):
         for weighted in (False, True):
             for q in (0.0, 0.7):
                 z = torch.tensor(rng.normal(size=(700, 6)), dtype=torch.float32)

@@ -172,7 +172,7 @@ PARAMETERS = {
     "hidden_layer_sizes": ([(), (4,), (4, 3), [4]], [4, (0,), (-1,), (2.5,), "wide"]),
     "activation": (["relu", "tanh", "gelu"], ["none", None]),
     "dropout": (["auto", 0.0, 0.5, 0.99], [1.0, -0.1, np.nan]),
-    "metric": (["sqeuclidean", "cosine"], ["manhattan", None]),
+    "metric": (["sqeuclidean", "euclidean", "cosine"], ["manhattan", None]),
     "learning_rate_init": (
         [0.003, 1e-300, 10.0, 1e6, 1e30],
         [0.0, -1.0, np.nan, np.inf, "fast"],

@@ -1,5 +1,6 @@
 """The functional losses on odd tensors, against the loops in double precision."""
 
+import math
 import os
 
 import numpy as np
@@ -16,6 +17,8 @@ from sknca.functional import (
     squared_distances,
     triplet_loss,
 )
+from sknca.functional._checks import check_pair
+from sknca.functional._metrics import METRICS
 
 #: How many are tried here, of each loss. SKNCA_CASES=3000 was tried too.
 N_CASES = int(os.environ.get("SKNCA_CASES", "300")) // 3
@@ -84,6 +87,15 @@ def largest_distance(z, dtype):
     return max(far or 1.0, z.shape[1] * rounding**2)
 
 
+def size_of(z, dtype, metric):
+    """What distances round relative to."""
+    if metric == "cosine":
+        return 1.0
+    largest = largest_distance(z, dtype)
+    # What is left of a squared distance by rounding is the square of what is left of its root.
+    return largest if metric == "sqeuclidean" else math.sqrt(largest / _TOLERANCES[dtype])
+
+
 def is_clear(rows, labels, margin, strategy, metric, tolerance):
     """Whether rounding cannot change which triplets are active."""
     of_all = reference.triplets(rows, labels, np.inf, "all", metric)
@@ -97,7 +109,7 @@ class TestLosses:
     @generated
     @given(
         codes_and_labels(),
-        st.sampled_from(["sqeuclidean", "cosine"]),
+        st.sampled_from(["sqeuclidean", "euclidean", "cosine"]),
         st.sampled_from([1.0, 1e-6, 0.05, 30.0, 1e6]),
         st.sampled_from([0.0, 0.3, 1.0]),
         st.sampled_from([None, 1, 3]),
@@ -105,7 +117,7 @@ class TestLosses:
     def test_soft_nearest_neighbor_loss(self, case, metric, temperature, q, block_size):
         z, y, weight = case
         rows = in_double(z)
-        size = largest_distance(rows, z.dtype) if metric == "sqeuclidean" else 1.0
+        size = size_of(rows, z.dtype, metric)
         assume(size / temperature < 1e28)  # a neighbor that is farther counts as none
         z = z.detach().requires_grad_()
         loss = soft_nearest_neighbor_loss(
@@ -123,7 +135,7 @@ class TestLosses:
     @generated
     @given(
         codes_and_labels(),
-        st.sampled_from(["sqeuclidean", "cosine"]),
+        st.sampled_from(["sqeuclidean", "euclidean", "cosine"]),
         st.sampled_from([0.0, 1.0, 1e6, "soft"]),
         st.sampled_from(["all", "semihard", "hard"]),
     )
@@ -141,7 +153,7 @@ class TestLosses:
         rows, labels, weights = in_double(z), y.numpy(), in_double(weight)
         if weights is not None:  # samples of weight 0 are excluded
             rows, labels, weights = (some[weights > 0] for some in (rows, labels, weights))
-        size = largest_distance(in_double(z), z.dtype) if metric == "sqeuclidean" else 1.0
+        size = size_of(in_double(z), z.dtype, metric)
         far = 0.0 if margin == "soft" else margin
         tolerance = 8 * _TOLERANCES[z.dtype] * (size + far)
         assume(margin == "soft" or is_clear(rows, labels, far, strategy, metric, 2 * tolerance))
@@ -161,9 +173,10 @@ class TestLosses:
         rows = in_double(z)
         for metric, distances in (
             ("sqeuclidean", squared_distances(z, z)),
+            ("euclidean", METRICS["euclidean"].distances(*check_pair(z, z, ("z", "z")))),
             ("cosine", cosine_distances(z, z)),
         ):
             expected = [[reference.distance(a, b, metric) for b in rows] for a in rows]
-            size = largest_distance(rows, z.dtype) if metric == "sqeuclidean" else 1.0
+            size = size_of(rows, z.dtype, metric)
             tolerance = 8 * _TOLERANCES[z.dtype] * size
             np.testing.assert_allclose(in_double(distances), expected, rtol=0, atol=tolerance)
