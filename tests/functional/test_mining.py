@@ -171,16 +171,15 @@ def test_what_a_strategy_chooses_is_checked(wrong, message, in_table, monkeypatc
         triplet_loss(Z, Y, strategy=wrong)
 
 
-@pytest.mark.parametrize("as_function", [False, True])
-def test_a_strategy_that_draws_does_so_from_the_seed_of_the_fit(as_function, iris):
+def any_negative(d_ap, is_positive, d_an, margin, generator):
+    anchor, positive, _ = easiest(d_ap, is_positive, d_an, margin, generator)
+    weight = (d_an[anchor] < torch.inf).float()
+    return anchor, positive, torch.multinomial(weight, 1).squeeze(1)
+
+
+@pytest.mark.parametrize("mining", [*STRATEGIES, any_negative, Strategy(any_negative, draws=True)])
+def test_a_strategy_that_draws_does_so_from_the_seed_of_the_fit(mining, iris):
     """From the generator that it gets, or from torch's global one, which is restored."""
-
-    def any_negative(d_ap, is_positive, d_an, margin, generator):
-        anchor, positive, _ = easiest(d_ap, is_positive, d_an, margin, generator)
-        weight = (d_an[anchor] < torch.inf).float()
-        return anchor, positive, torch.multinomial(weight, 1).squeeze(1)
-
-    mining = any_negative if as_function else Strategy(any_negative, draws=True)
     embedding = TripletEmbedding(2, mining=mining, max_iter=3, random_state=0)
     before = torch.get_rng_state()
     codes = clone(embedding).fit_transform(*iris)

@@ -206,11 +206,11 @@ def test_the_built_in_ones_are_cross_entropy_and_squared_error():
     assert torch.equal(reconstruction.of_rows(code, x, y), expected)
 
 
-@pytest.mark.parametrize("by_name", [False, True])
-def test_its_random_numbers_are_of_the_fit(registered, iris, by_name):
+@pytest.mark.parametrize("loss", [*PRIMARY_LOSSES, "focal", Focal])
+def test_its_random_numbers_are_of_the_fit(registered, iris, loss):
     """In the table or not: `nn.Linear` in it draws from torch's global generator."""
     before = torch.get_rng_state()
-    one = embed("focal" if by_name else Focal).fit(*iris)
+    one = embed(loss).fit(*iris)
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(1)
     other = clone(one).fit(*iris)
