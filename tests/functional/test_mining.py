@@ -207,8 +207,8 @@ def test_fits_with_the_strategies_of_the_package_need_not_take_turns():
     ],
 )
 def test_several_processes_refuse_one_that_may_draw(mining, message):
-    task = SimpleNamespace(processes=SimpleNamespace(is_joint=True), network=torch.nn.Linear(2, 2))
+    several = SimpleNamespace(is_joint=True)
     plan = TripletEmbedding(mining=mining)._plan().objective
     with pytest.raises(ValueError, match=message):
-        plan.make(task)
-    TripletEmbedding(mining=Strategy(easiest))._plan().objective.make(task)
+        plan.check(several)
+    TripletEmbedding(mining=Strategy(easiest))._plan().objective.check(several)
