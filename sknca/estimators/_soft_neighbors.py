@@ -189,6 +189,29 @@ class SoftNeighborsClassifier(ClassifierMixin, Estimator):
         predicted: NDArray[Any] = self.classes_[probabilities.argmax(1)]
         return predicted
 
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Compute the accuracy of the predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        y : array-like of shape (n_samples,)
+            Their true class labels.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        score : float
+            The share of samples whose predicted label is the true one.
+        """
+        # scikit-learn reads integers of pandas' extension types as float64, and merges large ones.
+        exact = None if y is None else all_labeled(read_labels(y))
+        return float(super().score(X, exact, sample_weight))
+
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Predict the probability of each class: that the soft neighbor of a sample is of it.
 

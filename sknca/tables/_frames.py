@@ -126,7 +126,8 @@ def _columns(X: Any, largest: float) -> tuple[list[Any], list[Any], list[Any]]:
 
 
 def _are_within(values: NDArray[Any], largest: float) -> bool:
-    return bool(np.isfinite(values).all() and (abs(values) <= largest).all())
+    # In float64: the largest float64 is none of float32, in which NumPy would compare them.
+    return bool(np.isfinite(values).all() and (abs(values.astype(np.float64)) <= largest).all())
 
 
 def _by_name(X: Any) -> Iterator[tuple[Any, Any]]:

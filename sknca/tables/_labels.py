@@ -62,21 +62,25 @@ def read_labels(y: Any, name: str = "y") -> Labels:
     TypeError
         If strings and numbers are mixed, or `y` has not been read yet.
     ValueError
-        If there are several labels a sample, or labels are infinite, complex or do not fit in 64
-        bits.
+        If there are several labels a sample, or labels are infinite, complex, records, have no
+        order, or do not fit in 64 bits.
     """
     y = as_array(y, name)
     array = _array_of(_only_column(y, name), name)
     if array.ndim == 2 and array.shape[1] == 1:
-        array = one_column(array)
+        array = one_column(array, name)
     if array.ndim == 2 and array.shape[1] > 1:
         raise ValueError(_several_labels(array, name))
+    if array.ndim == 0:
+        raise ValueError(f"{name} should be a 1d array, got an array of shape () instead.")
     array = array if array.dtype.kind == "O" and array.ndim == 1 else column_or_1d(array)
     missing = is_missing(array)
     values, of_objects = array[~missing], False
     if array.dtype.kind == "O":
         of_objects = isinstance(y, np.ndarray) or getattr(y, "dtype", None) == np.dtype(object)
         values = _of_objects(values.tolist(), name)
+    if values.dtype.kind == "V":
+        raise ValueError(_not_a_class(values.dtype, name))
     if values.dtype.kind in "fc":
         assert_all_finite(column_or_1d(values), name)
     is_number = values.dtype.kind in "biuf"
@@ -185,7 +189,7 @@ def _only_column(y: Any, name: str) -> Any:
         raise ValueError(_several_labels(np.empty((len(y), n_columns), dtype=object), name))
     column_names = getattr(y, "column_names", y.columns)
     column = _array_of(y[column_names[0]], name)
-    return one_column(column[:, None])
+    return one_column(column[:, None], name)
 
 
 def _array_of(y: Any, name: str) -> NDArray[Any]:
@@ -227,6 +231,7 @@ def _of_categories(y: Any, values: list[Any]) -> list[Any]:
 
 def _of_objects(values: list[Any], name: str) -> NDArray[Any]:
     """An array of the only dtype that the values have."""
+    values = [v.item() if isinstance(v, np.ndarray) and v.ndim == 0 else v for v in values]
     if any(isinstance(value, (list, tuple, set, frozenset, np.ndarray)) for value in values):
         raise ValueError(_several_labels(np.empty((len(values), 0), dtype=object), name))
     types = {type(value) for value in values}
@@ -241,6 +246,11 @@ def _of_objects(values: list[Any], name: str) -> NDArray[Any]:
         return array
     if are_numbers == {True}:
         return _of_numbers(values, name)
+    array = np.array(values)
+    try:
+        array.sort()  # as classes are
+    except TypeError as error:
+        raise ValueError(_not_a_class(sorted(t.__name__ for t in types), name)) from error
     return np.array(values)
 
 
@@ -264,6 +274,10 @@ def _of_numbers(values: list[Any], name: str) -> NDArray[Any]:
 def _mixed(types: Any, name: str) -> str:
     kinds = sorted({kind.__name__ for kind in types})
     return f"{name} must be uniformly strings or numbers. Got {kinds}."
+
+
+def _not_a_class(kind: Any, name: str) -> str:
+    return f"Unknown label type: {kind}. Convert {name} to strings or numbers."
 
 
 def _too_wide(name: str, least: int, largest: int) -> str:

@@ -53,6 +53,22 @@ def test_columns_that_are_not_finite_are_named(package, value):
         assert str(raised.value).endswith(f"{estimator}())."), use
 
 
+@pytest.mark.parametrize("package", FRAMES)
+def test_infinities_of_single_precision(package):
+    rows = X.astype(np.float32)
+    rows[3, 1] = np.inf
+    with pytest.raises(ValueError, match="in the columns 'b'"):
+        make().fit(frame(package, rows), y)
+
+
+def test_missing_values_beside_single_precision():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(X, columns=NAMES).astype("Float32")
+    table.iloc[3, 1] = pd.NA
+    with pytest.raises(ValueError, match="in the columns 'b'"):
+        make().fit(table, y)
+
+
 def test_the_step_that_the_error_names_helps():
     rows = X.copy()
     rows[3, 1] = np.inf

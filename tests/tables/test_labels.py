@@ -1,6 +1,7 @@
 """Labels of any container, read exactly."""
 
 import datetime
+import enum
 from decimal import Decimal
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import DataConversionWarning
 
 from sknca import SNNLEmbedding, SoftNeighborsClassifier, TripletEmbedding
 from sknca.metrics import (
@@ -195,6 +197,10 @@ def test_dates_are_classes_and_nat_is_missing(y):
         (np.arange(6).reshape(2, 3), ValueError, r"\(multiclass-multioutput\)"),
         ([1.0, np.inf], ValueError, "Input y contains infinity"),
         ([1j, 2.0], ValueError, "Complex data not supported"),
+        (list(enum.Enum("Color", "RED BLUE")), ValueError, r"Unknown label type: \['Color'\]"),
+        (pa.array([{"a": 1}, {"a": 2}]), ValueError, r"Unknown label type: \['dict'\]"),
+        (np.array([(1,), (2,)], dtype=[("a", int)]), ValueError, "Convert y to strings or numbers"),
+        (np.rec.array([(1,), (2,)], dtype=[("a", int)]), ValueError, "Unknown label type"),
         ([-1, 2**63], ValueError, "no dtype of 64 bits holds exactly. Convert them to strings"),
         (["a\0", "a"], ValueError, "NUL"),
         (3, ValueError, r"y should be a 1d array, got an array of shape \(\)"),
@@ -205,6 +211,21 @@ def test_dates_are_classes_and_nat_is_missing(y):
 def test_what_is_refused(y, error, message):
     with pytest.raises(error, match=message):
         read_labels(y)
+
+
+def test_messages_name_the_parameter():
+    with pytest.raises(
+        ValueError, match=r"groups should be a 1d array, got an array of shape \(\)"
+    ):
+        read_labels(3, "groups")
+    for groups in (np.array([[1], [2]]), pd.DataFrame({"a": [1, 2]})):
+        with pytest.warns(DataConversionWarning, match="column-vector groups") as warned:
+            read_labels(groups, "groups")
+        assert len(warned) == 1
+
+
+def test_numbers_in_arrays_of_no_dimension():
+    assert read_labels([np.array(1), np.array(2)]).values.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("y", [[0.5, 1.5], np.array([b"a", b"b"]), [datetime.date(2020, 1, 1)]])
@@ -379,6 +400,12 @@ def test_soft_neighbors(y):
     assert classifier.predict(X).tolist() == [
         LARGE + label for label in SoftNeighborsClassifier().fit(X, Y).predict(X).tolist()
     ]
+
+
+@each(CONTAINERS)
+def test_the_accuracy_of_soft_neighbors_is_that_of_exact_labels(y):
+    expected = SoftNeighborsClassifier().fit(X, Y).score(X, Y)
+    assert SoftNeighborsClassifier().fit(X, y).score(X, y) == expected < 1
 
 
 @each(PARTLY_LABELED)
