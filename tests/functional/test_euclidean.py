@@ -3,6 +3,9 @@
 import pytest
 import reference
 import torch
+from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.losses import NCALoss, TripletMarginLoss
+from pytorch_metric_learning.miners import TripletMarginMiner
 
 from sknca import SNNLEmbedding
 from sknca.functional import (
@@ -157,6 +160,27 @@ def test_a_checkpoint_of_a_metric_that_is_no_root_means_the_same():
     assert "root" not in repr(METRICS["cosine"])
     assert repr(EUCLIDEAN).endswith("complex_rows=False, root=True)")
     assert eval(repr(EUCLIDEAN)) == EUCLIDEAN
+
+
+@pytest.mark.parametrize("margin", [0.3, 2.0])
+@pytest.mark.parametrize("strategy", ["all", "semihard"])
+def test_matches_pytorch_metric_learning(batch, margin, strategy):
+    z, y = batch
+    distance = LpDistance(normalize_embeddings=False)
+    mined = TripletMarginMiner(margin, type_of_triplets=strategy, distance=distance)(z, y)
+    pairs = (
+        (
+            triplet_loss(z, y, margin=margin, strategy=strategy, metric="euclidean"),
+            TripletMarginLoss(margin, distance=distance)(z, y, mined),
+        ),
+        (
+            soft_nearest_neighbor_loss(z, y, 0.5, metric="euclidean"),
+            NCALoss(softmax_scale=2, distance=distance)(z, y),
+        ),
+    )
+    for losses in pairs:
+        torch.testing.assert_close(*losses)
+        torch.testing.assert_close(*(torch.autograd.grad(loss, z)[0] for loss in losses))
 
 
 def test_in_an_embedding(iris):
