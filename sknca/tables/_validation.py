@@ -175,8 +175,8 @@ def one_column(y: Any, name: str = "y") -> Any:
     if getattr(y, "ndim", 1) != 2 or y.shape[1] != 1:
         return y
     warn_user(
-        "A column-vector y was passed when a 1d array was expected. Please change the shape of y "
-        "to (n_samples, ), for example using ravel().",
+        f"A column-vector {name} was passed when a 1d array was expected. Please change the shape "
+        f"of {name} to (n_samples, ), for example using ravel().",
         DataConversionWarning,
     )
     return np.asarray(y).ravel()
