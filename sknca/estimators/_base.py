@@ -193,13 +193,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 writes = plan.processes.is_first
                 file = Checkpoint(checkpoint, checkpoint_every, writes=writes)
             given = Given(X, y, sample_weight, X_val, y_val, groups)
-            samples = read_samples(
-                self,
-                plan,
-                given,
-                is_new=earlier is None,
-                fitted_before=hasattr(self, "network_"),
-            )
+            samples = read_samples(self, plan, given, is_new=earlier is None)
             fitted = fit(
                 plan,
                 samples,
@@ -209,7 +203,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 checkpoint=file,
             )
             self._keep(fitted)
-            if not fitted.has_converged:
+            if fitted.interruption is None and not fitted.has_converged:
                 warn_user(
                     f"Maximum iterations (max_iter={self.n_iter_}) reached before the loss stopped "
                     "improving.",

@@ -43,7 +43,7 @@ class Given:
 
 
 def read_samples(
-    estimator: BaseEstimator, plan: Plan, given: Given, *, is_new: bool, fitted_before: bool
+    estimator: BaseEstimator, plan: Plan, given: Given, *, is_new: bool
 ) -> Samples:
     """Refuse what cannot be fitted, and encode labels and weights."""
     processes, labels = plan.processes, _read_labels(plan, given.y)
@@ -53,7 +53,7 @@ def read_samples(
     if table.is_sparse and processes.is_joint:
         raise ValueError("A sparse X is for a single process: several need a dense one.")
     if processes.is_joint:
-        _check_alike(estimator, plan, given, table, labels, fitted_before=fitted_before)
+        _check_alike(estimator, plan, given, table, labels)
     found, classes = np.full(len(table), -1), None
     if labels is not None:
         everyones = processes.exchange if processes.is_joint else None
@@ -154,13 +154,7 @@ def _mask_of(labels: Labels | None) -> NDArray[np.bool_] | None:
 
 
 def _check_alike(
-    estimator: BaseEstimator,
-    plan: Plan,
-    given: Given,
-    table: Table,
-    labels: Labels | None,
-    *,
-    fitted_before: bool,
+    estimator: BaseEstimator, plan: Plan, given: Given, table: Table, labels: Labels | None
 ) -> None:
     """Refuse processes that fit other parameters, features or dtypes."""
     from .. import __version__
@@ -177,7 +171,7 @@ def _check_alike(
         "sample_weight": "None" if given.sample_weight is None else "an array",
         "X_val": "None" if given.X_val is None else "an array",
         "groups": "None" if given.groups is None else "an array",
-        "whether it was fitted before": fitted_before,
+        "whether it was fitted before": hasattr(estimator, "network_"),
         "feature_names_in_": list(getattr(estimator, "feature_names_in_", [])),
     }
     parameters = describe_parameters(plan.parameters, but=("verbose", "device", "random_state"))

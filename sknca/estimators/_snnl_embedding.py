@@ -456,7 +456,7 @@ class SNNLEmbedding(BaseEmbedding):
         self._set_parameters(locals())
 
     def _plan(self) -> Plan:
-        primary = self._primary
+        primary = check_primary_loss(self.primary_loss)
         objective = SNNLPlan(
             metric=self.metric,
             temperature=check_metric(self.metric).temperature_of(self.temperature),
@@ -501,7 +501,11 @@ class SNNLEmbedding(BaseEmbedding):
 
     @property
     def _primary(self) -> type[PrimaryLoss] | None:
-        return check_primary_loss(self.primary_loss)
+        """None for a value that `fit` refuses too: an estimator has tags whatever its parameters."""
+        try:
+            return check_primary_loss(self.primary_loss)
+        except ValueError:
+            return None
 
     def _needs_labels(self) -> bool:
         primary = self._primary

@@ -107,7 +107,7 @@ def prepare(
     most = MOST_HELD_OUT / plan.processes.total(len(data.rows))
     fraction = min(plan.validation_fraction, most)
     kept, left_out = hold_out(data.labels, fraction, generator, data.groups_of_rows)
-    if len(left_out) == 0:
+    if data.groups is not None and len(left_out) == 0:
         raise ValueError(
             "early_stopping=True cannot hold out a group: each of the groups has all samples of a "
             "class."

@@ -27,9 +27,8 @@ _RATE = 0.3
 
 
 def learn_portion(plan: Plan, samples: Samples, seed: int, earlier: Earlier | None) -> Fitted:
-    """Go once over a portion of samples; the first one starts the encoder."""
+    """Go once over a portion of samples; the first one starts the encoder, and all have its seed."""
     stream = None if earlier is None else earlier.stream
-    seed = seed if stream is None else stream.seed
     if earlier is None:
         n_rows = len(samples.X) if plan.encoder.maker is None else None
         device = resolve_device(plan.device, n_rows=n_rows)
@@ -55,7 +54,7 @@ def learn_portion(plan: Plan, samples: Samples, seed: int, earlier: Earlier | No
             state.load_state_dict({**stream.training, "objective": objective.state_dict()})
         state.history = [{}] * epoch
         record = _train_once(plan, state, prepared.data)
-        training = _on_cpu({**state.state_dict(), "objective": None})
+        training = _on_cpu({**state.state_dict(copied=False), "objective": None})
     history = [] if earlier is None else earlier.history
     record["epoch"] = len(history)
     return Fitted(

@@ -4,9 +4,10 @@
 class Recorder:
     """Writes down what it is told, and says stop after an epoch, or fails there."""
 
-    def __init__(self, stop_after=None, fail_after=None):
+    def __init__(self, stop_after=None, fail_after=None, error=RuntimeError):
         self.stop_after = stop_after
         self.fail_after = fail_after
+        self.error = error
         self.told = []
 
     def setup(self, estimator, context):
@@ -21,5 +22,5 @@ class Recorder:
     def on_fit_task_end(self, estimator, context):
         self.told.append(f"end {context.task_name} {context.task_id}")
         if context.task_name == "epoch" and context.task_id == self.fail_after:
-            raise RuntimeError("a callback failed")
+            raise self.error("a callback failed")
         return context.task_name == "epoch" and context.task_id == self.stop_after

@@ -61,6 +61,13 @@ class TestCallbacks:
         assert estimator.__dict__ == before
         assert recorder.told[-1] == "teardown"
 
+    def test_an_interruption_after_the_last_epoch_is_nothing_else(self, embedding, iris):
+        recorder = Recorder(fail_after=1, error=KeyboardInterrupt)
+        estimator = embedding(max_iter=2, tol=0.0).set_callbacks(recorder)
+        with pytest.raises(KeyboardInterrupt, match="2 epochs are kept"):  # no ConvergenceWarning
+            estimator.fit(*iris)
+        assert estimator.n_iter_ == 2
+
     def test_nothing_stays_behind(self, embedding, iris):
         plain = embedding(max_iter=2, random_state=0).fit(*iris)
         watched = embedding(max_iter=2, random_state=0).set_callbacks(Keeper()).fit(*iris)

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
 from torch import nn
 
 from sknca import SNNLEmbedding
@@ -230,6 +231,13 @@ class TestReconstruction:
         embedding = embed(n_components=2, primary_loss="reconstruction").fit(*iris)
         widths = [m.in_features for m in embedding.decoder_.modules() if isinstance(m, nn.Linear)]
         assert widths == [2, 8, 16]
+
+    def test_a_wrong_name_is_refused_by_fit_alone(self, iris):
+        embedding = embed(primary_loss="contrastive")
+        assert not hasattr(embedding, "inverse_transform")
+        assert get_tags(embedding).target_tags.required
+        with pytest.raises(ValueError, match="The 'primary_loss' parameter of SNNLEmbedding must"):
+            make_pipeline(embedding).fit(*iris)
 
     def test_inverse_transform_is_there_only_then(self, iris):
         assert not hasattr(embed(), "inverse_transform")

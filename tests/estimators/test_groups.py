@@ -97,6 +97,12 @@ def test_classes_as_groups():
         SNNLEmbedding(early_stopping=True, **SETTINGS).fit(X, y, groups=y)
 
 
+def test_without_groups_none_is_to_blame():
+    embedding = SNNLEmbedding(early_stopping=True, unlabeled=-1)
+    with pytest.raises(ValueError, match="early_stopping with validation_fraction=0.1 leaves only"):
+        embedding.fit(np.eye(4), [0, 1, 2, -1])  # nothing can be held out
+
+
 @pytest.mark.parametrize(
     ("groups", "error", "message"),
     [

@@ -268,6 +268,11 @@ class Asserting(nn.Linear):
             "early_stopping with validation_fraction=0.5 leaves only one training sample of each",
         ),
         ({}, Y.astype(object), "Unknown label type: unknown"),
+        (
+            {"hidden_layer_sizes": np.array([8, 1.5])},
+            Y,
+            r"hidden_layer_sizes must be a sequence of integers > 0, got \[8.0, 1.5\]",
+        ),
     ],
 )
 def test_errors_name_the_parameter(embedding, parameters, y, message):

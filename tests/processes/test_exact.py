@@ -111,7 +111,9 @@ def test_distributed_data_parallel_gets_the_gradient_of_one_process(done):
         np.testing.assert_allclose(rank["ddp"], rank["ddp.expected"], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["early", "validated", "validated_by_one", "watched"])
+@pytest.mark.parametrize(
+    "name", ["early", "early_by_one", "validated", "validated_by_one", "watched"]
+)
 def test_processes_decide_alike(done, name):
     parts = found(done, name, 2)
     assert_same_network(parts)
