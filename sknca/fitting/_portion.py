@@ -27,7 +27,7 @@ _RATE = 0.3
 
 
 def learn_portion(plan: Plan, samples: Samples, seed: int, earlier: Earlier | None) -> Fitted:
-    """Go once over a portion of samples; the first one starts the encoder, and all have its seed."""
+    """Go once over a portion of samples. The first one starts the encoder; all have its seed."""
     stream = None if earlier is None else earlier.stream
     if earlier is None:
         n_rows = len(samples.X) if plan.encoder.maker is None else None
