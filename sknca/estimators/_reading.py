@@ -42,9 +42,7 @@ class Given:
     groups: Any = None
 
 
-def read_samples(
-    estimator: BaseEstimator, plan: Plan, given: Given, *, is_new: bool
-) -> Samples:
+def read_samples(estimator: BaseEstimator, plan: Plan, given: Given, *, is_new: bool) -> Samples:
     """Refuse what cannot be fitted, and encode labels and weights."""
     processes, labels = plan.processes, _read_labels(plan, given.y)
     table, _ = read_table(

@@ -501,7 +501,7 @@ class SNNLEmbedding(BaseEmbedding):
 
     @property
     def _primary(self) -> type[PrimaryLoss] | None:
-        """None for a value that `fit` refuses too: an estimator has tags whatever its parameters."""
+        """None also for a value that `fit` refuses, because tags are read before."""
         try:
             return check_primary_loss(self.primary_loss)
         except ValueError:
