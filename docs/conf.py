@@ -51,6 +51,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "auto_examples/names",
     "image_scrapers": ("gallery_pictures.take",),
+    "parallel": 2,
     "capture_repr": ("_repr_html_",),  # what is worth reading, the examples print
     "doc_module": ("sknca",),
     "reference_url": {"sknca": None},
