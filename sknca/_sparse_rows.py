@@ -78,6 +78,17 @@ class SparseRows:
     def split(self, size: int) -> Iterator[SparseRows]:
         return (self[start : start + size] for start in range(0, len(self), size))
 
+    def index_select(self, dim: int, rows: Tensor) -> SparseRows:
+        """Some of the rows, along dimension 0."""
+        assert dim == 0
+        counts = self.starts.diff().index_select(0, rows)  # (n_rows,)
+        starts = functional.pad(counts.cumsum(0), (1, 0))
+        shifts = self.starts.index_select(0, rows) - starts[:-1]
+        places = shifts.repeat_interleave(counts)  # (n_stored,)
+        places += torch.arange(len(places), device=self.device)
+        values, columns = (t.index_select(0, places) for t in (self.values, self.columns))
+        return SparseRows(values, columns, starts, self.width)
+
     def filled_up(self, n: int) -> SparseRows:
         """The rows, followed by `n` rows of zeros."""
         return replace(self, starts=torch.cat([self.starts, self.starts[-1:].expand(n)]))

@@ -16,6 +16,7 @@ class Batch(NamedTuple):
     weight: Tensor | None = None  # (n,)
     target: Rows | None = None  # (n, d), what a decoder has to return, if not x
     confidence: Tensor | None = None  # (n,), how much each label counts, if some were spread
+    seen: tuple[Tensor, ...] | None = None  # of each member, the places of what it learns from
     shares: Shares | None = None  # what each process has of it, if several share the batch
 
     @property
@@ -29,3 +30,19 @@ class Batch(NamedTuple):
         if self.weight is None or self.confidence is None:
             return self.weight if self.confidence is None else self.confidence
         return self.weight * self.confidence
+
+    def of_member(self, member: int) -> "Batch":
+        """The samples that one of several members learns from."""
+        if self.seen is None:
+            return self
+        places = self.seen[member]
+        x, target = (
+            None if rows is None else rows.index_select(0, places.to(rows.device))
+            for rows in (self.x, self.target)
+        )
+        weight, confidence = (
+            None if some is None else some.index_select(0, places)
+            for some in (self.weight, self.confidence)
+        )
+        assert x is not None
+        return Batch(x, self.y.index_select(0, places), weight, target, confidence)

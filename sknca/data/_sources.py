@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -118,6 +118,8 @@ class TrainingData:
     rows: Tensor  # (n_train,), on the CPU
     confidence: Tensor | None = None  # (n,), how much each label counts, if some were spread
     groups: Tensor | None = None  # (n,), on the CPU; what is held out consists of whole groups
+    parts: Tensor | None = None  # (n,), on the CPU; which member leaves a sample out, -1 if none
+    n_members: int = 1
 
     @property
     def groups_of_rows(self) -> Tensor | None:
@@ -131,12 +133,13 @@ class TrainingData:
 
     def take(self, rows: Tensor) -> Batch:
         """Some of all the samples, by their indices, which are on the CPU."""
-        on_device = rows.to(self.y.device)
-        return self._batch(self.x.take(rows, on_device), on_device)
+        ((on_device, seen),) = self._sent(rows, [len(rows)])
+        return self._batch(self.x.take(rows, on_device), on_device, seen)
 
     def take_at_home(self, rows: Tensor) -> Batch:
         """As `take`, but samples that are stored on the host stay there."""
-        return self._batch(self.x.take_at_home(rows), rows.to(self.y.device))
+        ((on_device, seen),) = self._sent(rows, [len(rows)])
+        return self._batch(self.x.take_at_home(rows), on_device, seen)
 
     def example(self) -> Rows:
         """Two rows, to try a network with: of the samples or, if there are fewer, of zeros."""
@@ -158,17 +161,33 @@ class TrainingData:
         """
         sizes = [len(some) for some in places]
         rows = self.rows[torch.cat(list(places))]  # (n_train,)
-        # Sent together: with its own indices, each step would wait for the device.
-        on_device = rows.to(self.y.device)
-        parts = zip(rows.split(sizes), on_device.split(sizes), shares, strict=False)
-        for some, same, shared in parts:
-            batch = self._batch(self.x.take(some, same), same)
+        sent = self._sent(rows, sizes)
+        for some, (same, seen), shared in zip(rows.split(sizes), sent, shares, strict=False):
+            batch = self._batch(self.x.take(some, same), same, seen)
             yield batch if shared is None else batch._replace(shares=shared)
 
-    def _batch(self, x: Rows, on_device: Tensor) -> Batch:
+    def _sent(
+        self, rows: Tensor, sizes: list[int]
+    ) -> list[tuple[Tensor, tuple[Tensor, ...] | None]]:
+        """The rows of each batch on the device, and the places of those that each member learns
+        from. Sent together: with its own indices, each step would wait for the device.
+        """
+        places: list[Tensor] = []
+        if self.parts is not None:
+            parts, members = self.parts[rows].split(sizes), range(self.n_members)
+            places = [(part != i).nonzero().squeeze(1) for part in parts for i in members]
+        sent = torch.cat([rows, *places]) if places else rows
+        on_device, *seen = sent.to(self.y.device).split([len(some) for some in (rows, *places)])
+        n = self.n_members
+        of_members: Any = repeat(None)
+        if places:
+            of_members = [tuple(seen[start : start + n]) for start in range(0, len(seen), n)]
+        return list(zip(on_device.split(sizes), of_members, strict=False))
+
+    def _batch(self, x: Rows, on_device: Tensor, seen: tuple[Tensor, ...] | None = None) -> Batch:
         weight, confidence = (
             None if some is None else some.index_select(0, on_device)
             for some in (self.weight, self.confidence)
         )
         y = self.y.index_select(0, on_device)
-        return Batch(x, y, weight, confidence=confidence)
+        return Batch(x, y, weight, confidence=confidence, seen=seen)

@@ -56,6 +56,8 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     device_: torch.device
     classes_: NDArray[Any]
     transduction_: NDArray[Any]
+    oob_member_: NDArray[np.int64]
+    oob_decision_function_: NDArray[np.float64]
     _objective: EmbeddingObjective
     _encoder_of_fit: Maker | None
     _stream: Stream  # between calls of `partial_fit`
@@ -139,8 +141,9 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
 
         groups : array-like of shape (n_samples,), default=None
             Group of each sample, such as its patient, recording or document. What `early_stopping`
-            holds out then consists of whole groups, so that near-copies of a training sample do not
-            hide overfitting. Not used with `early_stopping=False`.
+            holds out, and what each of several members leaves out, then consists of whole groups,
+            so that near-copies of a training sample do not hide overfitting. Not used with
+            `early_stopping=False` and one member.
 
         X_val : array-like of shape (n_val, n_features), default=None
             Validation samples. If given, `fit` keeps the weights of the epoch with the lowest
@@ -302,7 +305,15 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
     def _keep(self, fitted: Fitted) -> None:
         """Set the fitted attributes. Nothing else does."""
         objective, history = fitted.objective.eval(), fitted.history
-        for name in ("_stream", "transduction_", "classes_"):
+        members = fitted.out_of_bag
+        optional = {
+            "classes_": fitted.classes,
+            "transduction_": fitted.transduction,
+            "oob_member_": None if members is None else members.member,
+            "oob_decision_function_": None if members is None else members.probabilities,
+            "_stream": fitted.stream,
+        }
+        for name in optional:
             self.__dict__.pop(name, None)
         self._encoder_of_fit = self.encoder
         self._objective = objective  # for warm_start; of its modules network_ is one
@@ -318,11 +329,6 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         self.validation_loss_curve_ = (
             [record["validation_loss"] for record in history] if fitted.validated else None
         )
-        optional = {
-            "classes_": fitted.classes,
-            "transduction_": fitted.transduction,
-            "_stream": fitted.stream,
-        }
         for name, value in optional.items():
             if value is not None:
                 setattr(self, name, value)

@@ -63,7 +63,8 @@ def read_samples(estimator: BaseEstimator, plan: Plan, given: Given, *, is_new: 
         is_labeled = found[rows] >= 0
         counts = processes.counts_of(found[rows][is_labeled])
         check_partners(counts, may_be_single=plan.spreads_labels and not is_labeled.all())
-    groups = _read_groups(plan, given, table, rows)
+    leaves_out = plan.leaves_out(found[rows], continues=not is_new)
+    groups = _read_groups(plan, given, table, rows, leaves_out=leaves_out)
     samples = Samples(table, found, classes, weight, rows, groups=groups)
     if given.X_val is None and (given.y_val is None or not plan.needs_labels):
         return samples
@@ -115,12 +116,12 @@ def _with_validation(
 
 
 def _read_groups(
-    plan: Plan, given: Given, table: Table, rows: NDArray[np.int64]
+    plan: Plan, given: Given, table: Table, rows: NDArray[np.int64], *, leaves_out: bool
 ) -> NDArray[np.int64] | None:
     """The groups (n,) of samples that are held out together, if some are given and used."""
     if given.groups is None:
         return None
-    if given.X_val is not None:
+    if given.X_val is not None and not leaves_out:
         raise ValueError(
             "groups say which samples of X are held out together, but none are, because X_val is "
             "given. Pass one of them."
@@ -134,7 +135,7 @@ def _read_groups(
             f"The groups parameter contains fewer than 2 unique groups ({n_groups}). One is "
             "held out at least, and one is trained on."
         )
-    if not (plan.holds_out or plan.asks_to_watch):
+    if not (plan.holds_out or plan.asks_to_watch or leaves_out):
         warn_user("groups are not used, because early_stopping=False holds out no samples.")
         return None
     return groups

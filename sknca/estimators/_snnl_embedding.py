@@ -112,10 +112,14 @@ class SNNLEmbedding(BaseEmbedding):
     n_members : int, default=1
         Number of encoders that are trained side by side, an ensemble. Each has its own initial
         weights, dropout and loss; batches are shared. A code consists of their codes, one after the
-        other, scaled so that squared Euclidean distance is the mean over the members. More members
-        make neighbors more accurate and probabilities less over-confident, and each takes about as
-        long as one encoder. 4 to 8 are usual. An `encoder` must then be a callable, which is called
-        once for each member.
+        other, scaled so that squared Euclidean distance is the mean over the members. Each member
+        leaves out another part of the samples, one in `n_members`, stratified by class (whole
+        `groups`, if `fit` gets them), so `oob_decision_function_` shows how good the probabilities
+        are. Members make probabilities less over-confident, and neighbors more accurate if classes
+        overlap. Each takes about as long as one encoder. 4 to 8 are usual; with 2, each learns from
+        half of the samples. An `encoder` must then be a callable, which is called once for each
+        member. Members learn from all samples in `partial_fit`, with `warm_start`, on several
+        processes, and if labels are spread.
 
     scale : bool, default=True
         Whether each feature is scaled by itself, robustly: by its interquartile range or, if it is
@@ -307,6 +311,19 @@ class SNNLEmbedding(BaseEmbedding):
 
     decoder_ : torch.nn.Module
         The trained decoder, with `primary_loss="reconstruction"`.
+
+    oob_decision_function_ : ndarray of shape (n_samples, n_classes)
+        With several `n_members`: the probabilities of the classes for each training sample, by the
+        member that left it out. They are those of :class:`SoftNeighborsClassifier`, at
+        `temperature_`, among the samples that the member learned from, or about 4096 of them. For a
+        sample that no member learned from (it has no weight, or was held out) it is the mean over
+        the members. A sample that all learned from, because its class has too few others, has NaN.
+        Absent if members left no samples out.
+
+    oob_member_ : ndarray of shape (n_samples,)
+        The member that left out each training sample, -1 if none did. Its codes are a part of those
+        that `transform` returns: `np.split(codes, n_members, axis=1)[member]`. Absent if members
+        left no samples out.
 
     n_features_in_ : int
         Number of features seen in `fit`.

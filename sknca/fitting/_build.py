@@ -40,7 +40,10 @@ def build(
         networks = _continued_networks(plan, prepared.data.x.shape[1], earlier)
     made = [_objective_of(plan, prepared, network, max_iter) for network in networks]
     objectives, widths = zip(*made, strict=True)
-    objective = objectives[0] if len(objectives) == 1 else MembersObjective(objectives)
+    objective: EmbeddingObjective = objectives[0]
+    if len(objectives) > 1:
+        leaves_out = prepared.data.parts is not None
+        objective = MembersObjective(objectives, leaves_out=leaves_out)
     if earlier is not None:
         same_classes = _names(earlier.classes) == _names(prepared.classes)
         objective.continue_from(earlier.objective, same_classes=same_classes)

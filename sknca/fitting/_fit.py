@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from .._devices import resolve_device
-from ..data import Batch, hold_out
+from ..data import Batch, TrainingData, deal_parts, hold_out
 from ..tables import Samples, check_partners
 from ..training import MOST_HELD_OUT, Isolation, TrainingInterrupted, isolated
 from ._checkpoint import Checkpoint, describe_fit
@@ -93,17 +96,28 @@ def prepare(
     device, generator = isolation.device, isolation.generator
     features = prepare_features(plan, samples, device, generator, earlier)
     data = samples_on_device(samples, features)
-    labels, held_out = samples.labels[samples.rows], None
+    labels, held_out, neighbors = samples.labels[samples.rows], None, None
     if samples.labels_val is not None:
         assert samples.X_val is not None
         labels_val = torch.from_numpy(samples.labels_val).to(device)
         held_out = pooled(Batch(features.to_device(samples.X_val), labels_val), plan.processes)
-        neighbors = None
-        if not samples.validates_on_other_classes:
-            neighbors = pooled_sample(data, generator, plan.processes)
-        return Prepared(features, data, labels, samples.classes, (held_out, neighbors))
-    if not plan.holds_out:
+    elif plan.holds_out:
+        kept, left_out = _hold_out(plan, data, labels, generator)
+        held_out = pooled(data.take_at_home(left_out), plan.processes)
+        data = replace(data, rows=kept)
+    if plan.leaves_out(labels, continues=earlier is not None):
+        data = _with_parts(data, plan.encoder.n_members, generator)
+    if held_out is None:
         return Prepared(features, data, labels, samples.classes)
+    if not samples.validates_on_other_classes:
+        neighbors = pooled_sample(data, generator, plan.processes)
+    return Prepared(features, data, labels, samples.classes, (held_out, neighbors))
+
+
+def _hold_out(
+    plan: Plan, data: TrainingData, labels: NDArray[np.int64], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """The samples to learn from, and those that are held out to stop by."""
     most = MOST_HELD_OUT / plan.processes.total(len(data.rows))
     fraction = min(plan.validation_fraction, most)
     kept, left_out = hold_out(data.labels, fraction, generator, data.groups_of_rows)
@@ -116,7 +130,11 @@ def prepare(
         left = labels[kept]
         counts = plan.processes.counts_of(left[left >= 0])
         check_partners(counts, plan.validation_fraction)
-    held_out = pooled(data.take_at_home(data.rows[left_out]), plan.processes)
-    data = replace(data, rows=data.rows[kept])
-    neighbors = pooled_sample(data, generator, plan.processes)
-    return Prepared(features, data, labels, samples.classes, (held_out, neighbors))
+    return data.rows[kept], data.rows[left_out]
+
+
+def _with_parts(data: TrainingData, n_members: int, generator: torch.Generator) -> TrainingData:
+    """The samples, each of which one member leaves out if the others suffice."""
+    parts = torch.full((data.x.shape[0],), -1, device="cpu")
+    parts[data.rows] = deal_parts(data.labels, n_members, generator, data.groups_of_rows)
+    return replace(data, parts=parts, n_members=n_members)

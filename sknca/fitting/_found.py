@@ -16,6 +16,14 @@ from ._stream import Stream
 
 
 @dataclass(frozen=True)
+class OutOfBag:
+    """Of all samples, which member left each out, and its probabilities of the classes."""
+
+    member: NDArray[np.int64]  # (n,), -1 if none did
+    probabilities: NDArray[np.float64]  # (n, n_classes), NaN if all members learned from a sample
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What a fit has found, from which the estimator takes its attributes."""
 
@@ -29,6 +37,7 @@ class Fitted:
     overfits: bool | None = None  # None: it was not watched
     has_converged: bool = True  # or did not have to
     transduction: NDArray[Any] | None = None  # (n,), labels, if some were spread
+    out_of_bag: OutOfBag | None = None  # if members left samples out
     stream: Stream | None = None  # for the next portion
     interruption: TrainingInterrupted | None = None
 

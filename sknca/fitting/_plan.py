@@ -144,6 +144,15 @@ class Plan:
             return f"fewer than {_ROWS_TO_WATCH} samples have a label"
         return self.unwatchable
 
+    def leaves_out(self, labels: NDArray[np.int64], *, continues: bool) -> bool:
+        """Whether each of several members leaves out a part of samples with these labels. Not if
+        labels are spread, which would tell it the labels of that part, nor if an earlier fit has
+        told them.
+        """
+        spreads = self.spreads_labels and bool((labels < 0).any())
+        may = self.needs_labels and not (self.processes.is_joint or spreads or continues)
+        return self.encoder.n_members > 1 and may
+
     @property
     def width_of_loss(self) -> int:
         """Components of a member's codes, as far as is known before the data are."""

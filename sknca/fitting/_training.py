@@ -32,6 +32,7 @@ from ._build import build, spreader_of
 from ._checkpoint import Checkpoint
 from ._found import Earlier, Fitted
 from ._joint import agreed_to_stop, interruptible, pooled_sample
+from ._out_of_bag import out_of_bag
 from ._plan import Plan
 from ._prepared import Prepared
 from ._progress import Progress, progress, show_note
@@ -150,6 +151,7 @@ class Training:
             self._so_far(),
             overfits=self.overfits,
             transduction=transduction,
+            out_of_bag=out_of_bag(self.objective, prepared, self._generator),
             has_converged=self._has_converged,
         )
 

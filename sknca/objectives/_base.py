@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .._sparse_rows import Rows
 from ..data import Batch
+from ..functional import ClassProbabilities, Metric, check_metric, widest_float
 from ..networks import apply, is_plain
 from ._primary import PrimaryLoss
 
@@ -23,6 +24,8 @@ class EmbeddingObjective(nn.Module, ABC):
     network : nn.Module
         From samples (n, n_features) to codes (n, n_components).
     """
+
+    metric: str | Metric  # of the codes
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -104,6 +107,28 @@ class EmbeddingObjective(nn.Module, ABC):
 
     def continue_from(self, previous: "EmbeddingObjective", *, same_classes: bool) -> None:
         """Take over everything that `previous` has learned except its network, if it still fits."""
+
+    def class_probabilities(self, x: Rows, among: Batch, n_classes: int) -> Tensor:
+        """The probability (n, n_classes) that the soft neighbor of a sample is of each class, at
+        the temperature of the last epoch. Neighbors are searched among labeled samples.
+        """
+        order = among.y.argsort(stable=True)
+        dtype = widest_float(among.y.device)
+        keys = self.codes(among.x).to(dtype)[order]
+        weight = among.weight
+        probabilities = ClassProbabilities(
+            keys,
+            among.y.bincount(minlength=n_classes),
+            self.last_temperature,
+            check_metric(self.metric),
+            keys.new_zeros(len(keys)) if weight is None else weight.to(dtype)[order].log(),
+        )
+        return probabilities.log_of(self.codes(x).to(dtype)).exp()
+
+    @property
+    def last_temperature(self) -> float:
+        """The temperature of the codes after the last epoch."""
+        return check_metric(self.metric).temperature
 
     @abstractmethod
     def settings(self, epoch: int) -> Mapping[str, Any]:

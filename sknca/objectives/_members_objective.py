@@ -15,16 +15,21 @@ from ._base import EmbeddingObjective, Loss
 class MembersObjective(EmbeddingObjective):
     """The mean of the losses of several networks, each on its own codes.
 
-    Members share the batches. Each has its own temperatures, q, decoder and linear layer.
+    Members share the batches, but each may leave a part of the samples out. Each has its own
+    temperatures, q, decoder and linear layer.
 
     Parameters
     ----------
     members : sequence of EmbeddingObjective
         Each with its own network.
+
+    leaves_out : bool, default=False
+        Whether members leave out samples in training.
     """
 
-    def __init__(self, members: Sequence[EmbeddingObjective]) -> None:
+    def __init__(self, members: Sequence[EmbeddingObjective], *, leaves_out: bool = False) -> None:
         nn.Module.__init__(self)
+        self._leaves_out = leaves_out
         self.members = nn.ModuleList(members)
         self.adapts = self.objectives[0].adapts
         # Not a submodule, so that each tensor has one name in files: the members own the networks.
@@ -38,7 +43,9 @@ class MembersObjective(EmbeddingObjective):
 
     @property
     def has_fixed_steps(self) -> bool:
-        return all(member.has_fixed_steps for member in self.objectives)
+        # The number of samples that a member leaves out differs from batch to batch.
+        fixed = all(member.has_fixed_steps for member in self.objectives)
+        return fixed and not self._leaves_out
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -59,24 +66,34 @@ class MembersObjective(EmbeddingObjective):
         return joined([member.codes(x) for member in self.objectives])
 
     def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:
-        losses = [
-            member(batch._replace(x=batch.x.clone()), epoch)  # a network may work in place
-            for member in self.objectives
-        ]
+        losses = []
+        for i, member in enumerate(self.objectives):
+            if batch.seen is None:  # a copy, because a network may work in place
+                losses.append(member(batch._replace(x=batch.x.clone()), epoch))
+            elif len(batch.seen[i]) > 1:  # a single sample has no neighbor
+                losses.append(member(batch.of_member(i), epoch))
         parts = {name: _mean([some[name] for _, some in losses]) for name in losses[0][1]}
         return _mean([total for total, _ in losses]), parts
 
     def held_out(self, rows: Batch, training_rows: Batch | None) -> Tensor:
-        return _mean([member.held_out(rows, training_rows) for member in self.objectives])
+        own = self._of_members(training_rows)
+        return _mean([m.held_out(rows, some) for m, some in zip(self.objectives, own, strict=True)])
 
     def adapt_to(self, training_rows: Batch | None) -> None:
-        for member in self.objectives:
-            member.adapt_to(training_rows)
+        for member, own in zip(self.objectives, self._of_members(training_rows), strict=True):
+            member.adapt_to(own)
 
     def overfitting(self, rows: Batch, training_rows: Batch) -> tuple[Tensor, Tensor]:
-        found = [member.overfitting(rows, training_rows) for member in self.objectives]
+        found = [
+            member.overfitting(rows, training_rows.of_member(i))
+            for i, member in enumerate(self.objectives)
+        ]
         losses, disagreements = zip(*found, strict=True)
         return _mean(losses), _mean(disagreements)
+
+    def _of_members(self, batch: Batch | None) -> list[Batch | None]:
+        n = len(self.objectives)
+        return [None if batch is None else batch.of_member(i) for i in range(n)]
 
     def training_state(self) -> dict[str, Any]:
         return {"members": [member.training_state() for member in self.objectives]}

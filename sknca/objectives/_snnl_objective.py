@@ -128,6 +128,12 @@ class SNNLObjective(EmbeddingObjective):
         has_decoder = self.primary is not None and self.primary.has_decoder
         return self.get_submodule("primary.decoder") if has_decoder else None
 
+    @property
+    def last_temperature(self) -> float:
+        place = self.layers.index(CODE) if CODE in self.layers else -1
+        temperature = self._temperatures(-1)[place]
+        return temperature.item() if isinstance(temperature, Tensor) else temperature
+
     def codes(self, x: Rows) -> Tensor:
         return self._seen(super().codes(x))
 

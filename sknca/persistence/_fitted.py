@@ -42,6 +42,8 @@ FITTED: dict[type[BaseEstimator], dict[str, Any]] = {
 OPTIONAL: dict[str, Any] = {
     "classes_": np.ndarray,
     "feature_names_in_": np.ndarray,
+    "oob_decision_function_": np.ndarray,
+    "oob_member_": np.ndarray,
     "transduction_": np.ndarray,
     OUTPUT_CONFIG: dict,
 }
@@ -189,8 +191,11 @@ def _check_shapes(estimator: Any) -> None:
     """Refuse fitted arrays that do not fit each other, or have a wrong dtype."""
     n_features = estimator.n_features_in_
     expected: dict[str, tuple[int, ...]] = {"feature_names_in_": (n_features,)}
-    if hasattr(estimator, "classes_"):
-        expected["classes_"] = (len(estimator.classes_),)
+    n_classes = len(getattr(estimator, "classes_", ()))
+    expected["classes_"] = (n_classes,)
+    n_samples = len(getattr(estimator, "oob_member_", ()))
+    expected["oob_member_"] = (n_samples,)
+    expected["oob_decision_function_"] = (n_samples, n_classes)
     if isinstance(estimator, SoftNeighborsClassifier):
         sizes = estimator._class_sizes
         if sizes.dtype.kind not in "iu" or (sizes < 0).any():

@@ -112,6 +112,9 @@ def test_files(name, tmp_path):
     again = sknca.load(tmp_path / "e", **own)
     np.testing.assert_array_equal(again.transform(X), embedding.transform(X))
     assert again.n_members == 3
+    for attribute in ("oob_member_", "oob_decision_function_"):
+        if hasattr(embedding, attribute):
+            np.testing.assert_array_equal(getattr(again, attribute), getattr(embedding, attribute))
     assert str(again.network_) == str(embedding.network_)
     if hasattr(embedding, "inverse_transform"):
         codes = embedding.transform(X)
@@ -145,6 +148,9 @@ def test_checkpoints(name, tmp_path, monkeypatch):
     again = clone(CASES[name]).set_params(max_iter=4).fit(X, y, **given, checkpoint=file)
     np.testing.assert_array_equal(again.transform(X), whole.transform(X))
     assert again.history_ == whole.history_
+    if name != "autoencoder":
+        found, expected = again.oob_decision_function_, whole.oob_decision_function_
+        np.testing.assert_array_equal(found, expected)
     with pytest.raises(ValueError, match="belongs to another fit: n_members was 3, now 1"):
         clone(CASES[name]).set_params(max_iter=4, n_members=1).fit(X, y, **given, checkpoint=file)
 
@@ -221,8 +227,12 @@ def test_each_member_has_the_default_width():
 
 
 def test_steps_are_recorded_if_those_of_its_members_are():
-    assert make().fit(X, y)._objective.has_fixed_steps
-    assert not clone(CASES["own loss"]).fit(X, y)._objective.has_fixed_steps
+    # Each batch has another number of samples that a member leaves out.
+    assert not make().fit(X, y)._objective.has_fixed_steps
+    assert make().partial_fit(X, y)._objective.has_fixed_steps
+    assert (
+        not clone(CASES["own loss"]).partial_fit(X, y, classes=[0, 1, 2])._objective.has_fixed_steps
+    )
 
 
 def test_a_checkpoint_of_version_0_2_is_of_one_member():
@@ -264,3 +274,125 @@ def test_encoders_that_work_in_place():
     expected = [member(x.clone()) for member in embedding.network_.members]
     found = embedding.transform(X.astype(np.float32))
     torch.testing.assert_close(torch.from_numpy(found), torch.cat(expected, 1).detach() / 3**0.5)
+
+
+def small_encoder(n_features, n_components):
+    return MLP(n_features, n_components, hidden_layer_sizes=[8], activation="relu", dropout=0.1)
+
+
+BLIND = {
+    "snnl": make(encoder=small_encoder),
+    "cosine": make(encoder=small_encoder, metric="cosine", early_stopping=False),
+    "adapted": make(encoder=small_encoder, max_iter=10, early_stopping=False),
+    "adversarial": make(encoder=small_encoder, adversarial_radius=0.5, max_iter=9),
+    "reconstruction": make(encoder=small_encoder, primary_loss="reconstruction"),
+    **{
+        mining: triplets(encoder=small_encoder, mining=mining)
+        for mining in ("all", "semihard", "hard", "random")
+    },
+}
+
+
+@pytest.mark.parametrize("name", [name for name in BLIND if name not in ("adversarial", "random")])
+@pytest.mark.parametrize("member", [0, 2])
+def test_a_member_learns_nothing_from_the_samples_that_it_leaves_out(name, member):
+    """An encoder that does not start from the data is the same, bit for bit, without dropout."""
+    given = clone(BLIND[name])
+    given.set_params(
+        encoder=partial(MLP, hidden_layer_sizes=[8], activation="tanh", dropout=0),
+        adversarial_radius=0,
+    )
+    embedding = clone(given).fit(X, y)
+    left_out = embedding.oob_member_ == member
+    assert abs(left_out.mean() - 1 / 3) < 0.01
+    others = X.copy()
+    others[left_out] = 10 - 3 * others[left_out]
+    again = clone(given).fit(others, y)
+    np.testing.assert_array_equal(again.oob_member_, embedding.oob_member_)
+    for i in range(3):
+        before, after = (e.network_.members[i].state_dict() for e in (embedding, again))
+        alike = all(torch.equal(before[key], after[key]) for key in before)
+        assert alike == (i == member)
+
+
+@pytest.mark.parametrize("name", BLIND)
+def test_out_of_bag_probabilities_are_those_of_soft_neighbors(name):
+    embedding = clone(BLIND[name]).fit(X, y)
+    codes = np.split(embedding.transform(X), 3, axis=1)
+    temperature = getattr(embedding, "temperature_", "auto")
+    for member, part in enumerate(codes):
+        part = part * 3**0.5
+        blind = embedding.oob_member_ == member
+        soft = sknca.SoftNeighborsClassifier(temperature=temperature, metric=embedding.metric)
+        expected = soft.fit(part[~blind], y[~blind]).predict_proba(part[blind])
+        found = embedding.oob_decision_function_[blind]
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+        for label in range(3):  # stratified
+            assert abs((blind & (y == label)).sum() - 50 / 3) < 1
+    assert embedding.oob_decision_function_.dtype == np.float64
+
+
+def test_samples_that_no_member_learned_from():
+    weight = np.ones(150)
+    weight[:20] = 0
+    unlabeled = np.where(np.arange(150) % 7 == 0, -1, y)
+    embedding = make(unlabeled=-1, spread_labels=False).fit(X, unlabeled, weight)
+    found = embedding.oob_decision_function_
+    np.testing.assert_allclose(found.sum(1), 1)
+    nobody = (weight == 0) | (unlabeled < 0)
+    assert (embedding.oob_member_[nobody] == -1).all()
+    assert (embedding.oob_member_[~nobody] >= 0).all()
+    held_out = make(early_stopping=True).fit(X, y)
+    np.testing.assert_allclose(held_out.oob_decision_function_.sum(1), 1)
+    assert 0.05 < (held_out.oob_member_ == -1).mean() < 0.2
+
+
+def test_samples_of_small_classes_are_left_to_all_members():
+    labels = y.copy()
+    labels[:3] = 7, 8, 8
+    embedding = make().fit(X, labels)
+    assert (embedding.oob_member_[:3] == -1).all()
+    assert np.isnan(embedding.oob_decision_function_[:3]).all()
+    assert np.isfinite(embedding.oob_decision_function_[3:]).all()
+    # Too few to leave any out.
+    embedding = make(n_members=2).fit(X[[0, 1, 60, 61]], [0, 0, 1, 1])
+    assert np.isnan(embedding.oob_decision_function_).all()
+
+
+def test_whole_groups_are_left_out():
+    groups = np.arange(150) // 5
+    for embedding in (make(early_stopping=False), make(), triplets()):
+        member = embedding.fit(X, y, groups=groups).oob_member_
+        assert (member.reshape(30, 5) == member[::5, None]).all()
+        assert sorted(np.bincount(member)) == [50, 50, 50]
+        for label in range(3):
+            assert np.bincount(member[y == label]).tolist() == pytest.approx([50 / 3] * 3, abs=5)
+    validated = make().fit(X, y, groups=groups, X_val=X[::5], y_val=y[::5])
+    assert validated.validation_loss_curve_ is not None
+    with pytest.warns(UserWarning, match="groups are not used"):
+        make(n_members=1, early_stopping=False).fit(X, y, groups=groups)
+    with pytest.raises(ValueError, match="fewer than 2 unique groups"):
+        make().fit(X, y, groups=np.zeros(150))
+
+
+def test_where_members_learn_from_all_samples():
+    names = {"oob_member_", "oob_decision_function_"}
+    embedding = make().fit(X, y)
+    assert names <= vars(embedding).keys()
+    for other in (
+        make(n_members=1).fit(X, y),
+        make().partial_fit(X, y),
+        clone(embedding).fit(X, y).partial_fit(X, y),
+        clone(embedding).set_params(warm_start=True).fit(X, y).fit(X, y),
+        make(unlabeled=-1).fit(X, np.where(np.arange(150) % 10 == 0, y, -1)),
+        make(primary_loss="reconstruction", snnl_weight=0).fit(X),
+    ):
+        assert not names & vars(other).keys()
+
+
+def test_damaged_files_with_out_of_bag_probabilities(tmp_path):
+    embedding = make().fit(X, y)
+    embedding.oob_decision_function_ = embedding.oob_decision_function_[:-1]
+    sknca.save(embedding, tmp_path / "e")
+    with pytest.raises(ValueError, match="its oob_decision_function_ has shape"):
+        sknca.load(tmp_path / "e")
