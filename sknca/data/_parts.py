@@ -40,6 +40,8 @@ def deal_parts(
     parts : Tensor of shape (n,)
         The part of each row, from 0; -1 if no member leaves it out.
     """
+    if len(labels) == 0:  # in this process
+        return labels
     classes = labels + 1  # (n,), 0 without a label
     n_classes = int(classes.max()) + 1
     if groups is None:

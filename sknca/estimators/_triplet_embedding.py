@@ -91,8 +91,8 @@ class TripletEmbedding(BaseEmbedding):
         are. Members make probabilities less over-confident, and neighbors more accurate if classes
         overlap. Each takes about as long as one encoder. 4 to 8 are usual; with 2, each learns from
         half of the samples. An `encoder` must then be a callable, which is called once for each
-        member. Members learn from all samples in `partial_fit`, with `warm_start`, on several
-        processes, and if labels are spread.
+        member. Members learn from all samples in `partial_fit`, with `warm_start`, and if labels
+        are spread.
 
     scale : bool, default=True
         Whether each feature is scaled by itself, robustly: by its interquartile range or, if it is

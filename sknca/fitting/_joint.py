@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +30,16 @@ def pooled(batch: Batch, processes: Processes) -> Batch:
     everyone = processes.exchange(here)
     together = {name: torch.cat([some[name] for some in everyone]) for name in here}
     weight = None if batch.weight is None else together["weight"].to(batch.weight.device)
-    return Batch(together["x"].to(batch.x.device), together["y"].to(batch.y.device), weight)
+    pooled_batch = Batch(together["x"].to(batch.x.device), together["y"].to(batch.y.device), weight)
+    if batch.seen is None:
+        return pooled_batch
+    starts = np.cumsum([0, *(len(some["y"]) for some in everyone)])
+    seen = zip(*processes.exchange([places.cpu() for places in batch.seen]), strict=True)
+    members = (
+        torch.cat([places + int(start) for places, start in zip(some, starts, strict=False)])
+        for some in seen
+    )
+    return pooled_batch._replace(seen=tuple(some.to(batch.y.device) for some in members))
 
 
 def pooled_sample(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data import labeled_sample
+from ..distributed import Processes
 from ..objectives import EmbeddingObjective, MembersObjective
 from ._found import OutOfBag
+from ._joint import pooled_sample
 from ._prepared import Prepared
 
 #: Samples whose probabilities are computed together.
@@ -18,7 +19,10 @@ _ROWS_AT_HAND = 4096
 
 
 def out_of_bag(
-    objective: EmbeddingObjective, prepared: Prepared, generator: torch.Generator
+    objective: EmbeddingObjective,
+    prepared: Prepared,
+    generator: torch.Generator,
+    processes: Processes,
 ) -> OutOfBag | None:
     """The mean of the probabilities of the members that did not learn from a sample: that which
     left it out or, if it is no sample to learn from, all. Each member searches neighbors among the
@@ -35,7 +39,7 @@ def out_of_bag(
         learns = torch.zeros(n, dtype=torch.bool, device="cpu")
         learns[data.rows] = data.parts[data.rows] != i
         rows = learns.nonzero().squeeze(1)
-        among = labeled_sample(replace(data, rows=rows, parts=None), generator)
+        among = pooled_sample(replace(data, rows=rows, parts=None), generator, processes)
         for some in (~learns).nonzero().squeeze(1).split(_ROWS_AT_HAND):
             x: Any = data.x.take_at_home(some)
             found = member.class_probabilities(x, among, n_classes).numpy(force=True)

@@ -149,9 +149,10 @@ class Plan:
         labels are spread, which would tell it the labels of that part, nor if an earlier fit has
         told them.
         """
-        spreads = self.spreads_labels and bool((labels < 0).any())
-        may = self.needs_labels and not (self.processes.is_joint or spreads or continues)
-        return self.encoder.n_members > 1 and may
+        if self.encoder.n_members == 1 or continues or not self.needs_labels:
+            return False
+        is_partly_labeled = self.processes.any_of(bool((labels < 0).any()))
+        return not (self.spreads_labels and is_partly_labeled)
 
     @property
     def width_of_loss(self) -> int:

@@ -151,7 +151,7 @@ class Training:
             self._so_far(),
             overfits=self.overfits,
             transduction=transduction,
-            out_of_bag=out_of_bag(self.objective, prepared, self._generator),
+            out_of_bag=out_of_bag(self.objective, prepared, self._generator, self._plan.processes),
             has_converged=self._has_converged,
         )
 

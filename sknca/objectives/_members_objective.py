@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .._sparse_rows import Rows
 from ..data import Batch
+from ..distributed import Shares
 from ..networks import Members, joined, parted
 from ._base import EmbeddingObjective, Loss
 
@@ -66,12 +67,13 @@ class MembersObjective(EmbeddingObjective):
         return joined([member.codes(x) for member in self.objectives])
 
     def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:
-        losses = []
-        for i, member in enumerate(self.objectives):
-            if batch.seen is None:  # a copy, because a network may work in place
-                losses.append(member(batch._replace(x=batch.x.clone()), epoch))
-            elif len(batch.seen[i]) > 1:  # a single sample has no neighbor
-                losses.append(member(batch.of_member(i), epoch))
+        if batch.seen is None:  # copies, because a network may work in place
+            own = [batch._replace(x=batch.x.clone()) for _ in self.objectives]
+        else:
+            own = _learned_from(batch)
+        # A single sample has no neighbor.
+        learning = zip(self.objectives, own, strict=True)
+        losses = [member(some, epoch) for member, some in learning if some.n_samples > 1]
         parts = {name: _mean([some[name] for _, some in losses]) for name in losses[0][1]}
         return _mean([total for total, _ in losses]), parts
 
@@ -133,6 +135,23 @@ class MeanDecoder(nn.Module):
     def forward(self, code: Tensor) -> Tensor:
         parts = zip(self.decoders, parted(code, len(self.decoders)), strict=True)
         return _mean([decoder(part) for decoder, part in parts])
+
+
+def _learned_from(batch: Batch) -> list[Batch]:
+    """The samples that each member learns from. Several processes tell each other how many these
+    are.
+    """
+    assert batch.seen is not None
+    own = [batch.of_member(i) for i in range(len(batch.seen))]
+    if batch.shares is None:
+        return own
+    ranks = batch.shares.ranks
+    sizes = torch.tensor([len(some.x) for some in own], device=batch.y.device)
+    everyones = ranks.gather(sizes, [len(own)] * ranks.size).view(ranks.size, -1).T.tolist()
+    return [
+        some._replace(shares=Shares(ranks, tuple(of_member)))
+        for some, of_member in zip(own, everyones, strict=True)
+    ]
 
 
 def _common(values: Sequence[Any]) -> Any:

@@ -130,8 +130,9 @@ def test_not_with_validation_samples_nor_in_several_processes(iris):
         is_joint = True
 
     plan = replace(SNNLEmbedding()._plan(), processes=Joint())
+    given = _reading.Given(X, groups=groups)
     with pytest.raises(ValueError, match="groups are for a single process"):
-        _reading._read_groups(plan, _reading.Given(X, groups=groups), X, np.arange(150))
+        _reading._read_groups(plan, given, X, np.arange(150), leaves_out=False)
 
 
 @pytest.mark.parametrize("kind", [SNNLEmbedding, TripletEmbedding])

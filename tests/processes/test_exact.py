@@ -10,6 +10,7 @@ from versions import needs_callbacks
 
 import sknca.training._loop as loop
 from processes import cases
+from sknca.fitting import _fit
 
 
 @needs_callbacks
@@ -67,10 +68,17 @@ def test_together_as_one_process(done, monkeypatch, name, size):
         assert len(np.unique(together)) == used.sum()  # each row comes
     drawn = iter(epochs)
     monkeypatch.setattr(loop, "class_aware_batches", lambda *_: next(drawn))
+    if "members" in name:  # what each leaves out
+        parts = torch.from_numpy(np.concatenate([rank["oob_member"] for rank in ranks]))
+        monkeypatch.setattr(_fit, "deal_parts", lambda *_: parts)
     embedding.fit(X, y, **given)
     for rank in ranks:
         np.testing.assert_allclose(rank["loss"], embedding.loss_curve_, rtol=1e-5, atol=1e-5)
         codes, expected = rank["codes"], embedding.transform(X)
+        if "members" in name:
+            part = cases.parts(name, size)[int(rank["rank"])]
+            probabilities = embedding.oob_decision_function_[part]
+            np.testing.assert_allclose(rank["oob_probabilities"], probabilities, atol=1e-3)
         if embedding.metric != "cosine" and "classification" not in name:
             # The loss depends on differences of codes alone. Only rounding decides where all of
             # them are, because AdamW enlarges any gradient.

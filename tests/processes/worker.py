@@ -65,6 +65,9 @@ def exact():
             codes=embedding.transform(cases.data(name)[0]),
             batches=np.concatenate([batch for batches in BATCHES for batch in batches]),
             lengths=np.reshape(lengths, (len(BATCHES), -1)),
+            rank=RANK,
+            oob_member=getattr(embedding, "oob_member_", []),
+            oob_probabilities=getattr(embedding, "oob_decision_function_", []),
             **of_network(embedding),
         )
 
