@@ -67,13 +67,13 @@ class MembersObjective(EmbeddingObjective):
         return joined([member.codes(x) for member in self.objectives])
 
     def forward(self, batch: Batch, epoch: int | Tensor) -> Loss:
+        own: list[Batch | None]
         if batch.seen is None:  # copies, because a network may work in place
             own = [batch._replace(x=batch.x.clone()) for _ in self.objectives]
         else:
             own = _learned_from(batch)
-        # A single sample has no neighbor.
         learning = zip(self.objectives, own, strict=True)
-        losses = [member(some, epoch) for member, some in learning if some.n_samples > 1]
+        losses = [member(some, epoch) for member, some in learning if some is not None]
         parts = {name: _mean([some[name] for _, some in losses]) for name in losses[0][1]}
         return _mean([total for total, _ in losses]), parts
 
@@ -137,21 +137,21 @@ class MeanDecoder(nn.Module):
         return _mean([decoder(part) for decoder, part in parts])
 
 
-def _learned_from(batch: Batch) -> list[Batch]:
-    """The samples that each member learns from. Several processes tell each other how many these
-    are.
+def _learned_from(batch: Batch) -> list[Batch | None]:
+    """The samples that each member learns from; None if it is a single one, which has no neighbor.
+    Several processes tell each other how many these are.
     """
     assert batch.seen is not None
     own = [batch.of_member(i) for i in range(len(batch.seen))]
-    if batch.shares is None:
-        return own
-    ranks = batch.shares.ranks
-    sizes = torch.tensor([len(some.x) for some in own], device=batch.y.device)
-    everyones = ranks.gather(sizes, [len(own)] * ranks.size).view(ranks.size, -1).T.tolist()
-    return [
-        some._replace(shares=Shares(ranks, tuple(of_member)))
-        for some, of_member in zip(own, everyones, strict=True)
-    ]
+    if batch.shares is not None:
+        ranks = batch.shares.ranks
+        sizes = torch.tensor([len(some.x) for some in own], device=batch.y.device)
+        everyones = ranks.gather(sizes, [len(own)] * ranks.size).view(ranks.size, -1).T.tolist()
+        own = [
+            some._replace(shares=Shares(ranks, tuple(of_member)))
+            for some, of_member in zip(own, everyones, strict=True)
+        ]
+    return [some if some.n_samples > 1 else None for some in own]
 
 
 def _common(values: Sequence[Any]) -> Any:

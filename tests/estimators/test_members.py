@@ -57,6 +57,7 @@ CASES = {
     "one column each": make(n_components=3),
     "linear": make(hidden_layer_sizes=()),
     "cosine": make(metric="cosine"),
+    "euclidean": make(metric="euclidean", layers="all"),
     "all layers": make(layers="all"),
     "by name": make(layers=["hidden.0", "code"], metric="cosine"),
     "code units": make(code_units=1),
@@ -283,6 +284,7 @@ def small_encoder(n_features, n_components):
 BLIND = {
     "snnl": make(encoder=small_encoder),
     "cosine": make(encoder=small_encoder, metric="cosine", early_stopping=False),
+    "euclidean": make(encoder=small_encoder, metric="euclidean", early_stopping=False),
     "adapted": make(encoder=small_encoder, max_iter=10, early_stopping=False),
     "adversarial": make(encoder=small_encoder, adversarial_radius=0.5, max_iter=9),
     "reconstruction": make(encoder=small_encoder, primary_loss="reconstruction"),
