@@ -7,6 +7,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
+#: The types of missing values of Python, pandas and polars, in addition to NaN.
+MISSING = {"NAType", "NaTType", "NoneType"}
+
 #: Methods that read what has not been read, of polars, pyarrow and the like.
 _TO_READ = ("collect", "read_all", "to_table")
 

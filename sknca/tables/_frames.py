@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import MISSING
+
 #: At most this many columns are named in an error.
 _NAMED = 5
 
@@ -26,9 +28,6 @@ _TOO_LARGE = re.compile(
 
 #: What the errors of NumPy and scikit-learn are about, if they say it.
 _NAMES_SOMETHING = re.compile(r"\b(X|y|X_val|y_val|samples?|features?)\b|Complex data")
-
-#: Missing values of pandas and polars, in addition to NaN.
-_MISSING = {"NAType", "NaTType", "NoneType"}
 
 
 @contextmanager
@@ -110,7 +109,7 @@ def _columns(X: Any, largest: float) -> tuple[list[Any], list[Any], list[Any]]:
             others.append(name)
             continue
         if values.ndim == 1 and values.dtype.kind not in "biuf":
-            present = [value for value in values.tolist() if type(value).__name__ not in _MISSING]
+            present = [value for value in values.tolist() if type(value).__name__ not in MISSING]
             if not all(isinstance(value, (int, float)) for value in present):
                 others.append(name)
                 continue

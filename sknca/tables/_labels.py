@@ -14,12 +14,9 @@ from scipy import sparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
-from .._arrays import as_array
+from .._arrays import MISSING, as_array
 from ._tensors import assert_all_finite
 from ._validation import one_column
-
-#: Missing values of pandas and Python, in addition to NaN.
-_MISSING = {"NAType", "NaTType", "NoneType"}
 
 #: Dtypes, by their letters, whose values can be compared with each other.
 _KINDS = {**dict.fromkeys("biuf", "number"), "U": "string", "M": "date", "m": "duration"}
@@ -136,7 +133,7 @@ def is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
         missing = np.isnan(y)
     elif y.dtype.kind == "O":
         times = (float, np.floating, np.datetime64, np.timedelta64)
-        found = [type(v).__name__ in _MISSING or (isinstance(v, times) and v != v) for v in y]
+        found = [type(v).__name__ in MISSING or (isinstance(v, times) and v != v) for v in y]
         missing = np.array(found, dtype=bool)
     return missing
 
