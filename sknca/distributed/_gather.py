@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from ._ranks import Ranks, ranks_of_fit
+from ._ranks import Ranks, processes_of_fit
 
 
 def gather(rows: Tensor) -> Tensor:
@@ -61,10 +61,10 @@ def current() -> Ranks | None:
     """The processes of a joint fit, or else of the group that was initialized; None if there is
     one process.
     """
-    ranks = ranks_of_fit()
-    if ranks is None and dist.is_available() and dist.is_initialized():
-        ranks = Ranks()
-    return None if ranks is None or ranks.size == 1 else ranks
+    processes = processes_of_fit()
+    if not processes.is_joint and dist.is_available() and dist.is_initialized():
+        processes = Ranks()
+    return processes if isinstance(processes, Ranks) and processes.is_joint else None
 
 
 @dataclass(frozen=True)

@@ -205,23 +205,18 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-_RANKS: ContextVar[Ranks | None] = ContextVar("sknca_ranks", default=None)
-
-
-def ranks_of_fit() -> Ranks | None:
-    """The processes that fit together with this one; None if it is alone."""
-    return _RANKS.get()
+_PROCESSES: ContextVar[Processes] = ContextVar("sknca_processes")
 
 
 def processes_of_fit() -> Processes:
     """The processes that fit together with this one, which may be alone."""
-    return _RANKS.get() or Alone()
+    return _PROCESSES.get(Alone())
 
 
 @contextmanager
-def joined(ranks: Ranks | None) -> Iterator[None]:
-    token = _RANKS.set(ranks)
+def joined(processes: Processes) -> Iterator[None]:
+    token = _PROCESSES.set(processes)
     try:
         yield
     finally:
-        _RANKS.reset(token)
+        _PROCESSES.reset(token)

@@ -9,6 +9,7 @@ import torch
 from torch import distributed as dist
 
 from .._devices import KINDS, accelerators
+from ._processes import Alone
 from ._ranks import Ranks, joined
 
 
@@ -83,7 +84,7 @@ def together(timeout: float | None = None) -> Iterator[None]:
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     ranks = Ranks() if begun or starts else None
     try:
-        with joined(None if ranks is None or ranks.size == 1 else ranks):
+        with joined(Alone() if ranks is None or ranks.size == 1 else ranks):
             yield
     finally:
         if starts:

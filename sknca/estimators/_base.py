@@ -350,7 +350,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
         """
         check_is_fitted(self)
         # Whether all values are finite is checked later, when the rows are in the cache.
-        table, _ = read_table(self, X, finite=False)
+        table = read_table(self, X, finite=False)
         width = self._n_features_out
         with explained(X, type(self).__name__):
             return apply_to_array(self.network_, table, width, self._center)

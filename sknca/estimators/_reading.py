@@ -45,7 +45,7 @@ class Given:
 def read_samples(estimator: BaseEstimator, plan: Plan, given: Given, *, is_new: bool) -> Samples:
     """Refuse what cannot be fitted, and encode labels and weights."""
     processes, labels = plan.processes, _read_labels(plan, given.y)
-    table, _ = read_table(
+    table = read_table(
         estimator, given.X, _mask_of(labels), reset=is_new, least=2, processes=processes
     )
     if table.is_sparse and processes.is_joint:
@@ -77,7 +77,7 @@ def read_portion(
     """The same for a portion of a stream. `known` has its classes so far, None if it is new."""
     is_new, labels = not hasattr(estimator, "network_"), _read_labels(plan, given.y)
     least = 2 if is_new else 1
-    table, _ = read_table(estimator, given.X, _mask_of(labels), reset=is_new, least=least)
+    table = read_table(estimator, given.X, _mask_of(labels), reset=is_new, least=least)
     found = np.full(len(table), -1)
     if labels is not None:
         found, known = encode_portion(
@@ -93,7 +93,7 @@ def _with_validation(
     estimator: BaseEstimator, plan: Plan, samples: Samples, given: Given
 ) -> Samples:
     processes, labels = plan.processes, _read_labels(plan, given.y_val, "y_val")
-    table, _ = read_validation_table(
+    table = read_validation_table(
         estimator,
         given.X_val,
         _mask_of(labels),

@@ -603,7 +603,7 @@ class SNNLEmbedding(BaseEmbedding):
         if y is None:
             raise ValueError("layer_entanglement requires y to be passed, but the target y is None")
         labels = without_unlabeled(read_labels(y), self.unlabeled)
-        table, _ = read_table(self, X, labels.is_labeled)
+        table = read_table(self, X, labels.is_labeled)
         table = table.take(np.flatnonzero(labels.is_labeled))
         score = partial(
             entanglement_score,

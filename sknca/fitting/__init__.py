@@ -15,6 +15,5 @@ from ._objective_plans import TripletPlan as TripletPlan
 from ._plan import EncoderPlan as EncoderPlan
 from ._plan import ObjectivePlan as ObjectivePlan
 from ._plan import Plan as Plan
-from ._plan import Task as Task
 from ._portion import learn_portion as learn_portion
 from ._stream import Stream as Stream

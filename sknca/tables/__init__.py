@@ -31,10 +31,8 @@ from ._sparse import SparseTable as SparseTable
 from ._sparse import check_format as check_format
 from ._table import Table as Table
 from ._tensors import FLOATS as FLOATS
-from ._tensors import assert_all_finite as assert_all_finite
 from ._tensors import home_of_rows as home_of_rows
 from ._tensors import to_tensor as to_tensor
-from ._validation import one_column as one_column
 from ._validation import read_table as read_table
 from ._validation import read_validation_table as read_validation_table
 from ._validation import read_weight as read_weight

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
 from .._arrays import MISSING, as_array
+from .._warnings import warn_user
 from ._tensors import assert_all_finite
-from ._validation import one_column
 
 #: Dtypes, by their letters, whose values can be compared with each other.
 _KINDS = {**dict.fromkeys("biuf", "number"), "U": "string", "M": "date", "m": "duration"}
@@ -65,7 +66,7 @@ def read_labels(y: Any, name: str = "y") -> Labels:
     y = as_array(y, name)
     array = _array_of(_only_column(y, name), name)
     if array.ndim == 2 and array.shape[1] == 1:
-        array = one_column(array, name)
+        array = _one_column(array, name)
     if array.ndim == 2 and array.shape[1] > 1:
         raise ValueError(_several_labels(array, name))
     if array.ndim == 0:
@@ -186,7 +187,17 @@ def _only_column(y: Any, name: str) -> Any:
         raise ValueError(_several_labels(np.empty((len(y), n_columns), dtype=object), name))
     column_names = getattr(y, "column_names", y.columns)
     column = _array_of(y[column_names[0]], name)
-    return one_column(column[:, None], name)
+    return _one_column(column[:, None], name)
+
+
+def _one_column(y: NDArray[Any], name: str) -> NDArray[Any]:
+    """A column (n, 1) as a vector, with scikit-learn's warning."""
+    warn_user(
+        f"A column-vector {name} was passed when a 1d array was expected. Please change the shape "
+        f"of {name} to (n_samples, ), for example using ravel().",
+        DataConversionWarning,
+    )
+    return y.ravel()
 
 
 def _array_of(y: Any, name: str) -> NDArray[Any]:

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.exceptions import DataConversionWarning
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data as _validate_data
 
 from .._arrays import as_array, in_native_order
@@ -39,9 +38,9 @@ def read_table(
     least: int = 1,
     finite: bool = True,
     processes: Processes = ALONE,
-) -> tuple[Table, NDArray[Any] | None]:
-    """The samples and their labels after scikit-learn's validation, which sets or compares the
-    features of the estimator.
+) -> Table:
+    """The samples after scikit-learn's validation, which sets or compares the features of the
+    estimator.
 
     Parameters
     ----------
@@ -51,8 +50,9 @@ def read_table(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Values of an array that is mapped from a file are checked when they are read.
 
-    y : array-like of shape (n_samples,) or None, default="no_validation"
-        Labels, if they are to be checked too. None is refused if the estimator needs labels.
+    y : ndarray of shape (n_samples,) or None, default="no_validation"
+        Stands for labels, which scikit-learn would convert. None is refused if the estimator needs
+        labels.
 
     reset : bool, default=False
         Whether the features are set, and not compared.
@@ -65,27 +65,17 @@ def read_table(
 
     processes : Processes, default=Alone()
         Those that fit together, of which each has a part of the samples.
-
-    Returns
-    -------
-    table : Table
-        The samples.
-
-    y : ndarray of shape (n_samples,) or None
-        The labels as they are, if they were given.
     """
     here = 0 if processes.is_joint else least
     if is_mapped(X):
-        table, labels = _read_mapped(estimator, X, y, reset=reset, least=here)
+        table = _read_mapped(estimator, X, y, reset=reset, least=here)
     else:
-        table, labels = _read_array(estimator, X, y, reset=reset, least=here, finite=finite)
+        table = _read_array(estimator, X, y, reset=reset, least=here, finite=finite)
     _check_enough(len(table), least, "X", estimator, processes)
-    return table, labels
+    return table
 
 
-def _read_array(
-    estimator: Any, X: Any, y: Any, *, reset: bool, least: int, finite: bool
-) -> tuple[Table, NDArray[Any] | None]:
+def _read_array(estimator: Any, X: Any, y: Any, *, reset: bool, least: int, finite: bool) -> Table:
     check_format(X)
     checked = validate_data(
         estimator,
@@ -97,22 +87,17 @@ def _read_array(
         reset=reset,
         ensure_all_finite=finite,
     )
-    rows, labels = checked if isinstance(checked, tuple) else (checked, None)
-    return _table_of(rows), labels
+    return _table_of(checked[0] if isinstance(checked, tuple) else checked)
 
 
-def _read_mapped(
-    estimator: Any, X: NDArray[Any], y: Any, *, reset: bool, least: int
-) -> tuple[Table, NDArray[Any] | None]:
+def _read_mapped(estimator: Any, X: NDArray[Any], y: Any, *, reset: bool, least: int) -> Table:
     """As `read_table`, but for the values: each row is checked when it is read."""
     with explained(X, type(estimator).__name__):
-        checked = _validate_data(estimator, X, one_column(y), reset=reset, skip_check_array=True)
-    labels = None
+        checked = _validate_data(estimator, X, y, reset=reset, skip_check_array=True)
     if isinstance(checked, tuple):
-        labels = column_or_1d(checked[1])
-        check_consistent_length(X, labels)
+        check_consistent_length(*checked)
     check_array(X[:least], dtype=None, ensure_min_samples=least, ensure_all_finite=False)
-    return MappedTable(X), labels
+    return MappedTable(X)
 
 
 def _check_enough(n: int, least: int, name: str, estimator: Any, processes: Processes) -> None:
@@ -132,8 +117,8 @@ def _table_of(rows: Any, name: str = "X") -> Table:
 
 def read_validation_table(
     estimator: Any, X_val: Any, y_val: Any, *, with_labels: bool, processes: Processes = ALONE
-) -> tuple[Table, NDArray[Any] | None]:
-    """The held-out samples and their labels, which are there if `fit` has labels."""
+) -> Table:
+    """The held-out samples. `y_val` stands for their labels, which are given if `fit` has some."""
     if X_val is None or (y_val is None) == with_labels:
         raise ValueError(
             "X_val and y_val must be given together (y_val only if labels are learned from); "
@@ -153,12 +138,8 @@ def read_validation_table(
         )
     _check_enough(rows.shape[0], 1, "X_val", estimator, processes)
     check_n_features(estimator, rows, reset=False)
-    table = _table_of(rows, "X_val")
-    if y_val is None:
-        return table, None
-    y_val = column_or_1d(one_column(y_val, "y_val"))
     check_consistent_length(rows, y_val)
-    return table, y_val
+    return _table_of(rows, "X_val")
 
 
 def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
@@ -166,20 +147,7 @@ def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **options: A
     warnings point at the user's line.
     """
     with explained(X, type(estimator).__name__):
-        return _validate_data(estimator, as_array(X), one_column(y), **options)
-
-
-def one_column(y: Any, name: str = "y") -> Any:
-    """Labels as scikit-learn takes them: a column, with its warning, as a vector."""
-    y = as_array(y, name)
-    if getattr(y, "ndim", 1) != 2 or y.shape[1] != 1:
-        return y
-    warn_user(
-        f"A column-vector {name} was passed when a 1d array was expected. Please change the shape "
-        f"of {name} to (n_samples, ), for example using ravel().",
-        DataConversionWarning,
-    )
-    return np.asarray(y).ravel()
+        return _validate_data(estimator, as_array(X), y, **options)
 
 
 def read_weight(sample_weight: Any, X: Any, *, may_be_zero: bool = False) -> NDArray[np.float64]:
