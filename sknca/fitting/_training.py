@@ -5,38 +5,34 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from .._threads import threads_for
-from ..data import Batch, TrainingData, hold_out, one_of_each
+from ..data import Batch, TrainingData
 from ..distributed import Ranks
 from ..objectives import EmbeddingObjective
 from ..training import (
-    ROWS_TO_LOOK_AT,
-    WATCHED_PART,
     DivergenceError,
     Isolation,
-    OverfittingWatch,
     TrainingInterrupted,
     TrainingState,
-    fraction_to_watch,
     one_cycle,
     train,
 )
 from ._build import build, spreader_of
 from ._checkpoint import Checkpoint
 from ._found import Earlier, Fitted
-from ._joint import agreed_to_stop, interruptible, pooled_sample
+from ._joint import agreed_to_stop, interruptible
 from ._out_of_bag import out_of_bag
 from ._plan import Plan
 from ._prepared import Prepared
 from ._progress import Progress, progress, show_note
 from ._steps import check_codes, make_state, make_step, may_go_on, product_of_a_step
+from ._watched import Watched, hold_out_to_watch, rows_to_look_at, why_not_watched
 
 #: The first of this many parts of the epochs has no adversarial steps.
 _EPOCHS_TO_ONE_WITHOUT_PERTURBATIONS = 8
@@ -52,15 +48,6 @@ class Callbacks(Protocol):
 
     def end_epoch(self, found: Callable[[], Fitted]) -> bool:
         """Whether to stop here. `found` returns what the fit has found, as if it stopped here."""
-
-
-@dataclass
-class _Watched:
-    """A part of the training samples, and the watch for overfitting on the held-out ones."""
-
-    part: TrainingData
-    watch: OverfittingWatch
-    until: int
 
 
 class Training:
@@ -121,7 +108,7 @@ class Training:
         self._callbacks = callbacks
         self._checkpoint = checkpoint
         self._n_components = 0
-        self._watched: _Watched | None = None
+        self._watched: Watched | None = None
         self._asked_to_stop = False
         self._may_go_on = True
         any_of = plan.processes.any_of
@@ -182,31 +169,24 @@ class Training:
         TrainingInterrupted
             If the user interrupts after the first epoch. The objective keeps what it has learned.
         """
-        data, checkpoint = self._prepared.data, self._checkpoint
-        plan, reason = self._plan, self._why_not_watched()
+        data, checkpoint, plan = self._prepared.data, self._checkpoint, self._plan
+        reason = why_not_watched(plan, self._prepared, self._max_iter, self._earlier)
+        if checkpoint is not None and checkpoint.found is not None:
+            with checkpoint.being_loaded():
+                self._resume(checkpoint.found)
+        else:
+            if reason is None:
+                self._watched = self._hold_out(self._max_iter)
+                if self._watched is None:
+                    reason = "each of the groups has all samples of a class"
+            self._begin(self._max_iter)
         if reason is not None and plan.asks_to_watch and plan.processes.is_first:
             note = f"not checked for overfitting, because {reason}"
             show_note(plan.name, note, plan.verbose)
-        if checkpoint is not None and checkpoint.found is not None:
-            with checkpoint.being_loaded():
-                self._resume(data, checkpoint.found)
-        else:
-            if reason is None:
-                self._watched = self._hold_out(data, self._max_iter)
-            self._begin(self._max_iter)
         if checkpoint is None or not checkpoint.is_finished:
             self._run_to_end(data)
         self.state.finish()
         check_codes(self._plan, self.state, data)
-
-    def _why_not_watched(self) -> str | None:
-        if self._prepared.held_out is not None:
-            return "X_val is given"
-        if self._earlier is not None:
-            return "warm_start continues a training"
-        n_labeled = self._plan.processes.total(int((self._prepared.labels >= 0).sum()))
-        has_groups = self._prepared.data.groups is not None
-        return self._plan.why_not_watched(n_labeled, self._max_iter, has_groups=has_groups)
 
     def _run_to_end(self, data: TrainingData) -> None:
         before: TrainingState | None = None
@@ -262,10 +242,19 @@ class Training:
         after = None if self.overfits else math.ceil(_PART_TO_ADAPT_AFTER * max_iter)
         self._adapts_after = after
 
-    def _resume(self, data: TrainingData, found: Mapping[str, Any]) -> None:
+    def _hold_out(self, max_iter: int) -> Watched | None:
+        return hold_out_to_watch(
+            self._plan,
+            self._prepared.data,
+            max_iter,
+            self._generator,
+            lambda held_out, others: self.objective.overfitting(held_out, others),
+        )
+
+    def _resume(self, found: Mapping[str, Any]) -> None:
         """Continue the training that wrote the checkpoint."""
         if found["watch"] is not None:
-            self._watched = self._hold_out(data, found["planned"])
+            self._watched = self._hold_out(found["planned"])
             assert self._watched is not None  # as in the fit that wrote the file
             self._watched.watch.load_state_dict(found["watch"])
         self.overfits = found["overfits"]
@@ -316,7 +305,7 @@ class Training:
         epochs, watched = self.state.epoch, None if self.overfits is not None else self._watched
         processes = self._plan.processes
         if self.objective.adapts and epochs == self._adapts_after:
-            self.objective.adapt_to(self._rows_to_look_at(data))
+            self.objective.adapt_to(rows_to_look_at(data, self._generator, processes))
         if watched is not None:
             watched.watch.end_epoch(epochs - 1)
         if self._checkpoint is not None:
@@ -368,35 +357,6 @@ class Training:
             "overfits": self.overfits,
             "watch": None if watched is None else watched.watch.state_dict(),
         }
-
-    def _rows_to_look_at(self, data: TrainingData) -> Batch:
-        """Some of the samples, no two of which are of the same class and the same group: copies of
-        each other agree with their labels whatever the training has learned.
-        """
-        some = one_of_each(data, self._generator)
-        return pooled_sample(some, self._generator, self._plan.processes, ROWS_TO_LOOK_AT)
-
-    def _hold_out(self, data: TrainingData, max_iter: int) -> _Watched | None:
-        """Hold samples out to detect overfitting in a training of `max_iter` epochs; None if no
-        sample can be.
-        """
-        processes, n_rows = self._plan.processes, self._plan.processes.total(len(data.rows))
-        groups = data.groups_of_rows
-        n_groups = None if groups is None else len(groups.unique())
-        fraction = fraction_to_watch(self._plan.validation_fraction, n_rows, n_groups)
-        kept, left_out = hold_out(data.labels, fraction, self._generator, groups)
-        if groups is not None and len(left_out) == 0:
-            return None
-        part = replace(data, rows=data.rows[kept])
-        held_out, others = (
-            self._rows_to_look_at(some) for some in (replace(data, rows=data.rows[left_out]), part)
-        )
-
-        def look() -> tuple[Tensor, Tensor]:
-            return processes.of_first(self.objective.overfitting(held_out, others))
-
-        watch = OverfittingWatch(look, max_iter, of_groups=groups is not None)
-        return _Watched(part, watch, math.ceil(WATCHED_PART * max_iter))
 
     @property
     def _has_converged(self) -> bool:

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sknca import SNNLEmbedding, TripletEmbedding
 from sknca.distributed import Alone
 from sknca.estimators import _reading
-from sknca.fitting import _fit, _training
+from sknca.fitting import _fit, _watched
 
 SETTINGS = {"hidden_layer_sizes": (16,), "max_iter": 8, "random_state": 0}
 
@@ -38,7 +38,7 @@ def splits(monkeypatch):
         return found[-1]
 
     original = _fit.hold_out
-    for module in (_fit, _training):
+    for module in (_fit, _watched):
         monkeypatch.setattr(module, "hold_out", hold_out)
     return found
 
@@ -184,6 +184,7 @@ class TestWhatIsShownIfThereIsNoCheck:
             ({"tol": 1e9}, {}, "tol is given"),
             ({"primary_loss": "reconstruction"}, {}, "primary_loss also learns from"),
             ({}, {"X_val": 1, "y_val": 1}, "X_val is given"),
+            ({"max_iter": 20}, {"groups": 1}, "each of the groups has all samples of a class"),
         ],
     )
     @pytest.mark.parametrize("verbose", [1, 2])
