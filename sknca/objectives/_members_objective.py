@@ -138,9 +138,13 @@ class MeanDecoder(nn.Module):
 
 
 def _learned_from(batch: Batch) -> list[Batch | None]:
-    """The samples that each member learns from; None if it is a single one, which has no neighbor.
-    Several processes tell each other how many these are.
+    """The samples that each member learns from; None if there are none. Several processes tell each
+    other how many these are.
     """
+    if batch.shares is None and batch.seen is not None:
+        # A single one twice: it has no neighbor then either, and batch norm needs two.
+        seen = (places.repeat(2) if len(places) == 1 else places for places in batch.seen)
+        batch = batch._replace(seen=tuple(seen))
     assert batch.seen is not None
     own = [batch.of_member(i) for i in range(len(batch.seen))]
     if batch.shares is not None:
@@ -151,7 +155,7 @@ def _learned_from(batch: Batch) -> list[Batch | None]:
             some._replace(shares=Shares(ranks, tuple(of_member)))
             for some, of_member in zip(own, everyones, strict=True)
         ]
-    return [some if some.n_samples > 1 else None for some in own]
+    return [some if some.n_samples > 0 else None for some in own]
 
 
 def _common(values: Sequence[Any]) -> Any:

@@ -361,6 +361,20 @@ def test_samples_of_small_classes_are_left_to_all_members():
     assert np.isnan(embedding.oob_decision_function_).all()
 
 
+class Normalizing(nn.Sequential):
+    def __init__(self, n_features, n_components):
+        super().__init__(nn.Linear(n_features, n_components), nn.BatchNorm1d(n_components))
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "adversarial", "triplets", "triplets random"])
+@pytest.mark.parametrize("encoder", [None, Normalizing])
+@pytest.mark.parametrize("n_members", [2, 3])
+def test_a_member_may_see_a_single_sample_of_a_batch_or_none(name, encoder, n_members):
+    embedding = clone(CASES[name]).set_params(batch_size=4, encoder=encoder, n_members=n_members)
+    embedding.set_params(adversarial_radius=0.1, max_iter=9)
+    assert np.isfinite(embedding.fit(X[::2], y[::2]).transform(X)).all()
+
+
 def test_whole_groups_are_left_out():
     groups = np.arange(150) // 5
     for embedding in (make(early_stopping=False), make(), triplets()):
