@@ -74,8 +74,17 @@ class MembersObjective(EmbeddingObjective):
             own = _learned_from(batch)
         learning = zip(self.objectives, own, strict=True)
         losses = [member(some, epoch) for member, some in learning if some is not None]
+        if not losses:
+            return self._nothing(batch.x)
         parts = {name: _mean([some[name] for _, some in losses]) for name in losses[0][1]}
         return _mean([total for total, _ in losses]), parts
+
+    def _nothing(self, x: Rows) -> Loss:
+        """The loss of a batch of which no member sees two samples: zero, and so is its gradient."""
+        values = x if isinstance(x, Tensor) else x.values
+        tensors = [values, *(p for p in self.parameters() if p.requires_grad)]
+        zero = torch.stack([(0 * some).sum() for some in tensors]).sum()
+        return zero, dict.fromkeys(self.parts, zero)
 
     def held_out(self, rows: Batch, training_rows: Batch | None) -> Tensor:
         own = self._of_members(training_rows)

@@ -406,6 +406,21 @@ def test_where_members_learn_from_all_samples():
         assert not names & vars(other).keys()
 
 
+@pytest.mark.parametrize(
+    "embedding",
+    [
+        SNNLEmbedding(adversarial_radius=0.5, adversarial_fraction=1.0),
+        SNNLEmbedding(primary_loss="classification"),
+        TripletEmbedding(),
+    ],
+)
+def test_batches_of_which_no_member_sees_two_samples(embedding):
+    few, labels = X[:9], np.arange(9) % 2
+    embedding.set_params(n_members=2, n_components=4, batch_size=4, max_iter=9, random_state=0)
+    assert np.isfinite(embedding.fit(few, labels).loss_curve_).all()
+    assert np.isfinite(embedding.transform(few)).all()
+
+
 def test_damaged_files_with_out_of_bag_probabilities(tmp_path):
     embedding = make().fit(X, y)
     embedding.oob_decision_function_ = embedding.oob_decision_function_[:-1]
