@@ -1,5 +1,6 @@
 """Whether a graph computes what the pipeline computes: it is run before it is written."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,11 @@ def difference_of_codes(found: NDArray[Any], expected: Any) -> str:
 
 def dense(outputs: Any) -> NDArray[Any]:
     """The outputs of a step as an array, whether they are a table, a sparse matrix or an array."""
-    return np.asarray(outputs.toarray() if hasattr(outputs, "toarray") else outputs)
+    array = np.asarray(outputs.toarray() if hasattr(outputs, "toarray") else outputs)
+    # Numbers beside booleans of a table are objects.
+    if array.dtype == object and all(isinstance(value, Real) for value in array.flat):
+        return array.astype(np.float64)
+    return array
 
 
 def difference_of_predictions(

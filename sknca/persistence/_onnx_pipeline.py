@@ -31,6 +31,9 @@ Exporter = Callable[[nn.Module, Tensor, str, str], onnx.ModelProto]
 Steps = list[tuple[str, Any]]
 Types = list[tuple[str, Any]]
 
+#: Names within a graph, which no input can have.
+_TAKEN = {"codes", "label", "probabilities", "rows", "code_rows", "last_rows", "variable"}
+
 
 def graph_of_pipeline(
     pipeline: Pipeline,
@@ -191,10 +194,17 @@ def _types_of_inputs(pipeline: Pipeline, X: Any, dtype: str) -> Types:
     float_ = data_types.FloatTensorType if dtype == "float32" else data_types.DoubleTensorType
     if not hasattr(X, "columns"):
         return [("X", float_([None, pipeline.n_features_in_]))]
+    columns = columns_of(X)
+    taken = sorted(_TAKEN & columns.keys())
+    if taken:
+        raise ValueError(
+            f"X has columns named {taken}, which are names of something else in the graph, and each "
+            "column is an input of it. Rename these columns before fit."
+        )
     kinds = dict.fromkeys("biu", data_types.Int64TensorType) | {"f": float_}
     return [
         (name, kinds.get(values.dtype.kind, data_types.StringTensorType)([None, 1]))
-        for name, values in columns_of(X).items()
+        for name, values in columns.items()
     ]
 
 
@@ -211,7 +221,22 @@ def _converted(pipeline: Pipeline, types: Types) -> onnx.ModelProto:
         custom_conversion_functions=CONVERTERS,
         custom_shape_calculators=SHAPES,
     )
+    # skl2onnx replaces every character of a column's name that is not a letter, digit or "_".
+    entries = zip(graph.graph.input, types, strict=True)
+    names = {entry.name: name for entry, (name, _) in entries if entry.name != name}
+    for entry in graph.graph.input:
+        entry.name = names.get(entry.name, entry.name)
+    _rename_entries(graph.graph, names)
     return graph
+
+
+def _rename_entries(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Rename what the operators of a graph, and of the graphs in it, read."""
+    for node in graph.node:
+        node.input[:] = [names.get(entry, entry) for entry in node.input]
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                _rename_entries(attribute.g, names)
 
 
 def _with_floats(graph: onnx.ModelProto, kind: int | None = None) -> onnx.ModelProto:

@@ -59,7 +59,10 @@ def describe_pipeline(pipeline: Pipeline, arrays: Arrays) -> dict[str, Any]:
         If a file cannot contain a step. The message names it.
     """
     names = {id(step): name for name, step in steps_in(pipeline)}
-    described = _describe_step(pipeline, "", arrays, names)
+    try:
+        described = _describe_step(pipeline, "", arrays, names)
+    except _StepError as error:
+        raise ValueError(str(error)) from error.__cause__
     return {"sklearn": sklearn.__version__, "given": [], **described}
 
 
@@ -110,6 +113,8 @@ def _describe_step(step: Any, place: str, arrays: Arrays, names: dict[int, str])
     attributes = vars(step).keys() - parameters.keys() - OF_LATER_FITS - COMPUTED.get(kind, set())
     if attributes - known:
         raise ValueError(f"files do not contain its attributes {sorted(attributes - known)}.")
+    if kind is ColumnTransformer and hasattr(step, "transformers_"):
+        check_columns(step, step.n_features_in_)
     if isinstance(step, KNeighborsClassifier) and hasattr(step, "classes_"):
         rows, _ = samples_of_neighbors(step)
         if step.outputs_2d_ or not isinstance(rows, np.ndarray):

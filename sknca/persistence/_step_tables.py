@@ -22,6 +22,8 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from ._step_values import is_of_pandas
+
 #: Whether a value can be the attribute of an estimator of p features.
 Check = Callable[[Any, int], bool]
 
@@ -243,17 +245,33 @@ def is_fitted(step: Any) -> bool:
     return isinstance(step, str | None) or hasattr(step, "n_features_in_")
 
 
-def check_columns(transformer: Any, p: int) -> None:
-    """Refuse columns that do not exist, and transformers that are none."""
-    names = [*getattr(transformer, "feature_names_in_", [])]
+def _exist(columns: Any, names: list[str], p: int) -> bool:
+    """Whether columns are among p features with names, or have a place among them."""
 
     def exists(column: Any) -> bool:
-        return column in names if isinstance(column, str) else _whole(column, p)
+        is_place = isinstance(column, (int, np.integer)) and not isinstance(column, bool)
+        return column in names if isinstance(column, str) else is_place and -p <= column < p
 
+    if isinstance(columns, slice):
+        limits = columns.start, columns.stop
+        return all(isinstance(one, int) or one is None or exists(one) for one in limits)
+    if isinstance(columns, np.ndarray) and columns.ndim != 1:
+        return False
+    if isinstance(columns, (list, tuple, np.ndarray)):
+        columns = [*columns]
+        if columns and all(isinstance(one, (bool, np.bool_)) for one in columns):
+            return len(columns) == p
+        return all(map(exists, columns))
+    return exists(columns)
+
+
+def check_columns(transformer: Any, p: int) -> None:
+    """Refuse columns that do not exist, and transformers that are none."""
     for one in (*transformer.transformers_, transformer._remainder):
         _, step, columns = one
+        columns = columns.tolist() if is_of_pandas(columns) else columns
         if not isinstance(step, str | None):
-            chosen = columns if isinstance(columns, (list, np.ndarray)) else [columns]
+            chosen = columns if isinstance(columns, (list, tuple, np.ndarray)) else [columns]
             # What gets no column is not fitted.
             used = any(column is not False and column is not np.False_ for column in chosen)
             if one is not transformer._remainder and used and not is_fitted(step):
@@ -262,18 +280,7 @@ def check_columns(transformer: Any, p: int) -> None:
                 raise ValueError(f"its transformer {type(step).__name__} has no transform")
         elif step not in ("drop", "passthrough", None):
             raise ValueError(f"its transformer {step!r} is unknown")
-        if isinstance(columns, slice):
-            limits = columns.start, columns.stop
-            fine = all(isinstance(one, int) or one is None or exists(one) for one in limits)
-        elif isinstance(columns, np.ndarray):
-            fine = columns.ndim == 1 and (
-                len(columns) == p if columns.dtype == bool else all(map(exists, columns.tolist()))
-            )
-        elif isinstance(columns, list) and columns and all(type(one) is bool for one in columns):
-            fine = len(columns) == p
-        else:
-            fine = all(map(exists, columns if isinstance(columns, list) else [columns]))
-        if not fine:
+        if not _exist(columns, [*getattr(transformer, "feature_names_in_", [])], p):
             raise ValueError(f"its columns {columns!r} do not exist")
     indices = transformer._transformer_to_input_indices
     known = {one[0] for one in transformer.transformers_}

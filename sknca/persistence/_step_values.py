@@ -37,6 +37,8 @@ def encode_value(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
         return {"dtype of": value.str}
     if isinstance(value, UserList):  # columns of the remainder before scikit-learn 1.7
         return encode(value.data, name, arrays)
+    if is_of_pandas(value):
+        return encode(value.tolist(), name, arrays)
     if isinstance(value, slice):
         return {"slice": encode([value.start, value.stop, value.step], name, arrays)}
     if isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1:
@@ -55,6 +57,11 @@ def encode_value(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
         chosen = {one: getattr(value, one) for one in _SELECTOR}
         return {"selector": encode(chosen, name, arrays, encode_value)}
     return None
+
+
+def is_of_pandas(columns: Any) -> bool:
+    """Whether columns are chosen by an index or a mask of pandas, which files contain as lists."""
+    return type(columns).__module__.split(".")[0] == "pandas" and hasattr(columns, "tolist")
 
 
 def decode_value(value: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Any:

@@ -121,6 +121,47 @@ def test_numbers_as_categories(table, labels, path):
     np.testing.assert_allclose(codes, pipeline.transform(unseen), atol=1e-4)
 
 
+def test_names_of_columns_are_names_of_inputs(table, labels, path):
+    names = {"age": "years-old", "fare": "a b", "count": "a_b", "grade": "x.y/z", "port": "Größe"}
+    renamed = table.rename(columns=names)
+    first = make_column_transformer(
+        (SimpleImputer(), ["years-old", "a b", "a_b", "x.y/z"]),
+        (OneHotEncoder(handle_unknown="ignore"), ["Größe"]),
+    )
+    pipeline = make_pipeline(first, SNNLEmbedding(2, max_iter=1), KNeighborsClassifier()).fit(
+        renamed, labels
+    )
+    export_onnx(pipeline, path, X=renamed)
+    session = onnxruntime.InferenceSession(path)
+    assert [one.name for one in session.get_inputs()] == list(renamed.columns)
+    found = session.run(None, fed(session, renamed))[1]
+    np.testing.assert_allclose(found, pipeline.predict_proba(renamed), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["codes", "label", "probabilities", "variable", "rows"])
+def test_names_that_no_column_can_have(name, table, labels, path):
+    renamed = table[["fare", "count"]].rename(columns={"fare": name})
+    first = make_column_transformer((StandardScaler(), [name, "count"]))
+    pipeline = make_pipeline(first, SNNLEmbedding(2, max_iter=1), KNeighborsClassifier()).fit(
+        renamed, labels
+    )
+    with pytest.raises(ValueError, match=rf"X has columns named \['{name}'\]"):
+        export_onnx(pipeline, path, X=renamed)
+    assert not path.exists()
+
+
+def test_numbers_beside_flags_are_numbers(table, labels, path):
+    first = make_column_transformer(
+        (StandardScaler(), ["fare"]), ("passthrough", ["count", "flag"])
+    )
+    pipeline = make_pipeline(first, SNNLEmbedding(2, max_iter=1), KNeighborsClassifier()).fit(
+        table, labels
+    )
+    assert first.fit_transform(table).dtype == object
+    export_onnx(pipeline, path, X=table)
+    assert path.exists()
+
+
 @pytest.mark.filterwarnings("ignore:Skipping features without any:UserWarning")
 def test_a_matrix_with_gaps(path):
     X = np.random.default_rng(0).normal(size=(60, 4)) + 1e6

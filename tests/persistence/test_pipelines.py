@@ -302,6 +302,34 @@ def test_what_is_refused(what, path):
     assert not path.exists()
 
 
+def test_columns_as_pandas_chooses_them_and_places_from_the_end(table, labels, path):
+    columns = ColumnTransformer(
+        [
+            ("index", SimpleImputer(), table.columns[:2]),
+            ("mask", StandardScaler(), table.dtypes == np.int64),
+            ("tuple", MinMaxScaler(), ("fare", "count")),
+            ("numpy", MaxAbsScaler(), [np.int64(2)]),
+            ("end", OneHotEncoder(), [-1, -2]),
+        ]
+    )
+    pipeline = make_pipeline(columns, embedding(), KNeighborsClassifier()).fit(table, labels)
+    sknca.save(pipeline, path)
+    again = sknca.load(path)
+    expected = pipeline.predict_proba(table)
+    np.testing.assert_array_equal(again.predict_proba(table), expected)
+    np.testing.assert_array_equal(clone(again).fit(table, labels).predict_proba(table), expected)
+
+
+def test_nothing_is_written_that_cannot_be_loaded(table, labels, path):
+    columns = make_column_transformer((StandardScaler(), ["fare"]))
+    pipeline = make_pipeline(columns, embedding()).fit(table, labels)
+    columns.transformers_[0] = ("standardscaler", columns.transformers_[0][1], [("fare",)])
+    with pytest.raises(ValueError, match="'columntransformer'.*columns .* do not exist") as raised:
+        sknca.save(pipeline, path)
+    assert type(raised.value) is ValueError
+    assert not path.exists()
+
+
 def test_attributes_that_are_not_known_are_refused(path):
     X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 2
     pipeline = make_pipeline(StandardScaler(), KNeighborsClassifier(3)).fit(X, y)
