@@ -198,8 +198,8 @@ def _types_of_inputs(pipeline: Pipeline, X: Any, dtype: str) -> Types:
     taken = sorted(_TAKEN & columns.keys())
     if taken:
         raise ValueError(
-            f"X has columns named {taken}, which are names of something else in the graph, and each "
-            "column is an input of it. Rename these columns before fit."
+            f"X has columns named {taken}. Each column is an input of the graph, which has another "
+            "use for these names. Rename the columns before fit."
         )
     kinds = dict.fromkeys("biu", data_types.Int64TensorType) | {"f": float_}
     return [
