@@ -208,6 +208,7 @@ SETTINGS = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, "verbo
 FITS = {
     "model": SNNLEmbedding(**SETTINGS),
     "triplet model": TripletEmbedding(**SETTINGS, metric="cosine"),
+    "members": SNNLEmbedding(**SETTINGS, n_members=2, primary_loss="reconstruction"),
     "checkpoint": SNNLEmbedding(**SETTINGS),
     "pipeline": make_pipeline(
         StandardScaler(), PCA(3), SNNLEmbedding(**SETTINGS), KNeighborsClassifier(3)
