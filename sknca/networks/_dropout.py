@@ -30,20 +30,20 @@ class Dropout(nn.Module):
             return x
         if not x.is_cpu:
             return functional.dropout(x, self.p)
-        kept, scale = kept_units(x, self.p)
+        kept, scale = kept_units(x, self.p, generator_of_fit())
         return x * kept.mul_(scale)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
 
 
-def kept_units(x: Tensor, p: float) -> tuple[Tensor, float]:
+def kept_units(x: Tensor, p: float, generator: torch.Generator | None) -> tuple[Tensor, float]:
     """Which units of `x` dropout keeps, as zeros and ones of its shape, and the factor of the kept
     ones.
     """
     dtype, bits = (torch.int8, 8) if p >= 1 / 16 else (torch.int16, 16)
     draws = x.new_empty(-(-x.numel() * bits // 64), dtype=torch.int64)
-    draws.random_(-(2**63), None, generator=generator_of_fit())
+    draws.random_(-(2**63), None, generator=generator)
     least = min(round(p * 2**bits), 2**bits - 1) - 2 ** (bits - 1)
     kept = torch.empty_like(x)
     # A comparison that writes floats is faster than one that writes booleans.

@@ -20,6 +20,7 @@ class FusedReLU(torch.autograd.Function):
         ctx: Any,
         x: Tensor,  # (n, n_inputs)
         dropout: float,
+        generator: torch.Generator,  # of dropout
         skip: Tensor | None,  # (n_outputs, n_inputs)
         *tensors: Tensor,  # weight and bias of each layer
     ) -> Tensor:
@@ -29,7 +30,7 @@ class FusedReLU(torch.autograd.Function):
         for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
             hidden = torch.addmm(bias, inputs[-1], weight.T).relu_()
             if dropout:
-                kept, ctx.scale = kept_units(hidden, dropout)
+                kept, ctx.scale = kept_units(hidden, dropout, generator)
                 hidden.mul_(kept.mul_(ctx.scale))
             inputs.append(hidden)
         ctx.save_for_backward(skip, *weights, *inputs)
@@ -57,4 +58,4 @@ class FusedReLU(torch.autograd.Function):
             elif ctx.needs_input_grad[0]:
                 of_layers = torch.mm(grad, weights[0])
                 grad_x = of_layers if grad_x is None else grad_x.add_(of_layers)
-        return grad_x, None, grad_skip, *reversed(gradients)
+        return grad_x, None, None, grad_skip, *reversed(gradients)

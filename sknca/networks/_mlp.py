@@ -71,13 +71,14 @@ class MLP(Encoder, nn.Module):
 
     def _run(self, x: Rows, skip: nn.Module | None) -> Tensor:
         """The outputs for `x` (n, n_inputs), plus those of a linear skip connection, if given."""
-        if self._can_be_fused(x):
+        generator = generator_of_fit()  # only a fit has one
+        if generator is not None and self._can_be_fused(x):
             hidden_layers: Any = self.hidden
             layers = [*(layer[0] for layer in hidden_layers), self.output]
             tensors = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
             weight = None if skip is None else skip.get_parameter("weight")
             apply: Any = FusedReLU.apply
-            fused: Tensor = apply(x, hidden_layers[0][2].p, weight, *tensors)
+            fused: Tensor = apply(x, hidden_layers[0][2].p, generator, weight, *tensors)
             return fused
         hidden: Any = x
         for layer in self.hidden:
@@ -98,13 +99,12 @@ class MLP(Encoder, nn.Module):
         return self
 
     def _can_be_fused(self, x: Rows) -> bool:
-        """Whether this is a training step of a fit on a CPU, of an unchanged network with ReLU,
-        without hooks that collect activations.
+        """Whether this is a training step on a CPU, of an unchanged network with ReLU and without
+        hooks that collect activations.
         """
         return (
             self._is_relu
             and x.is_cpu
-            and generator_of_fit() is not None
             and torch.is_grad_enabled()
             and not any(map(has_forward_hooks, self.modules()))
         )
