@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._devices import resolve_device
+from .._threads import threads_for
 from ..data import Batch, TrainingData, deal_parts, hold_out
 from ..tables import Samples, check_partners
 from ..training import MOST_HELD_OUT, Isolation, TrainingInterrupted, isolated
@@ -83,7 +85,8 @@ def fit(
             training.run()
         except TrainingInterrupted as raised:
             interruption = raised
-    return replace(training.found(), interruption=interruption)
+        with threads_for(math.inf):  # it goes through all samples, in large batches
+            return replace(training.found(), interruption=interruption)
 
 
 def prepare(

@@ -168,6 +168,14 @@ def test_a_stream_leaves_samples_without_a_label_out(cls):
     assert not hasattr(streams[0], "transduction_")
 
 
+def test_autocast_around_a_fit_changes_no_label():
+    few = few_of(Y, 3)
+    expected = make(max_iter=2).fit(X, few).transduction_
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = make(max_iter=2).fit(X, few).transduction_
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_file_keeps_them(tmp_path):
     embedding = make(max_iter=2).fit(X, few_of(Y, 3))
     sknca.save(embedding, tmp_path / "few")
