@@ -75,7 +75,6 @@ def _objective_of(
 
 
 def spreader_of(
-    plan: Plan,
     prepared: Prepared,
     objective: EmbeddingObjective,
     max_iter: int,

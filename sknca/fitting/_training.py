@@ -229,7 +229,7 @@ class Training:
             self._isolation.reseed([self._generator.initial_seed(), processes.rank])
         spreader = None
         if self._spreads:
-            spreader = spreader_of(plan, prepared, objective, max_iter, self._earlier)
+            spreader = spreader_of(prepared, objective, max_iter, self._earlier)
         self.state = make_state(
             plan,
             objective,

@@ -6,10 +6,8 @@ from ._encoder import (
     CHUNK_ROWS,
     Encoder,
     answers_of,
-    class_made_by,
     is_plain,
     largest_product,
-    says_plain,
 )
 from ._layers import (
     CODE,
@@ -22,7 +20,7 @@ from ._layers import (
     hidden_layers,
     run_layers,
 )
-from ._linear import SparseLinear, linear
+from ._linear import linear
 from ._makers import Maker, is_plain_maker, reads_sparse, starts_from_data
 from ._members import Members, joined, members_of, parted
 from ._mlp import MLP
@@ -39,7 +37,6 @@ __all__ = [
     "Maker",
     "Members",
     "SkipMLP",
-    "SparseLinear",
     "UnitCode",
     "answers_of",
     "apply",
@@ -47,7 +44,6 @@ __all__ = [
     "at_least_single",
     "choose_layers",
     "chunk_rows",
-    "class_made_by",
     "describe_layer",
     "device_of",
     "encoder_of",
@@ -61,6 +57,5 @@ __all__ = [
     "parted",
     "reads_sparse",
     "run_layers",
-    "says_plain",
     "starts_from_data",
 ]

@@ -64,7 +64,7 @@ def read_labels(y: Any, name: str = "y") -> Labels:
         order, or do not fit in 64 bits.
     """
     y = as_array(y, name)
-    array = _array_of(_only_column(y, name), name)
+    array = _array_of(_only_column(y, name))
     if array.ndim == 2 and array.shape[1] == 1:
         array = _one_column(array, name)
     if array.ndim == 2 and array.shape[1] > 1:
@@ -186,7 +186,7 @@ def _only_column(y: Any, name: str) -> Any:
     if n_columns != 1:
         raise ValueError(_several_labels(np.empty((len(y), n_columns), dtype=object), name))
     column_names = getattr(y, "column_names", y.columns)
-    column = _array_of(y[column_names[0]], name)
+    column = _array_of(y[column_names[0]])
     return _one_column(column[:, None], name)
 
 
@@ -200,7 +200,7 @@ def _one_column(y: NDArray[Any], name: str) -> NDArray[Any]:
     return y.ravel()
 
 
-def _array_of(y: Any, name: str) -> NDArray[Any]:
+def _array_of(y: Any) -> NDArray[Any]:
     """An array of the labels, of dtype object if another might not hold them exactly."""
     if sparse.issparse(y):
         return np.empty(y.shape, dtype=object)

@@ -19,7 +19,7 @@ from ._overfitting import (
     OverfittingWatch,
     fraction_to_watch,
 )
-from ._state import EpochRecord, Objective, TrainingState
+from ._state import EpochRecord, TrainingState
 from ._step import Losses, MakeOptimizer, Step, TrainingStep, replayed_if_it_pays
 from ._stopping import Stopping
 
@@ -38,7 +38,6 @@ __all__ = [
     "LabelSpreader",
     "Losses",
     "MakeOptimizer",
-    "Objective",
     "OverfittingWatch",
     "Step",
     "Stopping",

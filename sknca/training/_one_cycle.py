@@ -8,6 +8,9 @@ _BATCHES_FOR_THE_MOST = 80
 #: Schedules need at least this many epochs.
 _LEAST_EPOCHS = 3
 
+#: In this part of all steps the learning rate rises, from this factor.
+_WARM_UP, _START = 0.2, 0.04
+
 
 def epochs_for(n_rows: int, batch_size: int, most: int) -> int:
     """How many epochs `max_iter="auto"` means, at most `most`.
@@ -26,19 +29,13 @@ def epochs_for(n_rows: int, batch_size: int, most: int) -> int:
     return max(math.ceil(wanted), _LEAST_EPOCHS)
 
 
-def one_cycle(progress: float, *, warmup: float = 0.2, start: float = 0.04) -> float:
-    """Factor of the learning rate: a cosine rise from `start` to 1, a cosine fall to 0.
+def one_cycle(progress: float) -> float:
+    """Factor of the learning rate: a cosine rise from a small factor to 1, a cosine fall to 0.
 
     Parameters
     ----------
     progress : float
         The part of all steps that is done, from 0 to 1.
-
-    warmup : float, default=0.2
-        The part of all steps in which the rate rises.
-
-    start : float, default=0.04
-        The factor at the first step.
 
     Returns
     -------
@@ -56,6 +53,6 @@ def one_cycle(progress: float, *, warmup: float = 0.2, start: float = 0.04) -> f
     >>> [round(one_cycle(progress), 2) for progress in (0, 0.1, 0.2, 0.6, 1)]
     [0.04, 0.52, 1.0, 0.5, 0.0]
     """
-    if progress < warmup:
-        return start + (1 - start) * (1 - math.cos(math.pi * progress / warmup)) / 2
-    return (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
+    if progress < _WARM_UP:
+        return _START + (1 - _START) * (1 - math.cos(math.pi * progress / _WARM_UP)) / 2
+    return (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP))) / 2
