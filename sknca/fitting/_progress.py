@@ -160,7 +160,7 @@ class _Bar(Progress):
 @contextmanager
 def progress(name: str, state: TrainingState, verbose: int | bool) -> Iterator[Progress]:
     """Shows the batches and epochs of a fit, whose first training has this state."""
-    if not verbose:
+    if not _is_shown(verbose):
         yield Progress(state)
         return
     if verbose > 1:
@@ -172,6 +172,11 @@ def progress(name: str, state: TrainingState, verbose: int | bool) -> Iterator[P
         yield shown
         # A training that stopped early is done too. A notebook would show it in red.
         bar.n = bar.total = round(shown.done)
+
+
+def _is_shown(verbose: int | bool) -> bool:
+    """A program without a console has no stream for a bar. Printed lines are ignored there."""
+    return verbose > 1 or (bool(verbose) and sys.stderr is not None)
 
 
 def _size() -> dict[str, int]:
@@ -192,7 +197,7 @@ def show_note(name: str, text: str, verbose: int | bool) -> None:
     """Show a line about a fit where its progress is shown, before it begins."""
     if verbose > 1:
         print(f"{name}: {text}", flush=True)
-    elif verbose:
+    elif _is_shown(verbose):
         _tqdm().write(f"{name}: {text}", file=sys.stderr)
 
 

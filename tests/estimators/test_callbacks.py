@@ -229,6 +229,12 @@ class TestVerbose:
         monkeypatch.setattr(tqdm.auto, "tqdm", Off)
         assert SNNLEmbedding(max_iter=2, verbose=1).fit(*iris).n_iter_ == 2
 
+    @pytest.mark.parametrize("verbose", [1, 2])
+    def test_a_program_without_a_console(self, verbose, iris, monkeypatch):
+        monkeypatch.setattr("sys.stderr", None)
+        monkeypatch.setattr("sys.stdout", None)
+        assert SNNLEmbedding(max_iter=2, verbose=verbose).fit(*iris).n_iter_ == 2
+
     def test_it_moves_within_an_epoch(self, iris, monkeypatch):
         shown = []
 
