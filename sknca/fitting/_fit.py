@@ -85,8 +85,13 @@ def fit(
             training.run()
         except TrainingInterrupted as raised:
             interruption = raised
-        with threads_for(math.inf):  # it goes through all samples, in large batches
-            return replace(training.found(), interruption=interruption)
+        found = training.so_far()
+        try:
+            with threads_for(math.inf):  # it goes through all samples, in large batches
+                found = training.found()
+        except KeyboardInterrupt:
+            interruption = TrainingInterrupted(found.history)
+    return replace(found, interruption=interruption)
 
 
 def prepare(

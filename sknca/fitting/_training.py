@@ -135,14 +135,14 @@ class Training:
             labels = spreader.transduction(replace(prepared.data, rows=every))
             transduction = prepared.classes[labels.numpy()]
         return replace(
-            self._so_far(),
-            overfits=self.overfits,
+            self.so_far(),
             transduction=transduction,
             out_of_bag=out_of_bag(self.objective, prepared, self._generator, self._plan.processes),
             has_converged=self._has_converged,
         )
 
-    def _so_far(self) -> Fitted:
+    def so_far(self) -> Fitted:
+        """The same, without what takes a while."""
         prepared = self._prepared
         return Fitted(
             self.objective,
@@ -152,6 +152,7 @@ class Training:
             self._n_components,
             prepared.features.center,
             validated=prepared.held_out is not None,
+            overfits=self.overfits,
         )
 
     def run(self) -> None:
@@ -328,7 +329,7 @@ class Training:
             return False
 
         def found() -> Fitted:
-            so_far = self._so_far()
+            so_far = self.so_far()
             objective, history = copy.deepcopy(so_far.objective), list(so_far.history)
             return replace(so_far, objective=objective, history=history)
 

@@ -487,6 +487,17 @@ class TestInterruption:
         assert all(p.grad is None for p in embedding.network_.parameters())
         assert np.isfinite(embedding.transform(X)).all()
 
+    def test_after_the_last_epoch_keeps_what_was_learned(self, iris, monkeypatch):
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("sknca.fitting._training.out_of_bag", interrupt)
+        embedding = SNNLEmbedding(n_members=2, max_iter=3, random_state=0)
+        with pytest.raises(KeyboardInterrupt, match="3 epochs are kept"):
+            embedding.fit(*iris)
+        assert embedding.n_iter_ == 3
+        assert not hasattr(embedding, "oob_member_")
+
     @pytest.mark.parametrize("fitted", [False, True])
     def test_in_the_first_epoch_leaves_the_estimator_as_it_was(self, iris, embedding, fitted):
         X, y = iris
