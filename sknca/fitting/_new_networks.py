@@ -120,9 +120,12 @@ def check_continues(
             asked[name] = [*asked[name]]
     for name, value in fitted.items():
         if asked[name] is not value and asked[name] != value:
+            subject, advice = "warm_start=True", "Set warm_start=False"
+            if not plan.parameters["warm_start"]:
+                subject, advice = "partial_fit", "Call fit"
             raise ValueError(
-                f"warm_start=True continues a network with {name}={value!r}, but now "
-                f"{name}={plan.parameters[name]!r}. Set warm_start=False to train a new one."
+                f"{subject} continues a network with {name}={value!r}, but now "
+                f"{name}={plan.parameters[name]!r}. {advice} to train a new one."
             )
 
 

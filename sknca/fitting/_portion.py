@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from .._devices import resolve_device
 from .._threads import threads_for
@@ -51,7 +52,8 @@ def learn_portion(plan: Plan, samples: Samples, seed: int, earlier: Earlier | No
             isolation=isolation,
         )
         if stream is not None:
-            state.load_state_dict({**stream.training, "objective": objective.state_dict()})
+            assert earlier is not None
+            state.load_state_dict(_continued(stream.training, state, objective, earlier.objective))
         state.history = [{}] * epoch
         record = _train_once(plan, state, prepared.data)
         training = _on_cpu({**state.state_dict(copied=False), "objective": None})
@@ -125,6 +127,28 @@ def _train_once(plan: Plan, state: TrainingState, data: TrainingData) -> EpochRe
     state.finish()
     check_codes(plan, state, data)
     return record
+
+
+def _continued(
+    training: dict[str, Any],
+    state: TrainingState,
+    objective: EmbeddingObjective,
+    before: EmbeddingObjective,
+) -> dict[str, Any]:
+    """The state of a stream. If its parameters have changed so that other tensors are trained than
+    `before`, the optimizer is a new one, as of a warm start. If others draw, they begin to.
+    """
+    new = state.state_dict(copied=False)
+    continued = {**training, "objective": new["objective"]}
+    if _trained(objective) != _trained(before):
+        continued |= {name: new[name] for name in ("optimizer", "of_objective")}
+    if training["random"].keys() != new["random"].keys():
+        continued["random"] = new["random"]
+    return continued
+
+
+def _trained(objective: nn.Module) -> list[tuple[str, torch.Size]]:
+    return [(name, one.shape) for name, one in objective.named_parameters() if one.requires_grad]
 
 
 def _on_cpu(value: Any) -> Any:

@@ -221,10 +221,38 @@ def test_nothing_is_held_out():
     np.testing.assert_array_equal(*codes)
 
 
+def test_other_encoders_are_refused():
+    embedding = stream(make(), PORTIONS[:1]).set_params(dropout=0.5)
+    with pytest.raises(ValueError, match=r"partial_fit continues .* dropout=0\.2, .* Call fit to"):
+        stream(embedding)
+
+
 def test_other_parameters_are_refused():
     embedding = stream(make())
     with pytest.raises(ValueError, match="hidden_layer_sizes"):
         embedding.set_params(hidden_layer_sizes=(8,)).partial_fit(X[:50], y[:50])
+
+
+CHANGES = {
+    "other tensors": ({"primary_loss": "reconstruction"}, {"primary_loss": "classification"}),
+    "fewer tensors": ({"temperature_schedule": "learned"}, {"temperature_schedule": "constant"}),
+    "more tensors": ({}, {"primary_loss": "classification", "temperature_schedule": "learned"}),
+    "more layers": ({"temperature_schedule": "learned"}, {"layers": "all"}),
+    "code of others": ({}, {"decoder": nn.Linear(64, 64)}),
+    "own code": ({"decoder": nn.Linear(64, 64)}, {"decoder": None}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_parameters_may_change_that_are_not_of_the_encoder(change):
+    before, after = CHANGES[change]
+    classes = np.arange(10)
+    first = stream(make(**before), PORTIONS[:1], classes=classes)
+    embedding = stream(first.set_params(**after), PORTIONS[1:], classes=classes)
+    again = copy.deepcopy(embedding)
+    assert np.isfinite(embedding.transform(X[:9])).all()
+    assert np.isfinite(stream(again, PORTIONS[:1], classes=classes).transform(X[:9])).all()
+    assert len(again.history_) == 4
 
 
 def test_torch_is_left_as_it_was():
