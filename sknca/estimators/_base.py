@@ -1,4 +1,4 @@
-"""Shared by all embeddings: arrays to tensors, training, and codes back to arrays."""
+"""Shared by all embeddings: what they do with a plan, samples and what a fit has found."""
 
 from __future__ import annotations  # help() shows ArrayLike, not what it stands for
 
@@ -41,7 +41,7 @@ from ..networks import Maker, is_plain_maker
 from ..objectives import EmbeddingObjective
 from ..tables import explained, naming_columns, read_table
 from ._callbacks import FitCallbacks
-from ._outputs import apply_to_array, draw_seed
+from ._outputs import apply_to_array
 from ._parameters import EmbeddingParameters
 from ._reading import Given, read_portion, read_samples
 
@@ -200,7 +200,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
             fitted = fit(
                 plan,
                 samples,
-                draw_seed(self.random_state),
+                self._draw_seed(),
                 earlier=earlier,
                 callbacks=callbacks.of_epochs,
                 checkpoint=file,
@@ -285,7 +285,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
 
     def _seed_of_portion(self) -> int:
         """A stream goes on drawing from the seed of its first portion."""
-        return self._stream.seed if hasattr(self, "_stream") else draw_seed(self.random_state)
+        return self._stream.seed if hasattr(self, "_stream") else self._draw_seed()
 
     def _earlier(self) -> Earlier | None:
         """What an earlier fit left, if there was one."""

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from .._threads import threads_for
@@ -88,13 +87,3 @@ def _outputs_in_pieces(
             some = table.rows(where, center, sparse=sparse, out=room)
             outputs = apply_layers(network, some, names)
         yield where, {name: output.to(home or output.device) for name, output in outputs.items()}
-
-
-def draw_seed(random_state: int | np.random.RandomState | None) -> int:
-    """The seed of a fit. None gives a fresh one and leaves NumPy's global state alone; a
-    RandomState advances.
-    """
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    generator: np.random.RandomState = check_random_state(random_state)
-    return int(generator.randint(2**31 - 1))

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 from torch import nn
 
 from .._compat import Interval, StrOptions
@@ -87,6 +88,15 @@ class EmbeddingParameters(PortableEstimator):
     def _largest_batch(self) -> int:
         """Samples in a batch, if there are as many."""
         return _AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
+
+    def _draw_seed(self) -> int:
+        """The seed of a fit. If `random_state` is None, a new one, without NumPy's global state; a
+        RandomState advances.
+        """
+        if self.random_state is None:
+            return int(np.random.default_rng().integers(2**31))
+        generator: np.random.RandomState = check_random_state(self.random_state)
+        return int(generator.randint(2**31 - 1))
 
     def _set_parameters(self, given: Mapping[str, Any]) -> None:
         """Set what a constructor was given, whose local names these are."""
