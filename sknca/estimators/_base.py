@@ -78,7 +78,7 @@ class BaseEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Embedding
                 self.encoder,
                 self.n_components,
                 self.n_members,
-                tuple(self.hidden_layer_sizes),
+                self._sizes,
                 self.activation,
                 self.dropout,
                 self.scale,

@@ -89,6 +89,11 @@ class EmbeddingParameters(PortableEstimator):
         """Samples in a batch, if there are as many."""
         return _AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
 
+    @property
+    def _sizes(self) -> tuple[Any, ...]:
+        """The sizes of the hidden layers; those of an array as numbers of Python."""
+        return tuple(np.asarray(self.hidden_layer_sizes, dtype=object).tolist())
+
     def _draw_seed(self) -> int:
         """The seed of a fit. If `random_state` is None, a new one, without NumPy's global state; a
         RandomState advances.

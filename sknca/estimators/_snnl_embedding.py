@@ -483,9 +483,7 @@ class SNNLEmbedding(BaseEmbedding):
             layers=self.layers,
             code_units=self.code_units,
             primary=primary,
-            decoder=DecoderPlan(
-                self.decoder, tuple(self.hidden_layer_sizes)[::-1], self.activation, self.dropout
-            ),
+            decoder=DecoderPlan(self.decoder, self._sizes[::-1], self.activation, self.dropout),
             snnl_weight=self.snnl_weight,
             class_weight=self.class_weight,
             batch_size=self._largest_batch(),

@@ -13,7 +13,6 @@ from .._random import FromGeneratorOfFit
 from .._sparse_rows import Rows
 from ..networks import MLP, Maker, answers_of, is_plain_maker
 from ..training import torch_defaults
-from ._description import text_of
 from ._plan import MOST_USUAL_COMPONENTS, Plan
 
 #: Dropout of the hidden layers. The second is for many features and few samples per feature: then a
@@ -47,8 +46,7 @@ def make_network(
         return make_custom(maker, n_inputs, n_outputs, name)
     if not all(isinstance(size, (int, np.integer)) and size > 0 for size in hidden_layer_sizes):
         raise ValueError(
-            "hidden_layer_sizes must be a sequence of integers > 0, got "
-            f"{text_of(hidden_layer_sizes)}."
+            f"hidden_layer_sizes must be a sequence of integers > 0, got {hidden_layer_sizes}."
         )
     return default(
         n_inputs,

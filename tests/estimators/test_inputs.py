@@ -230,7 +230,7 @@ def test_transform_refuses(embedding):
         ("temperature", -1.0, "Got -1.0 instead"),
         ("temperature", float("inf"), "temperature"),
         ("n_components", 0, "The 'n_components' parameter"),
-        ("metric", "euclidean", "The 'metric' parameter"),
+        ("metric", "manhattan", "The 'metric' parameter"),
         ("batch_size", 3, "The 'batch_size' parameter"),
         ("hidden_layer_sizes", 10, "The 'hidden_layer_sizes' parameter"),
         ("hidden_layer_sizes", (3, 0), r"sequence of integers > 0, got \(3, 0\)"),
@@ -271,7 +271,7 @@ class Asserting(nn.Linear):
         (
             {"hidden_layer_sizes": np.array([8, 1.5])},
             Y,
-            r"hidden_layer_sizes must be a sequence of integers > 0, got \[8.0, 1.5\]",
+            r"hidden_layer_sizes must be a sequence of integers > 0, got \(8.0, 1.5\)",
         ),
     ],
 )
