@@ -211,6 +211,7 @@ def _types_of_inputs(pipeline: Pipeline, X: Any, dtype: str) -> Types:
 def _converted(pipeline: Pipeline, types: Types) -> onnx.ModelProto:
     from skl2onnx import convert_sklearn
 
+    pipeline = _with_places(pipeline)
     last = pipeline.steps[-1][1]
     options = {id(last): {"zipmap": False}} if hasattr(last, "predict_proba") else None
     graph: onnx.ModelProto = convert_sklearn(
@@ -228,6 +229,32 @@ def _converted(pipeline: Pipeline, types: Types) -> onnx.ModelProto:
         entry.name = names.get(entry.name, entry.name)
     _rename_entries(graph.graph, names)
     return graph
+
+
+def _with_places(step: Any) -> Any:
+    """The step with columns by their places if skl2onnx cannot read, or misreads, how they are
+    chosen: by a mask, by names from one to another, or counted from the end.
+    """
+    step = copy.copy(step)
+    if isinstance(step, Pipeline):
+        step.steps = [(name, _with_places(one)) for name, one in step.steps]
+    elif isinstance(step, ColumnTransformer):
+        places = step._transformer_to_input_indices
+        step.transformers_ = [
+            (name, _with_places(one), list(places[name]) if _is_misread(columns) else columns)
+            for name, one, columns in step.transformers_
+        ]
+    return step
+
+
+def _is_misread(columns: Any) -> bool:
+    if isinstance(columns, slice):
+        return True
+    chosen = columns.tolist() if hasattr(columns, "tolist") else columns
+    return isinstance(chosen, (list, tuple)) and any(
+        isinstance(one, (bool, np.bool_)) or (isinstance(one, (int, np.integer)) and one < 0)
+        for one in chosen
+    )
 
 
 def _rename_entries(graph: onnx.GraphProto, names: dict[str, str]) -> None:

@@ -150,6 +150,23 @@ def test_names_that_no_column_can_have(name, table, labels, path):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("kind", ["mask", "mask of pandas", "slice of names", "from the end"])
+def test_columns_that_are_chosen_otherwise(kind, table, labels, path):
+    numbers = table[["port", "age", "fare", "count"]]
+    columns = {
+        "mask": [False, True, True, False],
+        "mask of pandas": numbers.dtypes == np.float64,
+        "slice of names": slice("age", "fare"),
+        "from the end": [-2, -3],
+    }
+    first = make_column_transformer((make_pipeline(SimpleImputer()), columns[kind]))
+    pipeline = make_pipeline(first, SNNLEmbedding(2, max_iter=1)).fit(numbers, labels)
+    export_onnx(pipeline, path, X=numbers)
+    session = onnxruntime.InferenceSession(path)
+    (codes,) = session.run(None, fed(session, numbers))
+    np.testing.assert_allclose(codes, pipeline.transform(numbers), atol=1e-4)
+
+
 def test_numbers_beside_flags_are_numbers(table, labels, path):
     first = make_column_transformer(
         (StandardScaler(), ["fare"]), ("passthrough", ["count", "flag"])
