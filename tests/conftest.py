@@ -22,6 +22,7 @@ def iris():
 LONG = ("on_a_pretended_device", "tests/processes/", "docs/tour.md", "docs/guide/few_labels.md")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: not any(name in item.nodeid for name in LONG))  # stable
     for item in items:
