@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .._sparse_rows import Rows
@@ -143,5 +145,5 @@ def _expected_width(plan: Plan, x: Rows) -> int | None:
     return expected
 
 
-def _names(classes: object) -> list[object]:
-    return [] if classes is None else list(classes)  # type: ignore[call-overload]
+def _names(classes: NDArray[Any] | None) -> list[Any]:
+    return [] if classes is None else list(classes)
