@@ -24,6 +24,9 @@ LOSSES = {
     "hard triplets": [0.854435, 0.699967, 0.697332],
 }
 
+#: Training amplifies rounding. In these, two kinds of processor differed by up to 2e-4.
+AMPLIFYING = {"cosine": 5e-4, "triplets": 5e-4}
+
 FITS = {
     "defaults": SNNLEmbedding(),
     "cosine": SNNLEmbedding(metric="cosine", temperature=0.1),
@@ -58,8 +61,7 @@ def losses(name, n_threads=1, **parameters):
 
 @pytest.mark.parametrize("name", FITS)
 def test_losses_are_those_written_down(name):
-    # Between two kinds of processor, 2e-4 were seen: training amplifies rounding.
-    assert losses(name) == pytest.approx(LOSSES[name], rel=5e-4)
+    assert losses(name) == pytest.approx(LOSSES[name], rel=AMPLIFYING.get(name, 1e-4))
 
 
 def test_threads_change_no_bit_of_small_networks():
